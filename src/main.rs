@@ -37,7 +37,7 @@ fn run(line: &CommandLine) -> Result<u8, Failure> {
     match command {
         Subcommand::Serve(arguments) => serve::run(shared, arguments),
         Subcommand::Check(arguments) => {
-            let report = check::run_with_config(shared, arguments);
+            let report = check::run(shared, arguments);
             let said = if arguments.json { report.json() } else { report.text() };
             // A reader that has gone, as with `| head`, is no error.
             let _ = std::io::stdout().write_all(said.as_bytes());

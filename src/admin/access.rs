@@ -11,7 +11,7 @@ use nudged_base::limits::{ADMIN_REFUSAL_DELAY_MS, ADMIN_REFUSALS_MAX};
 use nudged_http::head::Request;
 
 /// What is asked of clients.
-pub(super) struct Access {
+pub(super) struct AdminAccess {
     token: Option<AdminToken>,
     pending: PendingRefusals,
 }
@@ -38,10 +38,10 @@ impl Drop for RefusalSlot<'_> {
     }
 }
 
-impl Access {
+impl AdminAccess {
     /// With this token; without one everybody may ask.
-    pub(super) fn new(token: Option<AdminToken>) -> Access {
-        Access { token, pending: PendingRefusals::default() }
+    pub(super) fn new(token: Option<AdminToken>) -> AdminAccess {
+        AdminAccess { token, pending: PendingRefusals::default() }
     }
 
     /// Whether a request may be answered.

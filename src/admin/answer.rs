@@ -29,7 +29,7 @@ impl AdminAnswer {
     /// A value as JSON.
     pub(super) fn json(status: u16, value: &impl Serialize) -> AdminAnswer {
         let body = serde_json::to_vec(value).expect("our own values serialize");
-        AdminAnswer { status, content_type: JSON, body, allow: None, version: None }
+        AdminAnswer { status, ..AdminAnswer::text(JSON, body) }
     }
 
     /// A text of another type.
@@ -76,13 +76,7 @@ impl AdminAnswer {
 
     /// 204: the methods that the route has.
     pub(super) fn options(allow: &'static str) -> AdminAnswer {
-        AdminAnswer {
-            status: 204,
-            content_type: JSON,
-            body: Vec::new(),
-            allow: Some(allow),
-            version: None,
-        }
+        AdminAnswer { status: 204, allow: Some(allow), ..AdminAnswer::text(JSON, "") }
     }
 
     /// Appends the whole reply. None is stored by a cache.

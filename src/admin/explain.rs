@@ -109,7 +109,7 @@ fn candidate<'a>(
         .find(&popup.id)
         .and_then(|known| serde_json::from_str(&known.stored.text).ok())
         .unwrap_or_default();
-    let fact = facts::of((popup, failure), state, explainer.context, explainer.now);
+    let fact = facts::of(popup, failure, state, explainer.context, explainer.now);
     let HeldBack { why, facts } = explainer.explain((popup, failure), &definition, &fact);
     json!({
         "id": popup.id,

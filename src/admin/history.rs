@@ -35,14 +35,14 @@ struct HistoryQuery {
 #[derive(Serialize)]
 struct HistoryPage<'a> {
     id: &'a str,
-    history: Vec<HistoryLine>,
+    history: Vec<HistoryPageLine>,
     /// `before` of the next page; null where there is none.
     next_before: Option<u64>,
 }
 
 /// A line, as it is told. What somebody else wrote that is no JSON is null.
 #[derive(Serialize)]
-struct HistoryLine {
+struct HistoryPageLine {
     version: u32,
     change: String,
     at: Value,
@@ -52,7 +52,7 @@ struct HistoryLine {
     definition: Option<Arc<RawValue>>,
 }
 
-impl HistoryLine {
+impl HistoryPageLine {
     /// Bytes of its two texts, which are all that may be large of it.
     fn bytes(&self) -> usize {
         let diff = self.diff.as_ref().map_or(0, |diff| diff.get().len());
@@ -142,7 +142,7 @@ fn line(
     id: &str,
     entry: HistoryEntry,
     texts: &mut BTreeMap<u32, Option<Arc<RawValue>>>,
-) -> Result<HistoryLine, StoreError> {
+) -> Result<HistoryPageLine, StoreError> {
     let HistoryEntry { number: _, version, change, at, who, diff, text } = entry;
     let definition = match (text, texts.get(&version)) {
         (Some(text), _) => raw(text).map(Arc::from),
@@ -153,7 +153,7 @@ fn line(
             found
         }
     };
-    Ok(HistoryLine { version, change, at: moment_json(at), who, diff: raw(diff), definition })
+    Ok(HistoryPageLine { version, change, at: moment_json(at), who, diff: raw(diff), definition })
 }
 
 /// As if nobody shared it.

@@ -38,7 +38,7 @@ mod users;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use access::Access;
+use access::AdminAccess;
 use listener::Running;
 use nudged_base::clock::NodeClock;
 use nudged_config::Config;
@@ -117,7 +117,7 @@ pub fn start(
     let address = listener.address().to_owned();
     let service = Service::new(node, clock, reader);
     let ready = service.ready();
-    let running = Running::start(listener, Router { service, access: Access::new(token) })?;
+    let running = Running::start(listener, Router { service, access: AdminAccess::new(token) })?;
     Ok(AdminHandle { address, ready, running })
 }
 

@@ -23,6 +23,11 @@ pub(super) fn answer(service: &Service) -> AdminAnswer {
     let mut metrics = Vec::new();
     push_journal(&mut metrics, service);
     push_writer(&mut metrics, service);
+    let kinds = FailureKind::ALL.map(|kind| [("kind", kind.name())]);
+    metrics.extend(kinds.iter().zip(FailureKind::ALL).map(|(labels, kind)| {
+        let count = service.figures.fitness.failures_of(kind);
+        NodeMetric { labels, ..counter("sql_errors_total", "SQL failures by kind.", count) }
+    }));
     push_node(&mut metrics, service);
     arbiter::push_metrics(&mut metrics, service);
     push_overrides(&mut metrics, service);
@@ -40,6 +45,11 @@ pub(super) fn answer(service: &Service) -> AdminAnswer {
         "catalog_replaced_total",
         "Times that this node's popups file overwrote another node's.",
         service.publisher.replaced(),
+    ));
+    metrics.push(counter(
+        "catalog_late_total",
+        "Changes of popups and reloads refused because earlier ones took too long.",
+        service.publisher.late(),
     ));
     metrics.push(NodeMetric {
         labels: &config,
@@ -154,23 +164,7 @@ fn push_writer(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
         counter("sql_connects_total", "Connections made to MySQL.", mysql::connections_made()),
     ]);
     metrics.extend(FollowerMetrics::ROWS.iter().map(|row| row.now(&figures.counts)));
-    metrics.extend(KIND_LABELS.iter().zip(FailureKind::ALL).map(|(labels, kind)| {
-        let help = "SQL failures by kind.";
-        let count = figures.fitness.failures_of(kind);
-        NodeMetric { labels, ..counter("sql_errors_total", help, count) }
-    }));
 }
-
-/// A label for each kind of failure.
-static KIND_LABELS: [[(&str, &str); 1]; FailureKind::ALL.len()] = {
-    let mut labels = [[("kind", "")]; FailureKind::ALL.len()];
-    let mut index = 0;
-    while index < labels.len() {
-        labels[index] = [("kind", FailureKind::ALL[index].name())];
-        index += 1;
-    }
-    labels
-};
 
 fn push_node(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
     let started_s = u64::try_from(service.started.1.0 / 1_000).unwrap_or(0);

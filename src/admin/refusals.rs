@@ -25,7 +25,7 @@ impl From<PublishError> for AdminAnswer {
             PublishError::OtherVersion => (412, "other_version"),
             PublishError::Exists => (412, "exists"),
             PublishError::NoEarlierVersion => (409, "no_earlier_version"),
-            PublishError::Busy => (503, "busy"),
+            PublishError::Busy | PublishError::Late(_) => (503, "busy"),
             PublishError::Archived => (409, "archived"),
             PublishError::OwnStatus(_) => (409, "own_status"),
             PublishError::InOtherFile(_) => (409, "in_popups_file"),

@@ -1,7 +1,7 @@
 //! Which request goes to which handler, and what its head alone is refused for. Paths match byte
 //! for byte; only the user in the last segment of `/v1/users/` may be percent-encoded.
 
-use super::access::Access;
+use super::access::AdminAccess;
 use super::answer::AdminAnswer;
 use super::changes::{self, ChangeRequest};
 use super::service::Service;
@@ -19,7 +19,7 @@ const JSON: &str = "application/json";
 /// The handlers, behind what every request has to pass.
 pub(super) struct Router {
     pub(super) service: Service,
-    pub(super) access: Access,
+    pub(super) access: AdminAccess,
 }
 
 impl Router {

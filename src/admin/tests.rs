@@ -17,9 +17,12 @@ use nudged_base::time::WallMs;
 use nudged_config::AdminAddress;
 use nudged_domain::state::user::{PopupState, Show, UserState};
 use nudged_publish::Publishing;
-use nudged_publish::fixture::{ERASED_AT, MadeShards, Place};
+use nudged_publish::publisher::{ConfigRefused, PublishError, Publisher, PublisherSetup};
+use nudged_publishing::{ERASED_AT, FakeShards, NodeDirectory};
 use nudged_runtime::clocks;
+use nudged_runtime::shard::mesh::Mesh;
 use nudged_runtime::topology::Topology;
+use nudged_store::Store;
 
 const POPUPS: &str = "[[popup]]\nid = \"a\"\npriority = 2\n[[popup]]\nid = \"b\"\n\
                       windows = [{ from = \"09:00\", to = \"18:00\" }]\n";
@@ -41,17 +44,30 @@ fn state(at: WallMs) -> UserState {
 struct Node {
     admin: AdminHandle,
     _publishing: Publishing,
-    place: Place,
-    shards: MadeShards,
+    directory: NodeDirectory,
+    shards: FakeShards,
 }
 
-fn node_at(address: AdminAddress, place: Place) -> Result<Node, AdminError> {
-    place.change(|config| config.admin = address);
-    let shards = MadeShards::start(2, &state(clocks::wall()));
-    let publisher = Arc::new(place.load(&shards.mesh).unwrap());
+fn load(directory: &NodeDirectory, mesh: &Arc<Mesh>) -> Result<Publisher, PublishError> {
+    let config = Arc::clone(&directory.config);
+    let read = move || config.lock().unwrap().clone().map_err(ConfigRefused);
+    Publisher::load(PublisherSetup {
+        store: Store::open(directory.path()).unwrap(),
+        is_store_there: true,
+        config: read().unwrap(),
+        read_config: Box::new(read),
+        mesh: Arc::clone(mesh),
+        log: directory.log.clone(),
+    })
+}
+
+fn node_at(address: AdminAddress, directory: NodeDirectory) -> Result<Node, AdminError> {
+    directory.change(|config| config.admin = address);
+    let shards = FakeShards::start(2, &state(clocks::wall()));
+    let publisher = Arc::new(load(&directory, &shards.mesh).unwrap());
     let topology = Topology { shard_cpus: vec![0], writer_cpu: 0, shards: 2, pin: false };
     let figures = Arc::default();
-    let publishing = Publishing::start(&publisher, &figures, &place.log).unwrap();
+    let publishing = Publishing::start(&publisher, &figures, &directory.log).unwrap();
     let context = AdminContext {
         topology,
         connections_max: 1_000,
@@ -60,16 +76,17 @@ fn node_at(address: AdminAddress, place: Place) -> Result<Node, AdminError> {
         publisher,
         figures,
         redis: None,
-        log: place.log.clone(),
+        log: directory.log.clone(),
     };
     let clock = NodeClock::start(clocks::mono(), clocks::wall(), WallMs(0));
-    let reader = StoreReader::open(place.directory.path()).unwrap();
+    let reader = StoreReader::open(directory.path()).unwrap();
     let admin = start(context, clock, reader)?;
-    Ok(Node { admin, _publishing: publishing, place, shards })
+    Ok(Node { admin, _publishing: publishing, directory, shards })
 }
 
 fn node() -> Node {
-    node_at(AdminAddress::Tcp("127.0.0.1:0".parse().unwrap()), Place::with_popups(POPUPS)).unwrap()
+    node_at(AdminAddress::Tcp("127.0.0.1:0".parse().unwrap()), NodeDirectory::with_popups(POPUPS))
+        .unwrap()
 }
 
 impl Node {
@@ -201,11 +218,11 @@ fn a_pause_is_answered_when_every_shard_has_it_and_is_audited() {
 #[test]
 fn a_reload_is_whole_or_says_every_error() {
     let node = node();
-    node.place.change(|config| config.pin = false);
+    node.directory.change(|config| config.pin = false);
     let reloaded = node.json("POST /v1/reload");
     assert_eq!((&reloaded["version"], &reloaded["changed"]), (&json!(1), &json!(false)));
     assert_eq!(reloaded["waiting_for_restart"], json!(["pin"]));
-    node.place.write_popups("[[popup]]\nid = \"A\"\n[[popup]]\nid = \"b\"\nx = 1\n");
+    node.directory.write_popups("[[popup]]\nid = \"A\"\n[[popup]]\nid = \"b\"\nx = 1\n");
     let (head, body) = node.ask("POST /v1/reload", "");
     assert_eq!(status_of(&head), 422);
     let refused: Value = serde_json::from_str(&body).unwrap();
@@ -238,7 +255,7 @@ fn a_user_is_read_and_erased_on_the_shard_that_owns_them() {
     });
     assert_eq!(erased, want);
     assert_eq!(node.status("DELETE /v1/users/stuck"), 503);
-    assert!(!node.place.logged().contains("a/b"), "ids are hashed in the log");
+    assert!(!node.directory.logged().contains("a/b"), "ids are hashed in the log");
 }
 
 #[test]
@@ -246,11 +263,11 @@ fn a_user_is_told_also_where_sql_can_not_say_what_they_did() {
     let node = node();
     let user = node.json("GET /v1/users/u");
     assert!(user["records"].is_array(), "{user}");
-    let database = rusqlite::Connection::open(node.place.directory.path().join("nudged.db"));
+    let database = rusqlite::Connection::open(node.directory.path().join("nudged.db"));
     database.unwrap().execute_batch("ALTER TABLE events RENAME TO aside").unwrap();
     let user = node.json("GET /v1/users/u");
     assert_eq!((&user["records"], &user["popups"][0]["id"]), (&Value::Null, &json!("a")));
-    assert!(node.place.logged().contains("users could not be read from SQL"));
+    assert!(node.directory.logged().contains("users could not be read from SQL"));
 }
 
 #[test]
@@ -312,21 +329,21 @@ fn pages_of_other_origins_change_nothing() {
     assert!(node.shards.take_told().is_empty());
 }
 
-fn place_with_token(text: &str) -> Place {
-    let place = Place::with_popups(POPUPS);
-    let path = place.directory.path().join("token");
+fn directory_with_token(text: &str) -> NodeDirectory {
+    let directory = NodeDirectory::with_popups(POPUPS);
+    let path = directory.path().join("token");
     std::fs::write(&path, text).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-    place.change(|config| config.admin_token_file = Some(path));
-    place
+    directory.change(|config| config.admin_token_file = Some(path));
+    directory
 }
 
 #[test]
 fn where_others_can_reach_it_the_token_is_asked_for_and_never_told() {
     let everywhere = || AdminAddress::Tcp("0.0.0.0:0".parse().unwrap());
-    let none = node_at(everywhere(), Place::with_popups(POPUPS)).err().unwrap();
+    let none = node_at(everywhere(), NodeDirectory::with_popups(POPUPS)).err().unwrap();
     assert!(matches!(none, AdminError::TokenMissing(_)), "{none}");
-    let node = node_at(everywhere(), place_with_token(TOKEN)).unwrap();
+    let node = node_at(everywhere(), directory_with_token(TOKEN)).unwrap();
     let bearer = |token: &str| format!("Authorization: Bearer {token}\r\n");
     let mut said = String::new();
     for (line, fields, want) in [
@@ -344,7 +361,7 @@ fn where_others_can_reach_it_the_token_is_asked_for_and_never_told() {
         said.push_str(&head);
         said.push_str(&body);
     }
-    said.push_str(&node.place.logged());
+    said.push_str(&node.directory.logged());
     assert!(!said.contains("canary"), "{said}");
     assert!(said.contains("had no valid token"), "{said}");
 }
@@ -389,23 +406,23 @@ fn requests_of_one_connection_are_answered_in_order() {
 
 #[test]
 fn a_unix_socket_is_its_owners_alone() {
-    let place = Place::with_popups(POPUPS);
-    let path = place.directory.path().join("admin.sock");
+    let directory = NodeDirectory::with_popups(POPUPS);
+    let path = directory.path().join("admin.sock");
     // A dead process has left one behind.
     drop(UnixListener::bind(&path).unwrap());
-    let node = node_at(AdminAddress::Unix(path.clone()), place).unwrap();
+    let node = node_at(AdminAddress::Unix(path.clone()), directory).unwrap();
     assert_eq!(node.admin.address(), format!("unix:{}", path.display()));
     let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode, 0o600);
     let (head, body) = exchange(UnixStream::connect(&path).unwrap(), "POST /v1/reload", "");
     assert_eq!(status_of(&head), 200, "{body}");
-    let second = node_at(AdminAddress::Unix(path.clone()), Place::with_popups(POPUPS));
+    let second = node_at(AdminAddress::Unix(path.clone()), NodeDirectory::with_popups(POPUPS));
     let second = second.err().unwrap().to_string();
     assert!(second.contains("another process is listening there"), "{second}");
     node.admin.stop();
     assert!(!path.exists());
     std::fs::write(&path, "a file of somebody").unwrap();
-    let file = node_at(AdminAddress::Unix(path.clone()), Place::with_popups(POPUPS));
+    let file = node_at(AdminAddress::Unix(path.clone()), NodeDirectory::with_popups(POPUPS));
     assert!(file.is_err());
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "a file of somebody");
 }

@@ -2,9 +2,10 @@
 //! are this process, so there is no version and nothing to distrust: reading what was not written
 //! here panics, for memory is broken then.
 //!
-//! Counts and small numbers are LEB128, times and hashes 8 bytes, little-endian; a list is its count
-//! and its elements, a text its bytes; what may be absent has a byte before it, and of several kinds
-//! one stands with its number before it. A struct is its fields, in the order of its table.
+//! Counts and small numbers are LEB128, times and hashes 8 bytes, little-endian; a list is its
+//! count and its elements, a text its bytes; what may be absent has a byte before it, and of
+//! several kinds one stands with its number before it. A struct is its fields, in the order of its
+//! table.
 
 use bumpalo::Bump;
 

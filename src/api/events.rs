@@ -96,8 +96,8 @@ pub struct EventContext<'a, 'k> {
 /// Allocates in scratch, and on the heap for escaped texts.
 ///
 /// # Errors
-/// 400 as [`json::parse`], and `wrong_type` or `too_many` on [`RequestField::Body`]. What is wrong within
-/// one element rejects that element alone.
+/// 400 as [`json::parse`], and `wrong_type` or `too_many` on [`RequestField::Body`]. What is wrong
+/// within one element rejects that element alone.
 pub(crate) fn read_body<'a>(
     body: &'a [u8],
     reading: EventContext<'a, '_>,

@@ -14,6 +14,8 @@
 mod applying;
 mod chores;
 mod seam;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,12 +23,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use self::chores::{Chore, Chores};
 pub use self::seam::{ClaimOutcome, Effect, Input, SqlView, View};
+use crate::logging::log_error;
 use crate::sql_failure::{SqlFailure, SqlMeaning};
 use nudged_base::backoff::{Backoff, lengthened};
 use nudged_base::clock::Now;
 use nudged_base::ids::{Sequence, StreamId, UserKey};
 use nudged_base::limits::RIGHTS_AGAIN_MS;
-use nudged_base::telemetry::log::{Log, LogField, LogValue, Message};
+use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_base::telemetry::table::node_metrics;
 use nudged_base::time::MonoNs;
 use nudged_journal::disk::DiskRead;
@@ -68,6 +71,7 @@ node_metrics! {
 }
 
 /// What a follower is made of.
+#[derive(Debug)]
 pub struct FollowerSetup {
     /// The stream of this journal; `None` where SQL could not be asked yet.
     pub stream: Option<StreamId>,
@@ -81,10 +85,10 @@ pub struct FollowerSetup {
     pub tail: Tail,
     /// Nobody else says in SQL that this node is alive, and nodes share it.
     pub beats: bool,
-    /// Where failures are told.
+    /// Where failures are logged.
     pub log: Log,
     /// Where it counts.
-    pub counts: Arc<FollowerMetrics>,
+    pub metrics: Arc<FollowerMetrics>,
 }
 
 /// What is waited for.
@@ -134,16 +138,11 @@ struct QueuedRecord {
 /// Follows the journal of one set.
 #[derive(Debug)]
 pub struct Follower {
-    stream: Option<StreamId>,
-    set: SetId,
-    applied: Sequence,
+    /// As it was made, but for the stream, the position and the tail, which move on.
+    setup: FollowerSetup,
     /// The highest that `applied` was: what shards were told is applied stays so, since they may
     /// have let go of it.
     highest_applied: Sequence,
-    skipped: Vec<(Sequence, Sequence)>,
-    tail: Tail,
-    log: Log,
-    counts: Arc<FollowerMetrics>,
     /// Records that were read and not applied, framed.
     framed: Vec<u8>,
     reads: VecDeque<QueuedRecord>,
@@ -166,23 +165,16 @@ pub struct Follower {
 impl Follower {
     /// A follower that has read nothing.
     pub fn new(setup: FollowerSetup) -> Follower {
-        let FollowerSetup { stream, set, applied, skipped, tail, beats, log, counts } = setup;
         Follower {
-            stream,
-            set,
-            applied,
-            highest_applied: applied,
-            skipped,
-            tail,
-            log,
-            counts,
+            highest_applied: setup.applied,
+            chores: Chores::new(setup.beats),
+            setup,
             framed: Vec::new(),
             reads: VecDeque::new(),
             count: 0,
             is_gathered: false,
             backoff: Backoff::new(BACKOFF_FIRST_MS, BACKOFF_MAX_MS),
             is_failing: false,
-            chores: Chores::new(beats),
             rights_due: Some(MonoNs(0)),
             is_misplaced: false,
             is_last: false,
@@ -192,7 +184,7 @@ impl Follower {
 
     /// The stream of the journal, once SQL could be asked for it.
     pub fn stream(&self) -> Option<StreamId> {
-        self.stream
+        self.setup.stream
     }
 
     /// The last record that SQL has, or once had.
@@ -202,7 +194,7 @@ impl Follower {
 
     /// The next record that is to be read.
     pub fn next_sequence(&self) -> Sequence {
-        self.tail.next_sequence()
+        self.setup.tail.next_sequence()
     }
 
     /// Whether everything that was read is applied.
@@ -262,7 +254,7 @@ impl Follower {
     fn begin(&mut self, view: &View<'_, impl DiskRead>) -> Turn {
         self.is_last = view.is_stopping;
         // Where SQL was away at the start it may be away still, and in a wrong one none is needed.
-        let may_ask = self.stream.is_some() || self.is_failing;
+        let may_ask = self.setup.stream.is_some() || self.is_failing;
         if may_ask && !self.is_misplaced && self.rights_due.is_some_and(|due| view.now.mono >= due)
         {
             return Ok(self.wait(Stage::Trying, Effect::TryRights));
@@ -280,14 +272,14 @@ impl Follower {
         self.rights_due = view.sql.is_denied.then_some(again);
         match said.as_deref() {
             None => {}
-            Some("") => self.log_fields(view.now, Message::SqlResumed, &[]),
+            Some("") => self.setup.log.write(view.now, Message::SqlResumed, &[]),
             Some(line) => self.log_error(view.now, Message::SqlUnfit, line),
         }
     }
 
     fn turn(&mut self, view: &View<'_, impl DiskRead>) -> Turn {
-        if self.stream.is_none() {
-            let effect = Effect::Claim(self.set);
+        if self.setup.stream.is_none() {
+            let effect = Effect::Claim(self.setup.set);
             return Ok(self.wait(Stage::Claiming, effect));
         }
         let read = self.read(view);
@@ -318,11 +310,11 @@ impl Follower {
     /// batch more, what was read waits for the next transaction.
     fn read(&mut self, view: &View<'_, impl DiskRead>) -> Result<(), TailError> {
         while self.reads.len() < view.sql.records_max {
-            let Some(batch) = self.tail.next(view.disk, view.written)? else { break };
+            let Some(batch) = self.setup.tail.next(view.disk, view.written)? else { break };
             for (sequence, record) in batch {
                 let Ok(record) = record else {
                     let error = format!("record {} can't be read", sequence.0);
-                    log_error(&self.log, view.now, Message::SqlFailed, &error);
+                    log_error(&self.setup.log, view.now, Message::SqlFailed, &error);
                     continue;
                 };
                 let before = self.framed.len();
@@ -346,7 +338,7 @@ impl Follower {
         warnings: &[String],
         claimed: Result<ClaimOutcome, SqlFailure>,
     ) -> Turn {
-        log_weaknesses(&self.log, view.now, warnings);
+        log_weaknesses(&self.setup.log, view.now, warnings);
         match claimed {
             Ok(ClaimOutcome::Stream(stream, position)) => {
                 if std::mem::take(&mut self.is_misplaced) {
@@ -364,7 +356,7 @@ impl Follower {
     fn misplaced(&mut self, view: &View<'_, impl DiskRead>, said: Option<String>) -> Next {
         self.is_misplaced = true;
         self.backoff.next_is(BACKOFF_SLOW_MS);
-        self.counts.failures.fetch_add(1, Ordering::Relaxed);
+        self.setup.metrics.failures.fetch_add(1, Ordering::Relaxed);
         if let Some(line) = said {
             self.log_error(view.now, Message::SqlUnfit, &line);
         }
@@ -403,29 +395,29 @@ impl Follower {
         position: Sequence,
     ) -> Turn {
         let next = Sequence(position.0 + 1);
-        match Tail::seek(view.disk, self.set, next, self.skipped.clone()) {
-            Ok(tail) => self.tail = tail,
+        match Tail::seek(view.disk, self.setup.set, next, self.setup.skipped.clone()) {
+            Ok(tail) => self.setup.tail = tail,
             Err(error) => return self.log_failure(view, &error.to_string()),
         }
         self.set_applied(position);
         self.framed.clear();
         self.reads.clear();
         self.is_gathered = false;
-        self.stream = Some(stream);
+        self.setup.stream = Some(stream);
         Err(Next::Again)
     }
 
     fn set_applied(&mut self, applied: Sequence) {
-        self.applied = applied;
+        self.setup.applied = applied;
         self.highest_applied = self.highest_applied.max(applied);
     }
 
     /// Counts and tells a failure of SQL; gives what comes next.
     fn failed(&mut self, view: &View<'_, impl DiskRead>, error: &SqlFailure) -> Next {
-        self.counts.failures.fetch_add(1, Ordering::Relaxed);
+        self.setup.metrics.failures.fetch_add(1, Ordering::Relaxed);
         match error.meaning {
             SqlMeaning::Fenced(_) | SqlMeaning::Halted => {
-                self.counts.is_halted.store(true, Ordering::Release);
+                self.setup.metrics.is_halted.store(true, Ordering::Release);
                 self.log_error(view.now, Message::SqlHalted, &error.text);
                 return Next::End;
             }
@@ -442,7 +434,7 @@ impl Follower {
         }
         let fields =
             [("cause", LogValue::Text(error.cause)), ("error", LogValue::Text(&error.text))];
-        self.log_fields(view.now, Message::SqlFailed, &fields);
+        self.setup.log.write(view.now, Message::SqlFailed, &fields);
         Next::Wait
     }
 
@@ -461,16 +453,8 @@ impl Follower {
     }
 
     fn log_error(&self, now: Now, message: Message, text: &str) {
-        log_error(&self.log, now, message, text);
+        log_error(&self.setup.log, now, message, text);
     }
-
-    fn log_fields(&self, now: Now, message: Message, fields: &[LogField<'_>]) {
-        self.log.write(now, message, fields);
-    }
-}
-
-fn log_error(log: &Log, now: Now, message: Message, text: &str) {
-    log.write(now, message, &[("error", LogValue::Text(text))]);
 }
 
 /// Says what of SQL's settings weakens a promise.

@@ -7,12 +7,13 @@
 
 use std::sync::Arc;
 
+use crate::logging::log_error;
 use crate::projection::overlay;
 use crate::sql_failure::SqlFailure;
 use nudged_base::clock::Now;
 use nudged_base::ids::{Sequence, UserKey};
 use nudged_base::limits::USER_POPUPS_MAX;
-use nudged_base::telemetry::log::{Log, LogValue, Message};
+use nudged_base::telemetry::log::{Log, Message};
 use nudged_domain::state::user::{self, UserState};
 use nudged_journal::disk::DiskRead;
 use nudged_journal::record::frames;
@@ -145,9 +146,4 @@ fn overlay(records: &[u8], mut state: UserState) -> Option<Vec<u8>> {
     let mut encoded = Vec::with_capacity(64);
     user::encode(&state, &mut encoded);
     Some(encoded)
-}
-
-fn log_error(log: &Log, now: Now, message: Message, text: &str) {
-    let stamp = now;
-    log.write(stamp, message, &[("error", LogValue::Text(text))]);
 }

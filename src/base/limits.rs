@@ -524,6 +524,10 @@ pub const EXPLAIN_WINDOWS_MAX: usize = 8;
 pub const EXPLAIN_TEXT_CHARS_MAX: usize = 60;
 /// A change of the catalog is tried for this long while others change it too, in milliseconds.
 pub const CATALOG_CHANGE_MS: u64 = 5_000;
+/// A change of the catalog waits this long for those before it, in milliseconds.
+pub const CATALOG_TURN_MS: u64 = 5_000;
+/// A reload waits this long for the changes and reloads before it, in milliseconds.
+pub const RELOAD_TURN_MS: u64 = 15_000;
 /// A node looks this often whether others have changed the catalog, in milliseconds: of the second
 /// in which a change is live everywhere, its own node may take one such period and each other one.
 pub const CATALOG_POLL_MS: u64 = 200;
@@ -629,6 +633,9 @@ const _: () = {
     assert!((POPUPS_MAX * 2 * (POPUP_ID_BYTES_MAX + 64)) as u64 <= EXPLAIN_ANSWER_BYTES_MAX);
     assert!(CONTENT_BYTES_MAX * 2 < ADMIN_BODY_BYTES_MAX && BODY_BYTES_MAX < ADMIN_BODY_BYTES_MAX);
     assert!(ADMIN_REFUSALS_MAX < ADMIN_CONNECTIONS_MAX);
+    // One change that SQL says nothing to does not refuse the next, and whoever waited with a
+    // reload is gone when it gives up.
+    assert!(ADMIN_SQL_SILENCE_MS < CATALOG_TURN_MS && CATALOG_TURN_MS * 2 < RELOAD_TURN_MS);
     // A node that lives gives many signs before it is taken to be silent, or loses its lock.
     assert!(KEEPER_IDLE_MS * 8 <= PEER_SILENT_MS && KEEPER_IDLE_MS * 4 <= REBUILD_LOCK_MS);
     assert!(PEER_SILENT_MS < PEER_KNOWN_MS);

@@ -20,4 +20,4 @@ pub mod usage;
 
 mod bytes;
 #[cfg(test)]
-mod model;
+mod tests;

@@ -168,18 +168,23 @@ pub fn append(record: &Record<'_>, bytes: &mut Vec<u8>) -> usize {
 }
 
 fn append_impression(impression: &Impression<'_>, bytes: &mut Vec<u8>) {
-    assert!(!impression.popup.is_empty(), "a popup has an id");
     bytes.push(impression.kind.number());
     bytes.extend_from_slice(&impression.acted_at.0.to_le_bytes());
     bytes.extend_from_slice(&impression.version.to_le_bytes());
     append_next(impression.next_show_at, bytes);
-    assert!(impression.token.len() <= TOKEN_BYTES_MAX, "tokens are bounded");
-    append_blob(impression.token.as_bytes(), bytes);
-    append_short(impression.popup, POPUP_ID_BYTES_MAX, bytes);
-    append_short(impression.variant, VARIANT_KEY_BYTES_MAX, bytes);
+    append_show((impression.token, impression.popup, impression.variant), bytes);
     append_short(impression.forgotten, POPUP_ID_BYTES_MAX, bytes);
     append_blob(impression.clocks, bytes);
     append_blob(impression.row, bytes);
+}
+
+/// Which show a record is about: its token, popup and variant.
+fn append_show((token, popup, variant): (&str, &str, &str), bytes: &mut Vec<u8>) {
+    assert!(token.len() <= TOKEN_BYTES_MAX, "tokens are bounded");
+    assert!(!popup.is_empty(), "a popup has an id");
+    append_blob(token.as_bytes(), bytes);
+    append_short(popup, POPUP_ID_BYTES_MAX, bytes);
+    append_short(variant, VARIANT_KEY_BYTES_MAX, bytes);
 }
 
 /// When a popup may return; `None` for never.
@@ -227,6 +232,14 @@ fn decode_common<'a>(fields: &mut FieldReader<'a>) -> Option<(WallMs, Revision, 
     (!user.is_empty()).then_some((at, revision, user))
 }
 
+/// What [`append_show`] wrote.
+fn decode_show<'a>(fields: &mut FieldReader<'a>) -> Option<(&'a str, &'a str, &'a str)> {
+    let token = fields.long_text(TOKEN_BYTES_MAX)?;
+    let popup = fields.short_text(POPUP_ID_BYTES_MAX)?;
+    let variant = fields.short_text(VARIANT_KEY_BYTES_MAX)?;
+    (!popup.is_empty()).then_some((token, popup, variant))
+}
+
 /// What [`append_next`] wrote.
 fn decode_next(fields: &mut FieldReader<'_>) -> Option<Option<WallMs>> {
     match (fields.u8()?, fields.i64()?) {
@@ -247,12 +260,7 @@ fn decode_impression(mut fields: FieldReader<'_>) -> Option<Impression<'_>> {
     let acted_at = WallMs(fields.i64()?);
     let version = fields.u32()?;
     let next_show_at = decode_next(&mut fields)?;
-    let token = fields.long_text(TOKEN_BYTES_MAX)?;
-    let popup = fields.short_text(POPUP_ID_BYTES_MAX)?;
-    if popup.is_empty() {
-        return None;
-    }
-    let variant = fields.short_text(VARIANT_KEY_BYTES_MAX)?;
+    let (token, popup, variant) = decode_show(&mut fields)?;
     let forgotten = fields.short_text(POPUP_ID_BYTES_MAX)?;
     let clocks = fields.blob()?;
     let row = fields.blob()?;
@@ -324,16 +332,6 @@ impl<'a> RecordFrame<'a> {
     pub fn at(&self) -> WallMs {
         let at = FieldReader::new(&self.bytes[1..]).i64();
         WallMs(at.expect("a frame is longer than its fixed fields"))
-    }
-
-    /// The bytes of the user's id, without looking at the rest: not checked to be text.
-    ///
-    /// # Errors
-    /// Where the frame ends before the id does.
-    pub fn user_bytes(&self) -> Result<&'a [u8], RecordError> {
-        let mut fields = FieldReader::new(&self.bytes[USER_OFFSET..]);
-        let length = fields.u8().ok_or(RecordError::Malformed)?;
-        fields.take(usize::from(length)).ok_or(RecordError::Malformed)
     }
 
     /// The whole record.

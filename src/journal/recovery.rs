@@ -269,6 +269,4 @@ fn missing_before_unused(used: &[Prefix], unused: &[Prefix]) -> Option<SegmentId
 }
 
 #[cfg(test)]
-mod fixtures;
-#[cfg(test)]
 mod tests;

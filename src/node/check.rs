@@ -4,7 +4,7 @@
 //! `host` what only this host can tell · `directory` the data directory · `report` what was found.
 //! Knows files and what to print; what is right and wrong is the configuration's and the catalog's.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use self::report::{CheckReport, Finding, Severity};
 use super::arguments::{CheckArguments, SharedArguments};
@@ -23,18 +23,9 @@ mod directory;
 mod host;
 pub mod report;
 
-/// Checks files of popups, each as a catalog of its own, with the default settings.
-pub fn run(popups: &[PathBuf]) -> CheckReport {
-    let mut report = CheckReport::default();
-    for path in popups {
-        add_popups_file(path, &Settings::default(), clocks::wall(), &mut report);
-    }
-    report
-}
-
 /// Checks the configuration of this directory, environment and flags, and the files of popups:
 /// those given, else the configuration's own.
-pub fn run_with_config(shared: &SharedArguments, arguments: &CheckArguments) -> CheckReport {
+pub fn run(shared: &SharedArguments, arguments: &CheckArguments) -> CheckReport {
     // As a start does, so that what fits there fits here.
     process_limits::raise();
     let mut report = CheckReport::default();
@@ -68,7 +59,7 @@ pub fn run_with_config(shared: &SharedArguments, arguments: &CheckArguments) -> 
 
 /// Adds what is to be said of one file of popups at a time to a report: its errors, and the
 /// warnings of those popups that have none.
-pub fn add_popups_file(path: &Path, settings: &Settings, now: WallMs, report: &mut CheckReport) {
+fn add_popups_file(path: &Path, settings: &Settings, now: WallMs, report: &mut CheckReport) {
     let file = path.display().to_string();
     let Parsed { definitions, errors } = match popups_file::examine(path) {
         Ok(parsed) => parsed,

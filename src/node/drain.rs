@@ -2,7 +2,6 @@
 //! balancer looks elsewhere; then what is open is finished; then everything is made durable.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -13,6 +12,7 @@ use super::failure::Failure;
 use super::redis::RedisWay;
 use super::redis_threads::RedisThreads;
 use super::signals::SignalRequests;
+use super::stoppable::{self, StoppableThread};
 use nudged_admin::AdminHandle;
 use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_config::{Config, QueueMode};
@@ -56,9 +56,9 @@ pub(super) struct RunningNode {
     /// The journal's thread.
     pub(super) journal: JournalHandle,
     /// The writer's thread, with what ends it.
-    pub(super) writer: (JoinHandle<()>, Arc<AtomicBool>, Arc<Waker>),
+    pub(super) writer: (StoppableThread, Arc<Waker>),
     /// The readers' threads, with what ends them.
-    pub(super) readers: (Vec<JoinHandle<()>>, Arc<AtomicBool>),
+    pub(super) readers: Vec<StoppableThread>,
     /// The thread that writes the log.
     pub(super) log_writer: LogThread,
     /// The way to Redis, whose name is looked up as long as this lives.
@@ -126,74 +126,47 @@ fn stop(node: RunningNode) -> u8 {
 
 /// Ends shards, journal, writer and reader, in the order in which data flows.
 fn close_storage(node: RunningNode, begun: Instant, until: Instant) -> u8 {
-    let RunningNode {
-        config,
-        mesh,
-        log,
-        publishing,
-        admin,
-        shards,
-        journal,
-        writer,
-        readers,
-        log_writer,
-        signals,
-        ..
-    } = node;
-    let redis_threads = node.redis_threads;
-    let couriers = publishing.stop_watching();
-    admin.stop();
+    let (mesh, stops) = (node.mesh, node.signals.stops.clone());
+    let couriers = node.publishing.stop_watching();
+    node.admin.stop();
     drop(couriers);
-    for shard in shards.into_iter().filter(|shard| shard.is_finished() || !shard_is_stuck(shard)) {
+    for shard in node.shards.into_iter().filter(|shard| !shard_is_stuck(shard)) {
         // A shard that panicked has aborted the process.
         let _ = shard.join();
     }
     // Storage has some time of its own, whatever the connections took.
     let until = until.max(Instant::now() + STORAGE_TIMEOUT);
-    let outcome = stop_journal(journal, &signals.stops, until);
-    let (writer, writer_stop, writer_sleeper) = writer;
-    writer_stop.store(true, Ordering::Release);
-    writer_sleeper.wake();
+    let outcome = stop_journal(node.journal, &stops, until);
+    let (writer, waker) = node.writer;
+    writer.tell();
+    waker.wake();
     // What SQL has not applied stays in the journal: a further signal need not wait for it.
     let mut is_hurried = false;
     // Where SQL has everything, a thread that waits for a server that is away is not waited for.
-    let lists = config.redis.url.is_some() && config.queue == QueueMode::Redis;
+    let lists = node.config.redis.url.is_some() && node.config.queue == QueueMode::Redis;
     let until = match mesh.journal.applied() >= mesh.journal.written() && !lists {
         true => until.min(Instant::now() + STORAGE_TIMEOUT),
         false => until,
     };
-    while !writer.is_finished() && Instant::now() < until && !is_hurried {
-        is_hurried = signals.stops.recv_timeout(Duration::from_millis(1)).is_ok();
-    }
-    if writer.is_finished() {
-        let _ = writer.join();
-    }
-    if let Some(redis_threads) = redis_threads {
+    let goes_on = || {
+        is_hurried = stops.recv_timeout(Duration::from_millis(1)).is_ok();
+        !is_hurried && Instant::now() < until
+    };
+    writer.end(goes_on, || waker.wake());
+    if let Some(redis_threads) = node.redis_threads {
         redis_threads.stop(if is_hurried { Instant::now() } else { until });
     }
-    stop_readers(&mesh, readers, until);
+    // What a reader that waits for a server that hangs reads is asked for by nobody any more.
+    for reader in node.readers {
+        reader.end(stoppable::until(until), || mesh.reader.wake());
+    }
     let unapplied = mesh.journal.written().0.saturating_sub(mesh.journal.applied().0);
     if let Err(text) = &outcome {
-        log.write(clocks::now(), Message::JournalFailed, &[("error", LogValue::Text(text))]);
+        node.log.write(clocks::now(), Message::JournalFailed, &[("error", LogValue::Text(text))]);
     }
-    announce::log_stopped(&log, signals.reason(), begun, unapplied);
-    log_writer.stop();
+    announce::log_stopped(&node.log, node.signals.reason(), begun, unapplied);
+    node.log_writer.stop();
     if outcome.is_ok() { CLEAN } else { STORAGE }
-}
-
-/// Ends the readers of SQL. One that waits for a server that hangs is left behind at `until`: the
-/// process ends anyway, and what it reads is asked for by nobody any more.
-fn stop_readers(
-    mesh: &Mesh,
-    (readers, stop): (Vec<JoinHandle<()>>, Arc<AtomicBool>),
-    until: Instant,
-) {
-    stop.store(true, Ordering::Release);
-    let is_running = || readers.iter().any(|reader| !reader.is_finished());
-    while is_running() && Instant::now() < until {
-        mesh.reader.wake();
-        std::thread::sleep(Duration::from_millis(1));
-    }
 }
 
 /// Has the journal write and sync what it has. On a full disk that would wait for space for ever:

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::arguments::{ExplainArguments, SharedArguments};
 use super::failure::Failure;
@@ -61,17 +62,6 @@ struct ExplainedPopup {
     why: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Refused {
-    error: RefusedError,
-}
-
-#[derive(Debug, Deserialize)]
-struct RefusedError {
-    code: String,
-    field: Option<String>,
-}
-
 /// Asks, and prints a line for each popup on standard output.
 ///
 /// # Errors
@@ -116,10 +106,11 @@ fn ask(
     let (status, body) =
         parse_answer(&answer).ok_or_else(|| not_a_node("it does not speak HTTP"))?;
     if status != 200 {
-        let refused: Refused = serde_json::from_slice(body)
-            .map_err(|_| not_a_node("its error is not one of nudged's"))?;
-        let field = refused.error.field.map(|field| format!(" ({field})")).unwrap_or_default();
-        return Err(ExplainError::Refused { status, code: refused.error.code, field });
+        let refused: Value = serde_json::from_slice(body).unwrap_or_default();
+        let member = |name: &str| refused["error"][name].as_str();
+        let code = member("code").ok_or_else(|| not_a_node("its error is not one of nudged's"))?;
+        let field = member("field").map(|field| format!(" ({field})")).unwrap_or_default();
+        return Err(ExplainError::Refused { status, code: code.to_owned(), field });
     }
     serde_json::from_slice(body).map_err(|_| not_a_node("its answer is not one of nudged's"))
 }
@@ -225,7 +216,7 @@ fn parse_answer(answer: &[u8]) -> Option<(u16, &[u8])> {
 fn in_words(explained: &Explained) -> String {
     let width = explained.candidates.iter().map(|one| one.id.len()).max().unwrap_or(0);
     let mut text = String::new();
-    for ExplainedPopup { id, gate, why: told } in &explained.candidates {
+    for ExplainedPopup { id, gate, why } in &explained.candidates {
         let is_shown = explained.popup.as_ref() == Some(id);
         let (word, why) = match gate.as_deref() {
             None if is_shown => ("shown", "it passes every gate".to_owned()),
@@ -236,7 +227,7 @@ fn in_words(explained: &Explained) -> String {
                     None => "it would be shown".to_owned(),
                 },
             ),
-            Some(gate) => (gate, told.as_deref().map_or_else(|| why(gate).to_owned(), plain)),
+            Some(gate) => (gate, plain(why.as_deref().unwrap_or("the node gives no reason"))),
         };
         writeln!(text, "{id:width$}  {word:<9}  ({why})").expect("a String takes all text");
     }
@@ -253,23 +244,4 @@ fn in_words(explained: &Explained) -> String {
 /// A text of the node without what a terminal would obey.
 fn plain(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
-}
-
-/// What a gate that did not open means, where the node does not say what stands behind it.
-fn why(gate: &str) -> &'static str {
-    match gate {
-        "status" => "it is not live",
-        "schedule" => "the time is before starts_at, or not before ends_at",
-        "window" => "the time is outside its windows",
-        "placement" => "it is not for this placement",
-        "target" => "the attributes do not match its target",
-        "rollout" => "the user is outside its rollout",
-        "max_shows" => "the user has seen it max_shows times",
-        "gap" => "too little time has passed since it was shown, or since its outcome",
-        "cap" => "one of its caps is reached for now",
-        "quiet" => "quiet_time has not passed since the user saw a popup",
-        "day" => "the user has seen max_per_day popups today",
-        "session" => "the user has seen max_per_session popups in this session",
-        _ => "a gate that this version of `nudged explain` does not know",
-    }
 }

@@ -235,7 +235,7 @@ fn read_popup(line: &str) -> Result<(ImportedLine, Vec<Override>), Vec<String>> 
 }
 
 /// Records of one set that follow each other, on their way to one transaction.
-struct RecordRun {
+struct ImportRun {
     stream: StreamId,
     set: String,
     first: u64,
@@ -248,7 +248,7 @@ fn import_records(
     lines: &mut ImportLines,
 ) -> Result<String, Failure> {
     let mut total = Applied::default();
-    let (mut run, mut next): (Option<RecordRun>, _) = (None, Some(first));
+    let (mut run, mut next): (Option<ImportRun>, _) = (None, Some(first));
     while let Some(line) = next {
         let (read, bytes) = read_record(&line).map_err(|problem| lines.wrong(&problem))?;
         let goes_on = run.as_ref().is_some_and(|run| {
@@ -268,7 +268,7 @@ fn import_records(
                 _ => store.stream_id(stream_of(&read.set))?,
             };
             let (set, first) = (read.set, read.seq);
-            run = Some(RecordRun { stream, set, first, records: Vec::new() });
+            run = Some(ImportRun { stream, set, first, records: Vec::new() });
         }
         run.as_mut().expect("one was just begun").records.push(bytes);
         next = lines.next()?;
@@ -300,7 +300,7 @@ fn stream_of(set: &str) -> [u8; 16] {
     *digest.first_chunk().expect("a digest has 32 bytes")
 }
 
-fn apply(store: &mut Store, run: &RecordRun) -> Result<Applied, Failure> {
+fn apply(store: &mut Store, run: &ImportRun) -> Result<Applied, Failure> {
     let position = store.position(run.stream)?;
     if run.first > position.0 + 1 {
         // What is before it was in another file, or nowhere.

@@ -6,8 +6,8 @@
 //! anything is made, with whether Redis and SQL can be used.
 //!
 //! `serve`: `serve` start · `storage` what a node remembers · `unmerged` what of it Redis lacks ·
-//! `redis_threads` what runs beside Redis · `signals` · `drain` reloads and stop · `announce` the
-//! log's lines of both.
+//! `redis_threads` what runs beside Redis, `stoppable` what ends a thread · `signals` · `drain`
+//! reloads and stop · `announce` the log's lines of both.
 //!
 //! Tools: `check` the configuration and popups · `explain` asks a running node · `vectors` decision
 //! vectors · `export` and `import` NDJSON, `import_users` and `export_lines` that of users,
@@ -35,6 +35,7 @@ pub mod settings;
 pub mod shared_keys;
 mod signals;
 mod signing_keys;
+mod stoppable;
 mod stopped_journal;
 mod storage;
 pub mod unmerged;

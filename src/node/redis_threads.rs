@@ -3,12 +3,12 @@
 //! do is theirs.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use super::failure::Failure;
 use super::redis::RedisWay;
+use super::stoppable::{self, StoppableThread};
 use nudged_admin::RedisMetrics;
 use nudged_background::keeper::peers::NodeId;
 use nudged_background::lists::assignment::ListAssignment;
@@ -45,12 +45,6 @@ pub(super) struct RedisThreadsSetup<'a> {
     pub(super) cpu: Option<usize>,
     /// Where they tell what happens.
     pub(super) log: &'a Log,
-}
-
-/// A thread, and what ends it.
-struct StoppableThread {
-    thread: JoinHandle<()>,
-    stop: Arc<AtomicBool>,
 }
 
 /// The running threads.
@@ -111,27 +105,12 @@ impl RedisThreads {
     /// another node's to drain, or this one's after its next start.
     pub(super) fn stop(self, until: Instant) {
         // All of them at once, and then each is waited for.
-        self.drains.iter().for_each(|(drain, _)| drain.stop.store(true, Ordering::Release));
+        self.drains.iter().for_each(|(drain, _)| drain.tell());
         for (drain, waker) in self.drains {
-            drain.end(until, || waker.wake());
+            drain.end(stoppable::until(until), || waker.wake());
         }
         let until = until.max(Instant::now() + KEEPER_STOP);
-        self.keeper.end(until, || self.redis_status.keeper().wake());
-    }
-}
-
-impl StoppableThread {
-    /// A thread that has not ended in time is left behind: the process ends anyway.
-    fn end(self, until: Instant, wake: impl Fn() -> bool) {
-        self.stop.store(true, Ordering::Release);
-        while !self.thread.is_finished() && Instant::now() < until {
-            wake();
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        if self.thread.is_finished() {
-            // A thread that panicked has aborted the process.
-            let _ = self.thread.join();
-        }
+        self.keeper.end(stoppable::until(until), || self.redis_status.keeper().wake());
     }
 }
 

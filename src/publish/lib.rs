@@ -14,8 +14,6 @@
 //! the catalog and of overrides in `base::limits`.
 
 pub mod catalog_copy;
-#[cfg(any(test, feature = "fixture"))]
-pub mod fixture;
 pub mod overrides;
 pub mod popups_file;
 pub mod publisher;
@@ -27,11 +25,11 @@ use std::sync::Arc;
 
 use nudged_base::telemetry::log::Log;
 use nudged_runtime::threads::sql_writer::WriterFigures;
-use nudged_store::{StoreError, StoreReader};
+use nudged_store::StoreReader;
 
-use overrides::{Couriers, CouriersError};
+use overrides::{Couriers, NotStarted};
 use publisher::Publisher;
-use watch::{Watch, WatchSetup};
+use watch::Watch;
 
 /// The threads that run beside a publisher as long as its node does.
 #[derive(Debug)]
@@ -40,33 +38,18 @@ pub struct Publishing {
     couriers: Couriers,
 }
 
-/// Why they do not run.
-#[derive(Debug, thiserror::Error)]
-pub enum PublishingError {
-    /// The database can't be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The system gave no thread.
-    #[error("admin: no thread: {0}")]
-    Thread(#[from] std::io::Error),
-    /// Pauses and archives can't be kept.
-    #[error("pauses and archives: {0}")]
-    Overrides(#[from] CouriersError),
-}
-
 impl Publishing {
     /// Starts them.
     ///
     /// # Errors
-    /// [`PublishingError`]; nothing is left running.
+    /// [`NotStarted`]; nothing is left running.
     pub fn start(
         publisher: &Arc<Publisher>,
         figures: &Arc<WriterFigures>,
         log: &Log,
-    ) -> Result<Publishing, PublishingError> {
+    ) -> Result<Publishing, NotStarted> {
         let reader = StoreReader::of(&publisher.config())?;
-        let watched = Arc::clone(publisher);
-        let watch = Watch::start(WatchSetup { publisher: watched, reader, log: log.clone() })?;
+        let watch = Watch::start(Arc::clone(publisher), reader, log.clone())?;
         let couriers = Couriers::start(publisher, figures, log)?;
         Ok(Publishing { watch, couriers })
     }

@@ -48,9 +48,9 @@ pub struct Couriers {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// Why they do not run.
+/// Why what runs beside a publisher does not.
 #[derive(Debug, thiserror::Error)]
-pub enum CouriersError {
+pub enum NotStarted {
     /// The system gives no thread.
     #[error("can't start a thread: {0}")]
     Thread(#[from] io::Error),
@@ -63,12 +63,12 @@ impl Couriers {
     /// Starts them.
     ///
     /// # Errors
-    /// [`CouriersError`]; nothing is left running.
+    /// [`NotStarted`]; nothing is left running.
     pub fn start(
         publisher: &Arc<Publisher>,
         writer: &Arc<WriterFigures>,
         log: &Log,
-    ) -> Result<Couriers, CouriersError> {
+    ) -> Result<Couriers, NotStarted> {
         let config = publisher.config();
         let stop: Arc<AtomicBool> = Arc::default();
         let mut couriers = Couriers { publisher: Arc::clone(publisher), stop, threads: Vec::new() };

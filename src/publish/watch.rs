@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::catalog_copy;
-use super::publisher::Publisher;
+use super::publisher::{PublishError, Publisher};
 use super::shared_catalog::SharedCatalog;
 use nudged_base::limits::{CATALOG_POLL_MS, CATALOG_SQL_POLL_MS};
 use nudged_base::telemetry::log::{Log, Message};
@@ -29,16 +29,6 @@ use nudged_runtime::threads::log_writer::tell;
 use nudged_runtime::threads::vital::Needed;
 use nudged_store::{StoreError, StoreReader};
 
-/// What the thread is made of.
-pub struct WatchSetup {
-    /// What takes changes over.
-    pub publisher: Arc<Publisher>,
-    /// A connection of its own.
-    pub reader: StoreReader,
-    /// Where what fails is told.
-    pub log: Log,
-}
-
 /// The running thread; ends when it is stopped or dropped.
 #[derive(Debug)]
 pub struct Watch {
@@ -47,17 +37,23 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Starts it.
+    /// Starts it; `reader` is a connection of its own.
     ///
     /// # Errors
     /// Where the system gives no thread.
-    pub fn start(setup: WatchSetup) -> io::Result<Watch> {
+    pub(crate) fn start(
+        publisher: Arc<Publisher>,
+        reader: StoreReader,
+        log: Log,
+    ) -> io::Result<Watch> {
         let (stop, stopped) = bounded(0);
-        let config = setup.publisher.config();
+        let config = publisher.config();
         let mut watcher = Watcher {
             shared: SharedCatalog::of(&config),
             config,
-            setup,
+            publisher,
+            reader,
+            log,
             sql_asked: None,
             copied: None,
         };
@@ -83,7 +79,9 @@ impl Drop for Watch {
 }
 
 struct Watcher {
-    setup: WatchSetup,
+    publisher: Arc<Publisher>,
+    reader: StoreReader,
+    log: Log,
     config: Arc<Config>,
     shared: Option<SharedCatalog>,
     /// When SQL was asked last.
@@ -111,14 +109,14 @@ impl Watcher {
         let is_due = self
             .sql_asked
             .is_none_or(|at| at.elapsed() >= Duration::from_millis(CATALOG_SQL_POLL_MS));
-        if is_same && !is_due && !self.setup.publisher.is_file_pending() {
+        if is_same && !is_due && !self.publisher.is_file_pending() {
             return;
         }
         let in_redis = in_redis.and_then(Result::ok);
         match self.look_at_sql() {
             Ok(()) => self.put(in_redis),
             Err(error) => {
-                tell(&self.setup.log, Message::CatalogStale, &error.to_string());
+                tell(&self.log, Message::CatalogStale, &error.to_string());
                 self.take_from_redis(in_redis.flatten());
             }
         }
@@ -127,43 +125,45 @@ impl Watcher {
 
     fn note_refusal<T>(&self, asked: Option<&Result<T, RedisError>>) {
         if let Some(Err(error)) = asked {
-            self.setup.publisher.redis_failed(error);
+            self.publisher.redis_failed(error);
         }
     }
 
     fn ours(&self) -> u64 {
-        self.setup.publisher.current().stored_version
+        self.publisher.current().stored_version
     }
 
     fn look_at_sql(&mut self) -> Result<(), StoreError> {
         self.sql_asked = Some(Instant::now());
-        let version = self.setup.reader.catalog_version()?;
-        let is_file_pending = self.setup.publisher.is_file_pending();
+        let version = self.reader.catalog_version()?;
+        let is_file_pending = self.publisher.is_file_pending();
         let refreshed = match is_file_pending || version != self.ours() {
-            true => self.setup.publisher.refresh(),
+            true => self.publisher.refresh(),
             false => Ok(()),
         };
         match refreshed {
-            Ok(()) => tell(&self.setup.log, Message::CatalogFresh, ""),
+            Ok(()) => tell(&self.log, Message::CatalogFresh, ""),
+            // The change that is under way takes over what others have stored.
+            Err(PublishError::Late(_)) => {}
             Err(error) if is_file_pending => {
-                tell(&self.setup.log, Message::FileWaits, &error.to_string());
+                tell(&self.log, Message::FileWaits, &error.to_string());
             }
-            Err(error) => tell(&self.setup.log, Message::CatalogBehind, &error.to_string()),
+            Err(error) => tell(&self.log, Message::CatalogBehind, &error.to_string()),
         }
         Ok(())
     }
 
     /// Puts what SQL has into Redis, where that has another version or none.
     fn put(&mut self, in_redis: Option<Option<u64>>) {
-        let current = self.setup.publisher.current();
+        let current = self.publisher.current();
         let (Some(shared), Some(found)) = (&mut self.shared, in_redis) else { return };
         if found == Some(current.stored_version) {
             return;
         }
         let wrong = found.filter(|found| *found > current.stored_version);
         if let Err(error) = shared.put(current.stored_version, &current.copy(), wrong) {
-            self.setup.publisher.redis_failed(&error);
-            tell(&self.setup.log, Message::CatalogStale, &error.to_string());
+            self.publisher.redis_failed(&error);
+            tell(&self.log, Message::CatalogStale, &error.to_string());
         }
     }
 
@@ -171,20 +171,20 @@ impl Watcher {
         let is_newer = in_redis.is_some_and(|version| version > self.ours());
         let Some(shared) = self.shared.as_mut().filter(|_| is_newer) else { return };
         let Ok(Some(catalog)) = shared.load() else { return };
-        if let Err(error) = self.setup.publisher.take_copy(catalog) {
-            tell(&self.setup.log, Message::CatalogBehind, &error.to_string());
+        if let Err(error) = self.publisher.take_copy(catalog) {
+            tell(&self.log, Message::CatalogBehind, &error.to_string());
         }
     }
 
     /// Keeps a copy in the data directory, for a start without the server.
     fn copy(&mut self) {
-        let current = self.setup.publisher.current();
+        let current = self.publisher.current();
         if self.config.mysql.url.is_none() || self.copied == Some(current.stored_version) {
             return;
         }
         match catalog_copy::write(&self.config.data, &current.copy()) {
             Ok(()) => self.copied = Some(current.stored_version),
-            Err(error) => tell(&self.setup.log, Message::CatalogStale, &error.to_string()),
+            Err(error) => tell(&self.log, Message::CatalogStale, &error.to_string()),
         }
     }
 }

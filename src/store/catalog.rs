@@ -186,18 +186,9 @@ impl Planner {
         if known.is_in_file() && known.text == text {
             return Ok(());
         }
-        let diff = diff(&members(id, &known.text)?, &members(id, text)?);
-        let change = if known.archived_at.is_some() { "returned" } else { "changed" };
         let version = if known.text == text { known.version } else { known.version + 1 };
-        let row = PopupRow {
-            version,
-            origin: PopupOrigin::File,
-            text: text.to_owned(),
-            archived_at: None,
-            ..known.clone()
-        };
-        self.edit(row, RowWrite::Row, change, diff);
-        Ok(())
+        let known = PopupRow { version, origin: PopupOrigin::File, ..known.clone() };
+        self.redefine(known, text, "changed")
     }
 
     /// Takes a definition of the admin API. One that was gone returns as a version of its own.
@@ -214,19 +205,24 @@ impl Planner {
         if known.is_in_file() {
             return Err(StoreError::InFile { ids: vec![id.to_owned()] });
         }
-        let is_gone = known.archived_at.is_some();
-        if !is_gone && known.text == text {
+        if known.archived_at.is_none() && known.text == text {
             return Ok(());
         }
-        let diff = diff(&members(id, &known.text)?, &members(id, text)?);
-        let change = if is_gone { "returned" } else { change };
-        let row = PopupRow {
-            version: known.version + 1,
-            origin: PopupOrigin::Api,
-            text: text.to_owned(),
-            archived_at: None,
-            ..known.clone()
-        };
+        let version = known.version + 1;
+        let known = PopupRow { version, origin: PopupOrigin::Api, ..known.clone() };
+        self.redefine(known, text, change)
+    }
+
+    /// Gives a popup another definition, or the same one again where it was gone.
+    fn redefine(
+        &mut self,
+        known: PopupRow,
+        text: &str,
+        change: &'static str,
+    ) -> Result<(), StoreError> {
+        let diff = diff(&members(&known.id, &known.text)?, &members(&known.id, text)?);
+        let change = if known.archived_at.is_some() { "returned" } else { change };
+        let row = PopupRow { text: text.to_owned(), archived_at: None, ..known };
         self.edit(row, RowWrite::Row, change, diff);
         Ok(())
     }

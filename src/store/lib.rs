@@ -181,26 +181,14 @@ impl Store {
         }
     }
 
-    /// The number of this store's connection on its server, for tests that end it; `None` for a
-    /// file.
-    ///
-    /// # Errors
-    /// Where the server can't be reached.
-    pub fn connection_id(&mut self) -> Result<Option<u64>, StoreError> {
-        match self.session.get_mut() {
-            Session::Sqlite(_) => Ok(None),
-            Session::Mysql(remote) => remote.connection_id().map(Some),
-        }
-    }
-
     /// Whether something was written that is not in the database's file yet. Never of a server.
     pub fn is_to_fold(&self) -> bool {
-        matches!(&*self.session.borrow(), Session::Sqlite(embedded) if embedded.is_to_fold())
+        matches!(&*self.session.borrow(), Session::Sqlite(embedded) if embedded.is_to_fold)
     }
 
     /// Whether a user was erased whose id is still beside the database's file.
     pub fn must_fold(&self) -> bool {
-        matches!(&*self.session.borrow(), Session::Sqlite(embedded) if embedded.must_fold())
+        matches!(&*self.session.borrow(), Session::Sqlite(embedded) if embedded.must_fold)
     }
 
     /// Folds what was written into the database's file, and empties what is beside it; false where

@@ -47,8 +47,8 @@ pub(super) struct Embedded {
     connection: Connection,
     path: PathBuf,
     /// Something was applied since the write-ahead log was folded in; an erase among it.
-    is_to_fold: bool,
-    must_fold: bool,
+    pub(super) is_to_fold: bool,
+    pub(super) must_fold: bool,
 }
 
 impl Embedded {
@@ -79,16 +79,6 @@ impl Embedded {
             .pragma_update(None, "query_only", true)
             .map_err(|source| StoreError::sql(&path, "set it up", source))?;
         Ok(Embedded { connection, path, is_to_fold: false, must_fold: false })
-    }
-
-    /// See [`super::Store::is_to_fold`].
-    pub(super) fn is_to_fold(&self) -> bool {
-        self.is_to_fold
-    }
-
-    /// See [`super::Store::must_fold`].
-    pub(super) fn must_fold(&self) -> bool {
-        self.must_fold
     }
 
     /// Notes that records were applied, and whether one of them has erased a user.

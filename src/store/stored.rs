@@ -175,21 +175,14 @@ pub struct HistoryEntry {
     pub text: Option<String>,
 }
 
-impl HistoryEntry {
-    /// The definition of its column: an empty one is none.
-    pub(super) fn text_of_column(text: String) -> Option<String> {
-        (!text.is_empty()).then_some(text)
-    }
-}
-
 /// A row of `events`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredEvent {
-    /// The stream of its record.
+    /// The number that its database has for the record's stream.
     pub stream: u32,
     /// The record.
     pub sequence: Sequence,
-    /// The decision's token.
+    /// The decision's token, or what stands for it.
     pub decision: String,
     /// `decided`, or the event's action.
     pub action: String,
@@ -197,12 +190,16 @@ pub struct StoredEvent {
     pub at: WallMs,
     /// The event's own time.
     pub acted_at: WallMs,
+    /// The user; `None` where erased.
+    pub user: Option<String>,
     /// The popup's id.
     pub popup: String,
     /// Its version at the decision.
     pub version: u32,
     /// The variant's key; empty for none.
     pub variant: String,
+    /// The user's revision after the change, as its two columns.
+    pub revision: (u32, i64),
 }
 
 /// Counts of a popup's variant in an hour.

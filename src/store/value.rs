@@ -21,23 +21,17 @@ pub(super) enum SqlValue<'v> {
     Bytes(&'v [u8]),
 }
 
-impl From<i64> for SqlValue<'_> {
-    fn from(number: i64) -> Self {
-        SqlValue::Number(number)
-    }
+macro_rules! numbers {
+    ($($number:ty),+) => {
+        $(impl From<$number> for SqlValue<'_> {
+            fn from(number: $number) -> Self {
+                SqlValue::Number(number.into())
+            }
+        })+
+    };
 }
 
-impl From<u32> for SqlValue<'_> {
-    fn from(number: u32) -> Self {
-        SqlValue::Number(number.into())
-    }
-}
-
-impl From<bool> for SqlValue<'_> {
-    fn from(is: bool) -> Self {
-        SqlValue::Number(is.into())
-    }
-}
+numbers!(i64, u32, bool);
 
 impl From<WallMs> for SqlValue<'_> {
     fn from(at: WallMs) -> Self {

@@ -48,31 +48,6 @@ pub struct WholeStat {
     pub counts: [i64; 6],
 }
 
-/// A row of `events`, its stream by name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WholeEvent {
-    /// The number that the database it is from has for the stream.
-    pub stream: u32,
-    /// The record.
-    pub sequence: Sequence,
-    /// The decision's token, or what stands for it.
-    pub decision: String,
-    /// `decided`, or the event's action.
-    pub action: String,
-    /// The time of the change, and the event's own, in milliseconds.
-    pub times: (i64, i64),
-    /// The user; `None` where erased.
-    pub user: Option<String>,
-    /// The popup's id.
-    pub popup: String,
-    /// Its version.
-    pub version: u32,
-    /// The variant's key; empty for none.
-    pub variant: String,
-    /// The user's revision after the change.
-    pub revision: (u32, i64),
-}
-
 /// A journal that a database knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WholeStream {

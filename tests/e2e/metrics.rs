@@ -34,6 +34,7 @@ const STILL: &[(&str, &[&str])] = &[
         "more load than a test has",
         &[
             "acks_late_total",
+            "catalog_late_total",
             "catalogs_let_go_total",
             "connections_cut_total",
             "hops_refused_total",

@@ -22,7 +22,6 @@ pub struct Asker {
 
 /// How far a question is.
 pub enum Carried {
-    /// It is over.
     Over(Result<Vec<OwnedReply>, RedisError>),
     /// It goes on at this time.
     Later(u64),

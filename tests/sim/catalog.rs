@@ -18,7 +18,6 @@ pub const NEVER: i64 = i64::MAX / 4;
 /// What a popup allows, in milliseconds.
 #[derive(Clone, Copy)]
 pub struct Rules {
-    /// Its id.
     pub id: &'static str,
     /// From a show.
     pub after_shown: i64,

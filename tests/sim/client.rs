@@ -16,11 +16,8 @@ const ACTIONS: [&str; 5] = ["shown", "ignored", "dismissed", "clicked", "convert
 /// Where a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The node.
     pub node: usize,
-    /// Its life.
     pub life: u32,
-    /// The shard there.
     pub shard: usize,
     /// The number of the line there.
     pub line: u32,
@@ -28,7 +25,6 @@ pub struct Place {
 
 /// A question without an answer.
 pub struct Waiting {
-    /// The question.
     pub question: Question,
     /// Its number among those of its client.
     pub number: u64,
@@ -43,7 +39,6 @@ pub struct Waiting {
 /// One client.
 #[derive(Default)]
 pub struct Client {
-    /// Its connection.
     pub place: Option<Place>,
     /// Bytes that the server has not got.
     pub outgoing: VecDeque<u8>,
@@ -57,7 +52,6 @@ pub struct Client {
     pub acts_left: u64,
     /// Questions without an answer.
     pub waiting: VecDeque<Waiting>,
-    /// Questions that it has asked.
     pub questions: u64,
     sent: u64,
     delivered: u64,
@@ -86,7 +80,6 @@ impl Client {
         self.received.clear();
     }
 
-    /// Sends a question.
     pub fn send(&mut self, question: Question, bytes: &[u8], sent_at: u64) {
         self.outgoing.extend(bytes);
         self.sent += number(bytes.len());

@@ -4,8 +4,6 @@
 //! A node alone has the faults of disks, clients and power; nodes that share Redis and SQL have
 //! those of what is between them.
 
-use std::fmt;
-
 use nudged_base::limits::SEGMENT_BYTES_MIN;
 use nudged_base::time::DurationMs;
 use nudged_journal::appender::{AckLevel, AppenderConfig};
@@ -63,7 +61,6 @@ pub struct Config {
     /// The shards of each life of each node, in turn.
     pub shards: Vec<u16>,
 
-    /// Connections that clients hold.
     pub clients: usize,
     /// Questions that a client has under way at most.
     pub pipeline_max: usize,
@@ -88,7 +85,6 @@ pub struct Config {
     pub cut: Cut,
     /// Sends of which a part is taken.
     pub one_in_part_sent: u64,
-    /// Sends that fail.
     pub one_in_send_error: u64,
     /// Times that a client closes, halfway or broken, instead of asking.
     pub one_in_client_close: u64,
@@ -101,7 +97,6 @@ pub struct Config {
     pub swaps_catalog: bool,
     /// `quiet_time`, in milliseconds.
     pub quiet_ms: u64,
-    /// `max_per_day`.
     pub max_per_day: u32,
     pub clock: Clock,
 
@@ -115,9 +110,7 @@ pub struct Config {
     pub disk_us: u64,
     /// Writes and preparations that find no space.
     pub one_in_full: u64,
-    /// Writes that fail.
     pub one_in_write_error: u64,
-    /// Syncs that fail.
     pub one_in_sync_error: u64,
     /// Commands that are interrupted, and writes that are cut short.
     pub one_in_partial: u64,
@@ -126,13 +119,10 @@ pub struct Config {
     pub sql_us: u64,
     /// Longest time of a read, in microseconds.
     pub read_us: u64,
-    /// Records of a transaction.
     pub sql_records: usize,
-    /// Transactions that fail.
     pub one_in_sql_error: u64,
     /// Transactions whose outcome is not told.
     pub one_in_untold: u64,
-    /// Reads of users that fail.
     pub one_in_read_error: u64,
 
     /// Ends of the process, by the count of things that happened.
@@ -152,7 +142,6 @@ pub struct Config {
     pub redis_us: u64,
     /// Whether bytes come in pieces there.
     pub is_split: bool,
-    /// Which faults there are.
     pub faults: Vec<Fault>,
     /// How many are injected.
     pub fault_count: u64,
@@ -163,7 +152,6 @@ pub struct Config {
 }
 
 impl Config {
-    /// Draws the configuration of a seed.
     pub fn draw(kind: Kind, seed: u64) -> Config {
         match kind {
             Kind::One => Config::of_one(seed),
@@ -341,12 +329,10 @@ impl Config {
         }
     }
 
-    /// Whether Redis may lose writes.
     pub fn has_losses(&self) -> bool {
         self.faults.iter().any(|fault| fault.is_loss())
     }
 
-    /// The journal's share.
     pub fn appender(&self) -> AppenderConfig {
         let budget_bytes = self.segments * SEGMENT_BYTES_MIN;
         AppenderConfig {
@@ -373,11 +359,4 @@ fn draw_crashes(draw: &mut Stream) -> Vec<u64> {
     // The next one is the last.
     crashes.sort_unstable_by_key(|at| std::cmp::Reverse(*at));
     crashes
-}
-
-impl fmt::Display for Config {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // One line, with the fields' own names.
-        write!(out, "{self:?}")
-    }
 }

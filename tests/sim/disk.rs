@@ -28,13 +28,11 @@ struct File {
 /// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// Well.
     Done,
     /// Well, for a part of its bytes.
     Short,
     /// Without having done anything.
     Interrupted,
-    /// Without space.
     Full,
     /// With an error of the device.
     Error,

@@ -21,11 +21,9 @@ use super::world::World;
 pub enum Fault {
     /// A node is killed, and started again on its directory.
     NodeKilled,
-    /// A node stands still.
     NodeFrozen,
     /// Redis is killed, and started again with all that it had.
     RedisKilled,
-    /// Redis stands still.
     RedisFrozen,
     /// Redis is killed, and started again with what it had a while ago.
     RedisOld,
@@ -41,11 +39,8 @@ pub enum Fault {
     Silence,
     /// A node can't connect to Redis for a while.
     Refused,
-    /// SQL does not answer.
     SqlAway,
-    /// The clock of Redis is set.
     RedisClock,
-    /// The clock of a node is set.
     NodeClock,
 }
 
@@ -82,7 +77,6 @@ const SHORT_MS: u64 = 800;
 const RARE_NS: u64 = 4 * SECOND;
 
 impl World {
-    /// The next fault is injected.
     pub fn inject_fault(&mut self) {
         if self.faults_left == 0 || self.scene.is_calm {
             return;
@@ -281,7 +275,6 @@ impl World {
         }
     }
 
-    /// A process of a node begins.
     pub fn boot(&mut self, index: usize) {
         if self.nodes[index].is_none() {
             let World { scene, disks, sql, parts, .. } = self;

@@ -29,19 +29,15 @@ pub enum Question {
         /// Whether it asks why.
         is_explained: bool,
     },
-    /// Events.
     Events(Vec<Event>),
     /// Something else, whose only right answer is this status.
     Other {
-        /// The status.
         status: u16,
-        /// Whether it is a HEAD.
         is_head: bool,
     },
 }
 
 impl Question {
-    /// The events of it.
     pub fn events(&self) -> &[Event] {
         match self {
             Question::Decide { events, .. } | Question::Events(events) => events,
@@ -53,15 +49,12 @@ impl Question {
 /// A show that a client was told of.
 #[derive(Clone, Debug, Default)]
 pub struct Show {
-    /// Whom.
     pub user: String,
     /// What.
     pub popup: String,
-    /// Its decision.
     pub token: String,
     /// When, by the clock of whoever decided it, in milliseconds.
     pub at: i64,
-    /// By which node.
     pub node: usize,
     /// In which of its lives.
     pub life: u32,
@@ -96,7 +89,6 @@ pub struct History {
     pub locals: BTreeSet<String>,
     /// Those of them that are merged, with the time.
     pub merged: BTreeMap<String, u64>,
-    /// Answers read.
     pub answers: u64,
     /// Decisions that were answered degraded.
     pub degraded: u64,

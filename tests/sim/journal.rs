@@ -17,7 +17,6 @@ use super::shard::ACKS;
 
 /// The journal's side of a node.
 pub struct Journal {
-    /// The real write path.
     pub appender: Appender,
     /// Records on their way from each shard.
     pub lanes: Vec<VecDeque<LaneBatch>>,
@@ -132,7 +131,6 @@ impl Node {
         self.journal.wake(scene);
     }
 
-    /// The journal's turn.
     pub fn journal_turn(&mut self, disk: &mut Disk, scene: &mut Scene) {
         let journal = &mut self.journal;
         if journal.turn_at.is_none_or(|at| at > scene.now) {
@@ -157,7 +155,6 @@ impl Node {
         }
     }
 
-    /// A disk command ends.
     pub fn disk_ends(&mut self, id: u64, disk: &mut Disk, scene: &mut Scene) {
         let command = self.journal.under_way.remove(&id).expect("a command ends once");
         let fate = draw_fate(&command, scene);

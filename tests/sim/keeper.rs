@@ -27,7 +27,6 @@ const BACKOFF_MS: u64 = 500;
 
 /// The keeper of a process.
 pub struct KeeperSide {
-    /// The machine.
     pub machine: Rounds,
     node: usize,
     asker: Asker,

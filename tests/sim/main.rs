@@ -153,7 +153,7 @@ fn run_all(kind: Kind, seeds: RangeInclusive<u64>, is_printed: bool) -> u64 {
             Err(message) => {
                 failed += 1;
                 println!("seed {seed} failed: {message}");
-                println!("  {}", Config::draw(kind, seed));
+                println!("  {:?}", Config::draw(kind, seed));
                 println!("  replay it: tools/sim {}", flags(kind, seed));
             }
         }

@@ -93,7 +93,6 @@ impl World {
         }
     }
 
-    /// A client has waited for too long.
     pub fn give_up(&mut self, index: usize, question: u64) {
         let client = &self.clients[index];
         if !client.waiting.iter().any(|waiting| waiting.number == question) {

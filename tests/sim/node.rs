@@ -50,15 +50,10 @@ pub struct Parts {
 
 /// One life of a node.
 pub struct Node {
-    /// Its place among the nodes.
     pub index: usize,
-    /// The shards.
     pub shards: Vec<Shard>,
-    /// The journal's side.
     pub journal: Journal,
-    /// The side of SQL that writes.
     pub writer: Writer,
-    /// The side of SQL that reads.
     pub reader: ReaderSide,
     /// The keeper of Redis, where there is one.
     pub keeper: Option<KeeperSide>,
@@ -66,7 +61,6 @@ pub struct Node {
     pub lists: Option<Lists>,
     /// Between shards and keeper.
     pub redis_status: RedisStatus,
-    /// Watermarks.
     pub marks: Marks,
     /// It listens: its journal has taken records.
     pub is_ready: bool,
@@ -163,7 +157,6 @@ impl Node {
         self.shards[shard].wake(scene);
     }
 
-    /// An operator's command arrives.
     pub fn command(&mut self, shard: usize, control: Control, scene: &mut Scene) {
         self.push(shard, RETURNED, Input::Control(control), scene);
     }
@@ -246,7 +239,6 @@ impl Node {
         }
     }
 
-    /// What this node has reached.
     pub fn progress(&self) -> NodeProgress {
         let of = |number: fn(&Shard) -> u64| self.shards.iter().map(number).collect();
         NodeProgress {

@@ -52,7 +52,6 @@ pub type Seat = Option<(u64, u64)>;
 /// Redis and the ways to it.
 #[derive(Default)]
 pub struct Pipes {
-    /// The server.
     pub redis: Redis,
     /// Whether its process is gone.
     pub is_down: bool,
@@ -118,7 +117,6 @@ impl Pipes {
         found.map(|(id, pipe)| (*id, pipe))
     }
 
-    /// A shard sends.
     pub fn send(&mut self, (node, shard): (usize, usize), bytes: &[u8], scene: &mut Scene) {
         let Some((id, pipe)) = self.of(node, shard).filter(|(_, pipe)| !pipe.is_broken) else {
             return;
@@ -174,7 +172,6 @@ impl Pipes {
         pipe.channels.clear();
     }
 
-    /// Bytes reach Redis.
     pub fn reach_redis(&mut self, id: u64, scene: &mut Scene) {
         let Some(pipe) = self.pipes.get_mut(&id) else { return };
         let until = scene.nodes[pipe.node].silent_until.max(self.frozen_until);
@@ -247,7 +244,6 @@ impl Pipes {
         scene.at(at, Task::ReachNode(id));
     }
 
-    /// Bytes reach a node.
     pub fn reach_node(&mut self, id: u64, scene: &mut Scene) {
         let Some(pipe) = self.pipes.get_mut(&id) else { return };
         // It stands still behind what it has done too, before it has said so.
@@ -283,7 +279,6 @@ impl Pipes {
         }
     }
 
-    /// Redis stands still.
     pub fn freeze(&mut self, lasts: u64, scene: &Scene) {
         self.frozen_until = self.frozen_until.max(scene.now + lasts);
     }

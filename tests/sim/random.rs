@@ -49,7 +49,6 @@ impl Stream {
         self.between(1, (last >> halvings).max(1))
     }
 
-    /// One of a few values.
     pub fn pick<T: Copy>(&mut self, values: &[T]) -> T {
         values[self.index(values.len())]
     }

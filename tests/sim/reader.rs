@@ -20,7 +20,6 @@ use super::sql::{Sql, failure, no_log};
 /// Reads users back, and knows for whom.
 pub struct ReaderSide {
     node: usize,
-    /// Its connection.
     pub reader: StoreReader,
     machine: ReadBack,
     /// What was asked for and not looked at yet.

@@ -72,17 +72,12 @@ impl Task {
 
 /// Streams of choices by concern.
 pub struct Streams {
-    /// What clients ask.
     pub workload: Stream,
-    /// How bytes travel.
     pub network: Stream,
-    /// What disks do.
     pub disk: Stream,
     /// When and in which order a node's parts run.
     pub schedule: Stream,
-    /// What SQL does.
     pub sql: Stream,
-    /// What the wall clock does.
     pub clock: Stream,
     /// When and how processes end.
     pub crash: Stream,
@@ -94,9 +89,7 @@ pub struct Streams {
 
 /// The hash of everything that happened, and its print where it is wanted.
 pub struct Trace {
-    /// The hash so far.
     pub hash: u64,
-    /// Whether lines are printed.
     pub is_printed: bool,
 }
 
@@ -139,17 +132,13 @@ pub struct Outside {
 
 /// What is shared.
 pub struct Scene {
-    /// The configuration of this seed.
     pub config: Config,
-    /// Choices.
     pub streams: Streams,
-    /// What happened.
     pub trace: Trace,
     /// Nanoseconds of true time.
     pub now: u64,
     /// Faults have stopped.
     pub is_calm: bool,
-    /// Nodes from outside.
     pub nodes: Vec<Outside>,
     /// The clock of Redis is ahead of the truth by this.
     redis_ahead_ms: i64,
@@ -158,7 +147,6 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// The beginning of a run.
     pub fn new(config: Config, is_printed: bool) -> Scene {
         let stream = |concern| Stream::new(config.seed, concern);
         let streams = Streams {
@@ -224,7 +212,6 @@ impl Scene {
         }
     }
 
-    /// The monotonic clock of a node.
     pub fn mono(&self, node: usize) -> MonoNs {
         MonoNs(self.now + number(node) * NODES_APART_NS)
     }
@@ -244,12 +231,10 @@ impl Scene {
         WallMs(self.true_ms() + self.nodes[node].wall_ahead_ms)
     }
 
-    /// Both clocks of a node.
     pub fn clocks(&self, node: usize) -> Now {
         Now { mono: self.mono(node), wall: self.wall(node) }
     }
 
-    /// Sets the wall clock of a node.
     pub fn step_wall(&mut self, node: usize, by_ms: i64) {
         let ahead_ms = &mut self.nodes[node].wall_ahead_ms;
         // The calendar of any popup and client stays within its range.
@@ -257,17 +242,14 @@ impl Scene {
         *ahead_ms = ahead_ms.saturating_add(by_ms).clamp(*range.start(), *range.end());
     }
 
-    /// TIME of Redis.
     pub fn redis_ms(&self) -> i64 {
         self.true_ms() + self.redis_ahead_ms
     }
 
-    /// Sets the clock of Redis.
     pub fn step_redis(&mut self, by_ms: i64) {
         self.redis_ahead_ms += by_ms;
     }
 
-    /// Records of a transaction.
     pub fn records_max(&self) -> usize {
         if self.is_calm { 1_000 } else { self.config.sql_records }
     }

@@ -80,13 +80,11 @@ impl Arrival {
 pub struct Line {
     /// Whose it is.
     pub client: Option<usize>,
-    /// The number is in use.
     pub is_open: bool,
     /// The shard has given it up.
     pub is_closing: bool,
     /// Nothing is to be received for now.
     pub is_paused: bool,
-    /// The send that is under way.
     pub sending: Option<Vec<u8>>,
 }
 
@@ -110,7 +108,6 @@ pub struct Shard {
     catalogs: Vec<Arc<Snapshot>>,
     /// The catalogs that were current, until nobody holds them.
     former: Vec<Weak<Snapshot>>,
-    /// Turns that have ended.
     pub turns: u64,
     /// Batches that it has handed to the journal.
     pub pushed: u64,
@@ -118,13 +115,10 @@ pub struct Shard {
 
 /// What a shard is made of.
 pub struct ShardSetup {
-    /// Its node.
     pub node: usize,
     /// Its place there.
     pub shard: ShardId,
-    /// Shards of the node.
     pub shards: u16,
-    /// The node's clock.
     pub clock: NodeClock,
     /// The end of the journal, and what earlier processes accepted and did not merge.
     pub left: (Sequence, RecoveredUnmerged),
@@ -342,7 +336,6 @@ impl Shard {
         u32::try_from(number).expect("few connections")
     }
 
-    /// A line of the shard.
     pub fn line(&mut self, number: u32) -> &mut Line {
         &mut self.lines[usize::try_from(number).expect("few connections")]
     }

@@ -30,17 +30,13 @@ pub fn failure(meaning: SqlMeaning) -> SqlFailure {
 /// A row of `events`.
 #[derive(Debug)]
 pub struct Row {
-    /// The decision's token.
     pub token: String,
-    /// What happened.
     pub action: EventKind,
     /// When it was decided, in milliseconds.
     pub at: i64,
     /// When it happened, in milliseconds.
     pub acted_at: i64,
-    /// To whom.
     pub user: String,
-    /// With what.
     pub popup: String,
     /// The user's revision after it.
     pub revision: Revision,
@@ -68,12 +64,10 @@ impl Sql {
         if self.is_away { Err(failure(SqlMeaning::Passing)) } else { Ok(()) }
     }
 
-    /// A connection that writes.
     pub fn open(&self) -> Store {
         Store::open(&self.directory).expect("SQL opens")
     }
 
-    /// A connection that reads.
     pub fn open_reader(&self) -> StoreReader {
         StoreReader::open(&self.directory).expect("SQL opens")
     }
@@ -85,7 +79,6 @@ impl Sql {
         Ok((stream, store.position(stream).expect("the stream is known")))
     }
 
-    /// A user's state.
     pub fn read(&self, reader: &mut StoreReader, user: &str) -> Result<UserState, SqlFailure> {
         self.answer()?;
         let mut state = None;
@@ -105,7 +98,6 @@ impl Sql {
         Ok(reader.users_after(after, count).expect("SQL reads"))
     }
 
-    /// The next epoch of the arbiter.
     pub fn next_epoch(&mut self, at_least: u32) -> Result<u32, SqlFailure> {
         self.answer()?;
         self.epoch = (self.epoch + 1).max(at_least);

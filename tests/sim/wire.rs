@@ -6,16 +6,13 @@ use serde_json::Value;
 /// A reply.
 #[derive(Debug)]
 pub struct Reply {
-    /// Its status.
     pub status: u16,
     /// Its fields, names in lower case.
     fields: Vec<(String, String)>,
-    /// Its body.
     pub body: Vec<u8>,
 }
 
 impl Reply {
-    /// The value of a field.
     pub fn field(&self, name: &str) -> Option<&str> {
         let mut values = self.fields.iter().filter(|(known, _)| known == name);
         let value = values.next().map(|(_, value)| value.as_str());
@@ -28,12 +25,10 @@ impl Reply {
         self.fields.iter().filter(|(name, _)| name.starts_with("nudge-")).collect()
     }
 
-    /// Whether the connection ends with it.
     pub fn closes(&self) -> bool {
         self.field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
     }
 
-    /// The body as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {self:?}"))
     }

@@ -30,23 +30,16 @@ const STEPS_MAX: u64 = 5_000_000;
 
 /// Nodes and what they share.
 pub struct World {
-    /// What all share.
     pub scene: Scene,
-    /// The processes that run.
     pub nodes: Vec<Option<Node>>,
-    /// Their disks.
     pub disks: Vec<Disk>,
     /// Redis and the ways to it.
     pub pipes: Pipes,
     /// What Redis begins with the next time.
     pub next_data: Data,
-    /// SQL.
     pub sql: Sql,
-    /// Clients.
     pub clients: Vec<Client>,
-    /// What they asked and heard.
     pub history: History,
-    /// What nodes are started with.
     pub parts: Parts,
     /// Faults that are still to be injected.
     pub faults_left: u64,
@@ -64,7 +57,6 @@ pub struct Ran {
     pub hash: u64,
     /// Things that happened.
     pub steps: u64,
-    /// Answers that clients read.
     pub answers: u64,
 }
 

@@ -47,7 +47,7 @@ impl Writer {
             tail,
             beats: false,
             log: no_log(),
-            counts: Arc::clone(&counts),
+            metrics: Arc::clone(&counts),
         });
         Writer { node, store, machine, effect: Effect::Pause(0), counts, turn_at: None }
     }

@@ -75,10 +75,6 @@ impl Node {
     fn statements(&mut self) -> u64 {
         self.store.shared().unwrap().statements()
     }
-
-    fn connection_id(&mut self) -> u64 {
-        self.store.shared().unwrap().connection_id().unwrap().unwrap()
-    }
 }
 
 pub fn reader(url: &str) -> StoreReader {

@@ -161,14 +161,14 @@ fn the_files_popups_are_the_files() {
     assert_eq!((&archived["status"], &archived["override"]), (&json!("live"), &json!("archived")));
     // Once it is gone from the file, the API may have it; and the file takes it back.
     node.put("n", "priority = 1\n");
-    node.place.write_popups("[[popup]]\nid = \"a\"\n");
+    node.directory.write_popups("[[popup]]\nid = \"a\"\n");
     node.json("POST /v1/reload");
     let (status, taken) = node.put("b", "priority = 7\n");
     assert_eq!((status, &taken["origin"], &taken["version"]), (200, &json!("api"), &json!(2)));
     node.json("POST /v1/reload");
     assert_eq!(node.json("GET /v1/popups/b")["effective_status"], "live");
     assert_eq!(node.json("GET /v1/popups/n")["effective_status"], "live");
-    node.place.write_popups("[[popup]]\nid = \"b\"\n");
+    node.directory.write_popups("[[popup]]\nid = \"b\"\n");
     node.json("POST /v1/reload");
     assert_eq!(node.put("b", "priority = 7\n").0, 409);
 }
@@ -177,10 +177,10 @@ fn the_files_popups_are_the_files() {
 fn without_a_popups_file_its_popups_are_the_apis_as_they_stand() {
     let node = node();
     assert_eq!(node.put("a", "priority = 9\n").0, 409);
-    node.place.logged();
-    node.place.change(|config| config.popups = None);
+    node.directory.logged();
+    node.directory.change(|config| config.popups = None);
     assert_eq!(node.json("POST /v1/reload")["changed"], false);
-    let told = node.place.logged();
+    let told = node.directory.logged();
     assert_eq!(told.matches("popups_released").count(), 1, "{told}");
     let kept = node.json("GET /v1/popups/a");
     assert_eq!((&kept["origin"], &kept["version"]), (&json!("api"), &json!(1)));
@@ -191,10 +191,10 @@ fn without_a_popups_file_its_popups_are_the_apis_as_they_stand() {
     assert_eq!((status, &changed["version"]), (200, &json!(2)));
     assert_eq!(node.send("DELETE /v1/popups/b", "", "").0, 200);
     node.json("POST /v1/reload");
-    assert_eq!(node.place.logged().matches("popups_released").count(), 0);
+    assert_eq!(node.directory.logged().matches("popups_released").count(), 0);
     // A file that has the id takes it back.
-    let path = node.place.popups_path();
-    node.place.change(|config| config.popups = Some(path));
+    let path = node.directory.popups_path();
+    node.directory.change(|config| config.popups = Some(path));
     node.json("POST /v1/reload");
     assert_eq!(node.put("a", "priority = 9\n").0, 409);
 }
@@ -233,7 +233,7 @@ fn whom_a_change_is_put_down_to_stands_in_history_and_log() {
     assert_eq!(history["history"][1]["who"], "alice (127.0.0.1)");
     assert_eq!(history["history"][0]["who"], "bob (127.0.0.1)");
     assert_eq!(history["history"][0]["diff"], json!({ "status": [null, "paused"] }));
-    let logged = node.place.logged();
+    let logged = node.directory.logged();
     assert!(logged.contains("alice") && logged.contains("bob"), "{logged}");
 }
 
@@ -241,7 +241,7 @@ fn whom_a_change_is_put_down_to_stands_in_history_and_log() {
 fn what_another_process_stored_is_taken_over_and_not_undone() {
     use nudged_store::{CatalogChange, Store};
     let node = node();
-    let mut other = Store::open(node.place.directory.path()).unwrap();
+    let mut other = Store::open(node.directory.path()).unwrap();
     let put = |other: &mut Store, id: &str, text: &str| {
         let change = CatalogChange::Put { id, text, is_rollback: false };
         other.change_catalog(None, change, "other", WallMs(1)).unwrap();

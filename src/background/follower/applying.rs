@@ -24,9 +24,9 @@ impl Follower {
     /// SQL has gone back instead, it is behind what it had, and applying finds it so.
     pub(super) fn pass_gap(&mut self, view: &View<'_, impl DiskRead>) -> Turn {
         let through = Sequence(self.reads[0].sequence.0 - 1);
-        match self.stream {
-            Some(stream) if through > self.applied => {
-                let effect = Effect::Skip { stream, from: Some(self.applied), through };
+        match self.setup.stream {
+            Some(stream) if through > self.setup.applied => {
+                let effect = Effect::Skip { stream, from: Some(self.setup.applied), through };
                 Ok(self.wait(Stage::Passing, effect))
             }
             _ => self.apply(view),
@@ -60,7 +60,7 @@ impl Follower {
         };
         let reads = (0_u64..).zip(&self.reads).take(view.sql.records_max);
         self.count = reads.take_while(may_go).count();
-        match self.stream {
+        match self.setup.stream {
             Some(stream) if self.count > 0 => Ok(self.wait(Stage::Applying, Effect::Apply(stream))),
             _ => Err(Next::Hold),
         }
@@ -71,7 +71,7 @@ impl Follower {
         view: &View<'_, impl DiskRead>,
         applied: Result<(usize, usize), SqlFailure>,
     ) -> Turn {
-        match (applied, self.stream) {
+        match (applied, self.setup.stream) {
             (Ok((duplicates, rejected)), _) => {
                 let last = self.reads[self.count - 1].sequence;
                 let used: usize =
@@ -83,8 +83,8 @@ impl Follower {
                 Err(Next::Again)
             }
             (Err(SqlFailure { meaning: SqlMeaning::Behind(position), .. }), Some(stream)) => {
-                self.counts.regressions.fetch_add(1, Ordering::Relaxed);
-                let text = format!("its position is {position}, but was {}", self.applied);
+                self.setup.metrics.regressions.fetch_add(1, Ordering::Relaxed);
+                let text = format!("its position is {position}, but was {}", self.setup.applied);
                 self.log_error(view.now, Message::SqlRegressed, &text);
                 self.go_on_from(view, stream, position)
             }
@@ -99,10 +99,10 @@ impl Follower {
         rejected: usize,
     ) {
         let of = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-        self.counts.transactions.fetch_add(1, Ordering::Relaxed);
-        self.counts.records.fetch_add(of(self.count), Ordering::Relaxed);
-        self.counts.duplicates.fetch_add(of(duplicates), Ordering::Relaxed);
-        self.counts.rejected.fetch_add(of(rejected), Ordering::Relaxed);
+        self.setup.metrics.transactions.fetch_add(1, Ordering::Relaxed);
+        self.setup.metrics.records.fetch_add(of(self.count), Ordering::Relaxed);
+        self.setup.metrics.duplicates.fetch_add(of(duplicates), Ordering::Relaxed);
+        self.setup.metrics.rejected.fetch_add(of(rejected), Ordering::Relaxed);
         if rejected > 0 {
             self.log_error(view.now, Message::DeadLetter, &format!("{rejected} records"));
         }

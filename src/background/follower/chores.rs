@@ -114,13 +114,13 @@ impl Follower {
             Chore::Fold => self.begin_fold(view),
             Chore::FoldLast => Some(Effect::Fold),
             Chore::Heartbeat => {
-                let stream = self.stream.filter(|_| chores.beats)?;
+                let stream = self.setup.stream.filter(|_| chores.beats)?;
                 (now_ms >= chores.beat_due_ms).then(|| {
                     chores.beat_due_ms = now_ms + KEEPER_SQL_BEAT_MS;
-                    Effect::Heartbeat(stream, format!("{:032x}", self.set.0))
+                    Effect::Heartbeat(stream, format!("{:032x}", self.setup.set.0))
                 })
             }
-            Chore::SayStopped => self.stream.filter(|_| chores.beats).map(Effect::SayStopped),
+            Chore::SayStopped => self.setup.stream.filter(|_| chores.beats).map(Effect::SayStopped),
             Chore::Sleep => Some(self.sleep(view)),
             Chore::AwaitStop => Some(Effect::AwaitStop),
             Chore::End => Some(Effect::End),
@@ -154,7 +154,7 @@ impl Follower {
     pub(super) fn take_done(&mut self, view: &View<'_, impl DiskRead>, chore: Chore, input: Input) {
         match (chore, input) {
             (Chore::Check, Input::Checked(warnings)) => {
-                log_weaknesses(&self.log, view.now, &warnings);
+                log_weaknesses(&self.setup.log, view.now, &warnings);
             }
             (Chore::Fold, Input::Folded(folded)) => {
                 // A reader may be in the way: it is tried again.
@@ -180,7 +180,7 @@ impl Follower {
 
     fn sleep(&self, view: &View<'_, impl DiskRead>) -> Effect {
         let Chores { beats, beat_due_ms, fold_wait_ms, .. } = &self.chores;
-        let beats = *beats && self.stream.is_some();
+        let beats = *beats && self.setup.stream.is_some();
         let beat_wait_ms = beats.then(|| beat_due_ms.saturating_sub(ms_of(view)));
         let wait_ms = fold_wait_ms.iter().copied().chain(beat_wait_ms).min().map(|ms| ms.max(1));
         let rights_ms = self.rights_due.map(|_| RIGHTS_AGAIN_MS);

@@ -33,9 +33,10 @@ pub struct SealedEpoch {
 }
 
 /// Who leads a rebuild. Only for thrift: two that lead at once do the same twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Lead {
     /// Nobody.
+    #[default]
     Free,
     /// This process.
     Own,
@@ -54,33 +55,40 @@ pub enum Filling {
     Done,
 }
 
-/// What a round has read.
-#[derive(Clone, Copy, Debug)]
-pub struct View<'a> {
-    /// Now.
-    pub now: MonoNs,
+/// What a round has read in Redis.
+#[derive(Clone, Debug, Default)]
+pub struct RedisSigns {
     /// The run of Redis that answered all of this.
     pub run: u64,
     /// Its TIME.
     pub redis_now: WallMs,
     /// What it says of users that vanish, read before `metas`.
-    pub losses: EvictionState,
+    pub eviction: EvictionState,
     /// Signs of life in Redis.
-    pub heartbeats: &'a [Heartbeat],
-    /// Nodes that SQL has seen lately; empty where it was not asked.
-    pub sql_nodes: &'a [NodeId],
+    pub heartbeats: Vec<Heartbeat>,
     /// The metas of all partitions, where [`Keeper::wants_metas`].
-    pub metas: Option<&'a [PartitionMeta]>,
+    pub metas: Option<Vec<PartitionMeta>>,
     /// Nodes that have said that they compared this run.
-    pub compared: &'a BTreeSet<NodeId>,
+    pub compared: BTreeSet<NodeId>,
     /// Whether a node has cleared this run.
     pub is_cleared: bool,
     /// The latest seal.
     pub seal: Option<SealedEpoch>,
     /// Nodes that have acknowledged it.
-    pub acks: &'a BTreeSet<NodeId>,
+    pub acks: BTreeSet<NodeId>,
     /// Who leads.
     pub lead: Lead,
+}
+
+/// What a round has read.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// Now, before Redis was asked.
+    pub now: MonoNs,
+    /// Redis.
+    pub signs: &'a RedisSigns,
+    /// Nodes that SQL has seen lately; empty where it was not asked.
+    pub sql_nodes: &'a [NodeId],
     /// Of this process.
     pub filling: Filling,
     /// The run that every shard of this node has compared with what it had seen.
@@ -176,7 +184,7 @@ pub struct Keeper {
     table_run: Option<u64>,
     metas_due: MonoNs,
     /// As the table's metas were read.
-    losses: EvictionState,
+    eviction: EvictionState,
     barrier: Option<(SealedEpoch, Barrier)>,
     /// What this process fills from SQL.
     pass: Option<Vec<(Partition, u32)>>,
@@ -194,7 +202,7 @@ impl Keeper {
             run: None,
             table_run: None,
             metas_due: MonoNs(0),
-            losses: EvictionState::default(),
+            eviction: EvictionState::default(),
             barrier: None,
             pass: None,
             rebuild_since: None,
@@ -208,8 +216,8 @@ impl Keeper {
     }
 
     /// Whether a round has to read all metas since users may vanish, or vanish no more.
-    pub fn is_news(&self, losses: &EvictionState) -> bool {
-        *losses != self.losses
+    pub fn is_news(&self, eviction: &EvictionState) -> bool {
+        *eviction != self.eviction
     }
 
     /// How long the next round can wait, in milliseconds.
@@ -257,33 +265,33 @@ impl Keeper {
     /// One round: what follows from what was read. Allocates.
     pub fn decide(&mut self, view: &View<'_>) -> Vec<KeeperAction> {
         let mut actions = Vec::new();
-        self.peers.read_redis(view.now, view.heartbeats, view.redis_now);
+        self.peers.read_redis(view.now, &view.signs.heartbeats, view.signs.redis_now);
         self.peers.read_sql(view.sql_nodes);
-        if self.run.is_none_or(|(run, _)| run != view.run) {
-            self.run = Some((view.run, view.now));
+        if self.run.is_none_or(|(run, _)| run != view.signs.run) {
+            self.run = Some((view.signs.run, view.now));
             self.barrier = None;
             self.stop_filling(&mut actions);
         }
-        if let Some(metas) = view.metas {
+        if let Some(metas) = &view.signs.metas {
             let reports = (view.own_lost, self.has_missed_clearing(view));
-            self.table.read(metas, &view.losses, reports);
-            self.losses = view.losses;
+            self.table.read(metas, &view.signs.eviction, reports);
+            self.eviction = view.signs.eviction;
             if !self.table.unmarked().is_empty() {
                 // Before anything that opens a partition.
                 actions.push(KeeperAction::Doubt(self.table.unmarked().to_vec()));
             }
-            self.table_run = Some(view.run);
+            self.table_run = Some(view.signs.run);
             self.metas_due = view.now.plus_ms(KEEPER_METAS_MS);
             let is_open = self.table.is_open();
             self.clear_losses(view.own_lost, &mut actions);
             self.rebuild_since = (!is_open).then(|| self.rebuild_since.unwrap_or(view.now));
         }
-        if self.table_run == Some(view.run) {
+        if self.table_run == Some(view.signs.run) {
             self.compare(view, &mut actions);
             self.acknowledge(view, &mut actions);
             self.lead(view, &mut actions);
         }
-        let is_cleared = view.own_cleared == Some(view.run);
+        let is_cleared = view.own_cleared == Some(view.signs.run);
         self.is_busy = !is_cleared || self.barrier.is_some() || !self.table.is_open();
         actions
     }
@@ -291,8 +299,8 @@ impl Keeper {
     /// Whether others have worked with this run before this node could compare it, while this node
     /// has worked with one before: what it had seen may have been counted up to again since.
     fn has_missed_clearing(&self, view: &View<'_>) -> bool {
-        let has_worked = view.own_cleared.is_some_and(|run| run != view.run);
-        has_worked && view.is_cleared && !view.compared.contains(&self.peers.own())
+        let has_worked = view.own_cleared.is_some_and(|run| run != view.signs.run);
+        has_worked && view.signs.is_cleared && !view.signs.compared.contains(&self.peers.own())
     }
 
     /// A report that a partition's state has answered must not count against its next epoch.
@@ -317,10 +325,10 @@ impl Keeper {
             actions.push(KeeperAction::Fence(losses));
             return;
         }
-        let run = view.run;
-        let has_said = view.compared.contains(&self.peers.own());
+        let run = view.signs.run;
+        let has_said = view.signs.compared.contains(&self.peers.own());
         if view.own_cleared == Some(run) {
-            if !has_said || !view.is_cleared {
+            if !has_said || !view.signs.is_cleared {
                 // Redis was wiped in this run: who comes later must not wait for us.
                 actions.push(KeeperAction::SayCompared { run, is_cleared: true });
             }
@@ -330,21 +338,21 @@ impl Keeper {
             return;
         }
         if !has_said {
-            actions.push(KeeperAction::SayCompared { run, is_cleared: view.is_cleared });
+            actions.push(KeeperAction::SayCompared { run, is_cleared: view.signs.is_cleared });
             return;
         }
         let began = self.run.map_or(view.now, |(_, began)| began);
         let is_late = view.now >= began.plus_ms(COMPARE_WAIT_MS);
-        let have_all = self.peers.awaited().all(|node| view.compared.contains(&node));
-        if view.is_cleared || have_all || is_late {
+        let have_all = self.peers.awaited().all(|node| view.signs.compared.contains(&node));
+        if view.signs.is_cleared || have_all || is_late {
             actions.push(KeeperAction::SayCompared { run, is_cleared: true });
             actions.push(KeeperAction::Clear { run });
         }
     }
 
     fn acknowledge(&mut self, view: &View<'_>, actions: &mut Vec<KeeperAction>) {
-        let seal = view.seal.filter(|seal| seal.run == view.run);
-        let Some(seal) = seal.filter(|_| !view.acks.contains(&self.peers.own())) else {
+        let seal = view.signs.seal.filter(|seal| seal.run == view.signs.run);
+        let Some(seal) = seal.filter(|_| !view.signs.acks.contains(&self.peers.own())) else {
             self.barrier = None;
             return;
         };
@@ -359,16 +367,16 @@ impl Keeper {
 
     fn lead(&mut self, view: &View<'_>, actions: &mut Vec<KeeperAction>) {
         if self.table.is_open() {
-            if view.lead == Lead::Own {
+            if view.signs.lead == Lead::Own {
                 actions.push(KeeperAction::LeaveLead);
             }
             return;
         }
-        if view.own_cleared != Some(view.run) || view.lead == Lead::Other {
+        if view.own_cleared != Some(view.signs.run) || view.signs.lead == Lead::Other {
             self.stop_filling(actions);
             return;
         }
-        if view.lead == Lead::Free {
+        if view.signs.lead == Lead::Free {
             actions.push(KeeperAction::TakeLead);
             return;
         }
@@ -378,16 +386,16 @@ impl Keeper {
             self.stop_filling(actions);
             actions.push(KeeperAction::Begin {
                 at_least: self.table.highest_epoch().saturating_add(1),
-                run: view.run,
-                evicted: self.losses.evicted,
-                vanishing: self.losses.vanishing(),
+                run: view.signs.run,
+                evicted: self.eviction.evicted,
+                vanishing: self.eviction.vanishing(),
                 partitions: begins,
             });
             return;
         }
         let waiting = self.in_phase(PartitionPhase::Barrier);
         if !waiting.is_empty() {
-            if self.peers.awaited().all(|node| view.acks.contains(&node)) {
+            if self.peers.awaited().all(|node| view.signs.acks.contains(&node)) {
                 actions.push(KeeperAction::Advance {
                     from: PartitionPhase::Barrier,
                     partitions: waiting,
@@ -401,7 +409,8 @@ impl Keeper {
     /// Partitions that need a new epoch, with those that wait in an earlier one, so that there is
     /// one seal for all; none where every one that waits has the seal of this run.
     fn to_begin(&self, view: &View<'_>) -> Vec<(Partition, Option<u32>)> {
-        let sealed = view.seal.filter(|seal| seal.run == view.run).map(|seal| seal.epoch);
+        let sealed =
+            view.signs.seal.filter(|seal| seal.run == view.signs.run).map(|seal| seal.epoch);
         let is_due = self.table.statuses().any(|(_, status)| match status {
             PartitionStatus::Lost { .. } | PartitionStatus::Suspect { .. } => true,
             PartitionStatus::Waiting { epoch } => sealed != Some(epoch),

@@ -4,47 +4,48 @@
 //! questions and lookups are its effects.
 //!
 //! ```text
-//! round: beat in SQL, rights, INFO, seal, lock, metas -> signs of life, who has compared, who has
-//!        answered -> Keeper::decide -> actions; a failure ends the round, and the next one reads
-//!        again
+//! resting -> alive (SQL) -> rights -> reading -> Keeper::decide -> backlog -> acting -> resting
+//!    ^                                                                          |
+//!    +--- a failure of Redis ends the round wherever it is; the next one reads again
 //! ```
 //!
-//! `reading` what is read · `trial` rights · `actions`, `fill` what is carried out · `backlog` the
-//! lists · `fitness` what is wrong · `seam` effects. Limits: `KEEPER_BUSY_MS` and `KEEPER_IDLE_MS`
-//! between rounds.
+//! Each part of a round is a machine of its own, which gives its next effect or is over: `trial`
+//! rights · `reading` Redis · `backlog` the lists · `actions`, `fill` what is carried out. `common`
+//! what they share · `fitness` what is wrong · `seam` effects. Limits: `KEEPER_BUSY_MS` and
+//! `KEEPER_IDLE_MS` between rounds.
 
 mod actions;
 mod backlog;
+mod common;
 mod fill;
 mod fitness;
 mod reading;
 mod seam;
+#[cfg(test)]
+mod tests;
 mod trial;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::core::{Keeper, KeeperAction, View as KeeperView};
+use super::core::{Keeper, View as KeeperView};
 use super::metrics::KeeperMetrics;
 use super::peers::NodeId;
 use crate::lists::assignment::ListAssignment;
-use crate::lists::rendezvous::partitions_of;
-use crate::sql_failure::SqlFailure;
 use nudged_base::backoff::{Backoff, Holdoff};
-use nudged_base::ids::Partition;
 use nudged_base::limits::{KEEPER_SQL_BEAT_MS, PARTITIONS};
-use nudged_base::telemetry::log::{Log, LogField, LogValue, Message};
+use nudged_base::telemetry::log::{Log, Message};
 use nudged_base::time::MonoNs;
 use nudged_redis::learned::{Learned, NO_RUN};
 use nudged_redis::link::Incompatible;
 use nudged_redis::refusal::RedisRefusal;
-use nudged_redis::request::{RedisError, RedisRequest};
+use nudged_redis::request::RedisError;
 
-use actions::{Acting, Beginning};
-use fill::Filler;
-use fitness::{CauseReport, Fitness, Seen};
-use reading::RedisSigns;
+use actions::{Actions, lead};
+use backlog::Backlog;
+use common::{Common, RoundError};
+use fitness::{Fitness, Seen};
+use reading::Reading;
 use trial::Rights;
 
 pub use fill::FillSizes;
@@ -71,7 +72,7 @@ pub struct RoundsSetup {
     pub lists: Option<Arc<ListAssignment>>,
     /// How much of a filling is one piece.
     pub sizes: FillSizes,
-    /// Where losses and failures are told.
+    /// Where losses and failures are logged.
     pub log: Log,
     /// Where it counts.
     pub metrics: Arc<KeeperMetrics>,
@@ -82,91 +83,38 @@ pub fn sql_from(now: MonoNs, is_sql_there: bool) -> MonoNs {
     if is_sql_there { MonoNs(0) } else { now.plus_ms(SQL_REST_MS) }
 }
 
-/// Why a round ended before its end.
-#[derive(Debug, thiserror::Error)]
-enum RoundError {
-    #[error(transparent)]
-    Redis(#[from] RedisError),
-    #[error("Redis sent an unexpected reply to {0}")]
-    Answer(&'static str),
-}
-
-/// What comes next.
-type Turn = Result<Effect, RoundError>;
-
-/// What is waited for.
-#[derive(Debug, Default)]
+/// The part of a round that is under way, in their order; the last two are of the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// The next round.
-    #[default]
+    /// The next round is waited for.
     Resting,
-    SayingAlive,
-    Trying,
-    TryingText,
-    Hearing,
-    /// With or without all metas.
-    Looking(bool),
-    Beating,
-    Comparing,
-    Answering,
-    Lengths(usize),
-    Acting(Acting),
-    Numbering(Beginning),
-    Scanning,
-    Listing,
-    Filling(Vec<String>),
-    Refilling,
-    Filled,
+    /// SQL is told that this node is alive.
+    Alive,
+    Rights,
+    Reading,
+    Backlog,
+    Acting,
+    /// The lead is left, so that others need not wait for its term.
     Leaving,
+    /// SQL is told that this node has stopped.
     Stopping,
-}
-
-/// What the round that is under way has read.
-#[derive(Debug, Default)]
-struct Round {
-    sql_nodes: Vec<NodeId>,
-    own_compared: Option<u64>,
-    lost: Vec<Partition>,
-    /// Before what it is compared with.
-    now: MonoNs,
-    signs: Option<RedisSigns>,
 }
 
 /// One node's keeper, round by round.
 #[derive(Debug)]
 pub struct Rounds {
-    node: NodeId,
-    token: String,
-    ttl_ms: u64,
-    lists: Option<Arc<ListAssignment>>,
-    sizes: FillSizes,
-    log: Log,
-    metrics: Arc<KeeperMetrics>,
+    common: Common,
     keeper: Keeper,
     stage: Stage,
-    round: Round,
-    actions: VecDeque<KeeperAction>,
-    /// What was done asks for the next round at once.
-    is_news: bool,
-    notices: Vec<Notice>,
-    filler: Option<Filler>,
-    fill_begun: MonoNs,
-    /// Whether SQL is left alone.
-    sql_rest: Holdoff,
+    rights: Rights,
+    sql_nodes: Vec<NodeId>,
+    reading: Reading,
+    backlog: Option<Backlog>,
+    actions: Actions,
     sql_beat_due: MonoNs,
-    shared_among: Vec<NodeId>,
     was_rebuilding: bool,
-    /// Whether the rebuild that is under way may not be begun again yet.
-    begin_rest: Holdoff,
-    /// Whether it was told that this rebuild was begun.
-    is_begun_logged: bool,
     /// The latest round was carried out to its end.
     has_written: bool,
-    /// What is known of Redis, as the shards are told.
-    learned: Learned,
-    /// Keys that this run of Redis has evicted.
-    evicted: u64,
-    rights: Rights,
     /// Why the keeper itself is not let in.
     not_let_in: Option<String>,
     fitness: Fitness,
@@ -175,36 +123,31 @@ pub struct Rounds {
 impl Rounds {
     /// A keeper that has read nothing.
     pub fn new(setup: RoundsSetup) -> Rounds {
-        let RoundsSetup { node, token, sql_from, times_ms, lists, sizes, log, metrics, .. } = setup;
-        let rights = Rights::new(lists.is_some(), setup.needs_sync);
+        let (deadline_ms, ttl_ms) = setup.times_ms;
         Rounds {
-            node,
-            token,
-            ttl_ms: times_ms.1,
-            lists,
-            sizes,
-            log,
-            metrics,
-            keeper: Keeper::new(node, times_ms.0, PARTITIONS),
+            keeper: Keeper::new(setup.node, deadline_ms, PARTITIONS),
             stage: Stage::Resting,
-            round: Round::default(),
-            actions: VecDeque::new(),
-            is_news: false,
-            notices: Vec::new(),
-            filler: None,
-            fill_begun: MonoNs(0),
-            sql_rest: Holdoff::new(SQL_BACKOFF, sql_from),
+            rights: Rights::new(setup.lists.is_some(), setup.needs_sync),
+            sql_nodes: Vec::new(),
+            reading: Reading::default(),
+            backlog: setup.lists.map(Backlog::new),
+            actions: Actions::new(setup.sizes),
             sql_beat_due: MonoNs(0),
-            shared_among: Vec::new(),
             was_rebuilding: false,
-            begin_rest: Holdoff::new(actions::BEGIN_BACKOFF, MonoNs(0)),
-            is_begun_logged: false,
             has_written: false,
-            learned: Learned::default(),
-            evicted: 0,
-            rights,
             not_let_in: None,
             fitness: Fitness::new(),
+            common: Common {
+                node: setup.node,
+                token: setup.token,
+                ttl_ms,
+                metrics: setup.metrics,
+                log: setup.log,
+                sql_rest: Holdoff::new(SQL_BACKOFF, setup.sql_from),
+                learned: Learned::default(),
+                notices: Vec::new(),
+                is_news: false,
+            },
         }
     }
 
@@ -215,152 +158,129 @@ impl Rounds {
 
     /// What all of the node is to be told since the last call, in order; before the next effect.
     pub fn take_notices(&mut self) -> Vec<Notice> {
-        std::mem::take(&mut self.notices)
+        std::mem::take(&mut self.common.notices)
     }
 
     /// What is to be done next. After a failure a round begins anew.
     pub fn step(&mut self, view: &View, input: Input) -> Effect {
-        let turn = match (std::mem::take(&mut self.stage), input) {
-            (Stage::SayingAlive, Input::Nodes(nodes)) => {
-                self.round.sql_nodes = self.of_sql(view, nodes).unwrap_or_default();
-                self.look_at_rights(view)
+        let common = &mut self.common;
+        let next = match (self.stage, input) {
+            (Stage::Resting, _) => Ok(None),
+            (Stage::Alive, Input::Nodes(nodes)) => {
+                self.sql_nodes = common.of_sql(view.now, nodes).unwrap_or_default();
+                Ok(None)
             }
-            (Stage::Trying, Input::Answered(answers)) => self.take_tried(answers),
-            (Stage::TryingText, Input::Answered(answers)) => self.take_tried_text(answers),
-            (Stage::Hearing, Input::Heard(heard)) => self.take_heard(view, heard),
-            (Stage::Looking(metas), Input::Answered(answers)) => self.take_looked(metas, answers),
-            (Stage::Beating, Input::Answered(answers)) => self.take_beat(answers),
-            (Stage::Comparing, Input::Answered(answers)) => self.take_compared(view, answers),
-            (Stage::Answering, Input::Answered(answers)) => self.take_answered(view, answers),
-            (Stage::Lengths(lane), Input::Answered(answers)) => {
-                self.take_lengths(view, lane, answers)
-            }
-            (Stage::Acting(acting), Input::Answered(answers)) => {
-                self.take_acted(view, acting, answers)
-            }
-            (Stage::Numbering(beginning), Input::Epoch(epoch)) => {
-                self.take_epoch(view, beginning, epoch)
-            }
-            (Stage::Scanning, Input::Answered(answers)) => {
-                let scanned = self.take_scanned(view, answers);
-                self.filling(scanned)
-            }
-            (Stage::Listing, Input::Users(users)) => self.take_listed(view, users),
-            (Stage::Filling(users), Input::States(states)) => {
-                self.take_states(view, &users, states)
-            }
-            (Stage::Refilling, Input::Answered(answers)) => {
-                let refilled = self.take_refilled(view, answers);
-                self.filling(refilled)
-            }
-            (Stage::Filled, _) => self.end_action(view, true),
-            (Stage::Leaving, _) => Ok(self.say_stopped(view)),
-            (Stage::Stopping, _) => Ok(Effect::End),
-            _ => self.begin(view),
+            (Stage::Rights, input) => self.rights.step(view, input),
+            (Stage::Reading, input) => self.reading.step(common, &self.keeper, input),
+            (Stage::Backlog, input) => match &mut self.backlog {
+                Some(backlog) => backlog.step(view, input),
+                None => Ok(None),
+            },
+            (Stage::Acting, input) => self.actions.step(common, view, input),
+            (Stage::Leaving, _) => return self.say_stopped(view),
+            (Stage::Stopping, _) => return Effect::End,
+            (Stage::Alive, _) => Err(RoundError::Unasked),
         };
-        turn.unwrap_or_else(|error| self.round_failed(view, &error))
-    }
-
-    /// A filling that has failed begins anew.
-    fn filling(&mut self, turn: Turn) -> Turn {
-        if turn.is_err() {
-            self.filler = None;
+        match next {
+            Ok(effect) => effect.unwrap_or_else(|| self.next_part(view)),
+            Err(error) => self.round_failed(view, &error),
         }
-        turn
     }
 
-    fn ask(&mut self, stage: Stage, ask: RedisRequest) -> Effect {
-        self.stage = stage;
-        Effect::Ask(ask)
-    }
-
-    /// A round begins, unless it is to end: others need not wait for the term of the lead.
-    fn begin(&mut self, view: &View) -> Turn {
-        if view.is_stopping {
-            return Ok(self.lead(Stage::Leaving, 0));
+    /// The next part of a round that has something to do.
+    fn next_part(&mut self, view: &View) -> Effect {
+        loop {
+            let (stage, effect) = match self.stage {
+                Stage::Resting if view.is_stopping => (Stage::Leaving, Some(lead(&self.common, 0))),
+                Stage::Resting => (Stage::Alive, self.begin(view)),
+                Stage::Alive => {
+                    let of_lists = self.backlog.as_ref().map_or(0, Backlog::denials);
+                    (Stage::Rights, self.rights.begin(view, view.denials + of_lists))
+                }
+                Stage::Rights => {
+                    self.share_rights();
+                    let (reading, effect) = Reading::begin(view, &self.keeper);
+                    self.reading = reading;
+                    (Stage::Reading, Some(effect))
+                }
+                Stage::Reading => (Stage::Backlog, self.decide(view)),
+                Stage::Backlog => (Stage::Acting, self.actions.begin_next(&mut self.common, view)),
+                _ => (Stage::Resting, Some(self.end_round(view))),
+            };
+            self.stage = stage;
+            if let Some(effect) = effect {
+                return effect;
+            }
         }
-        (self.round, self.is_news) = (Round::default(), false);
+    }
+
+    /// A round begins: says in SQL that this node is alive, and hears who else is.
+    fn begin(&mut self, view: &View) -> Option<Effect> {
+        self.common.is_news = false;
+        self.sql_nodes.clear();
         let now = view.now.mono;
-        if now < self.sql_beat_due || !self.may_ask_sql(view) {
-            return self.look_at_rights(view);
+        if now < self.sql_beat_due || !self.common.may_ask_sql(view.now) {
+            return None;
         }
-        // Says in SQL that this node is alive, and hears who else is.
         self.sql_beat_due = now.plus_ms(KEEPER_SQL_BEAT_MS);
-        self.stage = Stage::SayingAlive;
-        Ok(Effect::Heartbeat(self.node.to_string()))
+        Some(Effect::Heartbeat(self.common.node.to_string()))
     }
 
     /// Says in SQL that this node has stopped, once all of its journal is there.
     fn say_stopped(&mut self, view: &View) -> Effect {
-        let is_applied = view.progress.applied >= view.progress.written;
-        if !is_applied || !self.may_ask_sql(view) {
-            return Effect::End;
-        }
         self.stage = Stage::Stopping;
-        Effect::SayStopped
+        let is_applied = view.progress.applied >= view.progress.written;
+        match is_applied && self.common.may_ask_sql(view.now) {
+            true => Effect::SayStopped,
+            false => Effect::End,
+        }
     }
 
-    /// Everything is read: what follows from it is carried out.
-    fn decide(&mut self, view: &View) -> Turn {
+    fn share_rights(&mut self) {
+        let missing = self.rights.missing();
+        self.common.learned.is_denied = missing.is_deciding;
+        self.common.learned.is_unheard = missing.is_hearing;
+        self.common.share_learned();
+    }
+
+    /// Everything is read: what follows from it is to be carried out, after a look at the lists.
+    fn decide(&mut self, view: &View) -> Option<Effect> {
         self.not_let_in = None;
-        let Round { sql_nodes, own_compared, lost, now, signs } = std::mem::take(&mut self.round);
-        let signs = signs.expect("everything is read");
-        let actions = self.keeper.decide(&KeeperView {
-            now,
-            run: signs.run,
-            redis_now: signs.redis_now,
-            losses: self.losses(signs.run),
-            heartbeats: &signs.heartbeats,
-            sql_nodes: &sql_nodes,
-            metas: signs.metas.as_deref(),
-            compared: &signs.compared,
-            is_cleared: signs.is_cleared,
-            seal: signs.seal,
-            acks: &signs.acks,
-            lead: signs.lead,
-            filling: self.filler.as_ref().into(),
-            own_compared,
+        let reading = std::mem::take(&mut self.reading);
+        self.actions.set(self.keeper.decide(&KeeperView {
+            now: reading.now,
+            signs: &reading.signs,
+            sql_nodes: &self.sql_nodes,
+            filling: self.actions.filling(),
+            own_compared: reading.own_compared,
             own_cleared: view.own_cleared,
-            own_lost: &lost,
+            own_lost: &reading.own_lost,
             progress: &view.progress,
-        });
-        self.actions = actions.into();
+        }));
         if self.keeper.is_waiting_for_shards() {
-            self.notices.push(Notice::WakeShards);
+            self.common.notices.push(Notice::WakeShards);
         }
-        self.share_lists();
-        self.look_at_lists(view, 0)
-    }
-
-    /// Works out which lists are this node's, where the nodes have changed.
-    fn share_lists(&mut self) {
-        let Some(lists) = &self.lists else { return };
-        let nodes: Vec<NodeId> = self.keeper.peers().awaited().collect();
-        if nodes != self.shared_among {
-            lists.set_partitions(partitions_of(self.node, &nodes));
-            self.shared_among = nodes;
-        }
+        let nodes = self.keeper.peers().awaited().collect();
+        self.backlog.as_mut()?.begin(view, self.common.node, nodes)
     }
 
     fn end_round(&mut self, view: &View) -> Effect {
         self.has_written = true;
-        self.log_error(view, Message::KeeperResumed, "");
-        self.metrics.rounds.fetch_add(1, Ordering::Relaxed);
+        self.common.log_error(view.now, Message::KeeperResumed, "");
+        self.common.metrics.rounds.fetch_add(1, Ordering::Relaxed);
         self.publish(view);
-        self.log_fitness(view);
         // What was done changes what is there: it is looked at at once.
-        Effect::Sleep(if self.is_news { 0 } else { self.keeper.pace_ms() })
+        Effect::Sleep(if self.common.is_news { 0 } else { self.keeper.pace_ms() })
     }
 
     fn round_failed(&mut self, view: &View, error: &RoundError) -> Effect {
         self.stage = Stage::Resting;
-        self.actions.clear();
         self.has_written = false;
-        self.metrics.failures.fetch_add(1, Ordering::Relaxed);
+        self.common.metrics.failures.fetch_add(1, Ordering::Relaxed);
         self.keeper.disconnected();
         // What answers next may be another one.
-        self.learned.run = NO_RUN;
-        self.notices.push(Notice::Learn(self.learned));
+        self.common.learned.run = NO_RUN;
+        self.common.share_learned();
         let text = error.to_string();
         match error {
             RoundError::Redis(RedisError::Refused { kind: RedisRefusal::Denied, text }) => {
@@ -369,35 +289,30 @@ impl Rounds {
                 let is_login = !text.starts_with("NOPERM") && !text.starts_with("ERR");
                 self.not_let_in = is_login.then(|| Incompatible::NotLetIn.to_string());
             }
-            // Told as what is wrong with Redis.
+            // Logged as what is wrong with Redis.
             RoundError::Redis(RedisError::Refused { kind, .. }) if kind.remedy().is_some() => {}
-            _ => self.log_error(view, Message::KeeperFailed, &text),
+            _ => self.common.log_error(view.now, Message::KeeperFailed, &text),
         }
-        self.notices.push(Notice::GiveUp(text));
+        self.common.notices.push(Notice::GiveUp(text));
         self.publish(view);
-        self.log_fitness(view);
         Effect::Rest
     }
 
+    /// Shows and logs how it stands: a rebuild, and what is wrong with Redis.
     fn publish(&mut self, view: &View) {
         let status = self.keeper.rebuild();
-        let partitions = self.metrics.publish(self.keeper.peers().count(), status);
+        let partitions = self.common.metrics.publish(self.keeper.peers().count(), status);
         let is_rebuilding = status.is_some();
         if !is_rebuilding {
-            self.begin_rest.succeeded();
-            self.is_begun_logged = false;
+            self.actions.rebuilt();
         }
         if is_rebuilding != std::mem::replace(&mut self.was_rebuilding, is_rebuilding) {
             let (message, count) = match is_rebuilding {
                 true => (Message::RebuildNeeded, partitions),
                 false => (Message::RebuildEnded, u64::from(PARTITIONS)),
             };
-            self.log_numbers(view, message, &[("partitions", count)]);
+            self.common.log_numbers(view.now, message, &[("partitions", count)]);
         }
-    }
-
-    /// Says what is wrong with Redis, and that it is over.
-    fn log_fitness(&mut self, view: &View) {
         let rights = self.rights.missing().message();
         // A right that a link is denied is among those, once they were tried.
         let is_named = matches!(view.unfit, Some(Incompatible::Denied(_))) && rights.is_some();
@@ -405,50 +320,13 @@ impl Rounds {
         let seen = Seen {
             rights,
             handshake: unfit.or(self.not_let_in.clone()),
-            is_evicting: self.learned.is_evicting,
-            is_replica: self.learned.is_replica,
+            is_evicting: self.common.learned.is_evicting,
+            is_replica: self.common.learned.is_replica,
             has_written: self.has_written,
             refused: view.refused,
         };
-        for line in self.fitness.take(view.now.mono, &seen) {
-            let (message, cause, why) = match &line {
-                CauseReport::Unfit { cause, why } => (Message::RedisUnfit, cause, &**why),
-                CauseReport::Fit { cause } => (Message::RedisFit, cause, ""),
-            };
-            let fields = [("cause", LogValue::Text(cause)), ("error", LogValue::Text(why))];
-            self.log_fields(view, message, &fields);
-        }
+        self.fitness.report(&self.common.log, view.now, &seen);
         let is_refused = seen.rights.is_some() || seen.handshake.is_some();
-        self.notices.push(Notice::Fitness(self.fitness.why(), is_refused));
-    }
-
-    fn may_ask_sql(&self, view: &View) -> bool {
-        self.sql_rest.left(view.now.mono).is_none()
-    }
-
-    /// What SQL said; tells a failure, and lets SQL rest after it.
-    fn of_sql<T>(&mut self, view: &View, result: Result<T, SqlFailure>) -> Option<T> {
-        match result {
-            Ok(value) => {
-                self.sql_rest.succeeded();
-                self.log_error(view, Message::KeeperSqlResumed, "");
-                Some(value)
-            }
-            Err(error) => {
-                self.sql_rest.failed(view.now.mono);
-                self.metrics.sql_failures.fetch_add(1, Ordering::Relaxed);
-                self.log_error(view, Message::KeeperSqlFailed, &error.text);
-                None
-            }
-        }
-    }
-
-    fn log_error(&self, view: &View, message: Message, text: &str) {
-        self.log_fields(view, message, &[("error", LogValue::Text(text))]);
-    }
-
-    fn log_fields(&self, view: &View, message: Message, fields: &[LogField<'_>]) {
-        let stamp = view.now;
-        self.log.write(stamp, message, fields);
+        self.common.notices.push(Notice::Fitness(self.fitness.why(), is_refused));
     }
 }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use proptest::prelude::*;
 
 use super::barrier::NodeProgress;
-use super::core::{Filling, Keeper, KeeperAction, Lead, SealedEpoch, View};
+use super::core::{Filling, Keeper, KeeperAction, Lead, RedisSigns, SealedEpoch, View};
 use super::partition_table::{EvictionState, PartitionMeta};
 use super::peers::{Heartbeat, NodeId};
 use nudged_base::ids::{Partition, Revision, Sequence};
@@ -230,28 +230,31 @@ impl World {
             applied: Sequence(node.applied),
             ..NodeProgress::default()
         };
-        let decided = node.keeper.decide(&View {
-            now: MonoNs(now_ms * 1_000_000),
+        let signs = RedisSigns {
             run: redis.run,
             redis_now: WallMs(now_ms.try_into().unwrap()),
-            losses: EvictionState {
+            eviction: EvictionState {
                 run: redis.run,
                 is_evicting: redis.is_evicting,
                 evicted: redis.evicted,
                 is_expiring: false,
             },
-            heartbeats: &heartbeats,
-            sql_nodes: &[],
-            metas: Some(&redis.metas),
-            compared: &compared,
+            heartbeats,
+            metas: Some(redis.metas.clone()),
+            compared,
             is_cleared,
             seal: redis.seal,
-            acks: &acks,
+            acks,
             lead: match redis.lock {
                 None => Lead::Free,
                 Some((holder, _)) if holder == node.id => Lead::Own,
                 Some(_) => Lead::Other,
             },
+        };
+        let decided = node.keeper.decide(&View {
+            now: MonoNs(now_ms * 1_000_000),
+            signs: &signs,
+            sql_nodes: &[],
             filling: match &node.fill {
                 None => Filling::Idle,
                 Some((_, USERS)) => Filling::Done,

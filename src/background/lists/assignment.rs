@@ -32,7 +32,7 @@ struct AssignmentState {
 }
 
 /// One reading of all lists of a lane.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Pass {
     /// The partitions whose lists are the lane's.
     pub partitions: Vec<Partition>,

@@ -19,6 +19,7 @@ use super::assignment::{ListAssignment, Pass};
 use super::entries::{HEAD_BYTES, ListHeads, ListRuns, ListStream, NumberedRuns, head};
 use super::metrics::DrainMetrics;
 use super::{TRIM, list_key};
+use crate::logging::log_error;
 use crate::sql_failure::{SqlFailure, SqlMeaning};
 use nudged_base::backoff::{Backoff, lengthened};
 use nudged_base::clock::Now;
@@ -27,7 +28,7 @@ use nudged_base::limits::{
     LIST_BUSY_MS, LIST_GIVEN_UP_MS, LIST_IDLE_MS, LIST_READ_BYTES_MAX, LIST_READ_ENTRIES,
     RECORD_BYTES_MAX,
 };
-use nudged_base::telemetry::log::{Log, LogValue, Message};
+use nudged_base::telemetry::log::{Log, Message};
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_redis::request::{OwnedReply, RedisError, RedisRequest, call, command, load};
 
@@ -119,7 +120,7 @@ enum Stage {
 }
 
 /// A pass that is under way.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Going {
     pass: Pass,
     is_last: bool,
@@ -169,7 +170,7 @@ impl Drain {
             given_up: BTreeMap::new(),
             backoff: Backoff::new(REST_MS, REST_MAX_MS),
             stage: Stage::Resting,
-            going: Going::new(pass, false, 0),
+            going: Going { pass, ..Going::default() },
             last: Ok(0),
         }
     }
@@ -208,8 +209,7 @@ impl Drain {
     }
 
     fn log_error(&self, view: &View, message: Message, text: &str) {
-        let stamp = view.now;
-        self.log.write(stamp, message, &[("error", LogValue::Text(text))]);
+        log_error(&self.log, view.now, message, text);
     }
 
     fn ask(&mut self, stage: Stage, commands: Vec<Vec<Vec<u8>>>) -> Effect {
@@ -226,7 +226,8 @@ impl Drain {
         partitions.retain(|partition| !self.given_up.contains_key(partition));
         let length = |at: &Partition| command(&[b"LLEN", list_key(*at).as_bytes()]);
         let commands = partitions.iter().map(length).collect();
-        self.going = Going::new(pass, view.is_stopping, view.records_max.min(LIST_READ_MAX));
+        let most = view.records_max.min(LIST_READ_MAX);
+        self.going = Going { pass, is_last: view.is_stopping, most, ..Going::default() };
         self.ask(Stage::Lengths, commands)
     }
 
@@ -436,24 +437,6 @@ fn ends_of(runs: &ListRuns<'_>) -> Vec<(ListStream, Sequence)> {
         run.last().map(|(sequence, _)| (*stream, *sequence))
     };
     runs.iter().filter_map(end).collect()
-}
-
-impl Going {
-    fn new(pass: Pass, is_last: bool, most: usize) -> Going {
-        Going {
-            pass,
-            is_last,
-            waiting: 0,
-            count: 0,
-            oldest: None,
-            lists: Vec::new(),
-            later: Vec::new(),
-            reading: ListHeads::default(),
-            ends: Vec::new(),
-            oldest_read: None,
-            most,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -57,22 +57,10 @@ pub struct EventRow<'a> {
     pub sequence: Sequence,
     /// The token, or what stands for it where the user is erased.
     pub decision: Cow<'a, str>,
-    /// What happened.
-    pub kind: EventKind,
-    /// The time of the change.
-    pub at: WallMs,
-    /// The event's own time.
-    pub acted_at: WallMs,
     /// The user's id; `None` where the user is erased.
     pub user: Option<&'a str>,
-    /// The popup's id.
-    pub popup: &'a str,
-    /// The popup's version.
-    pub version: u32,
-    /// The variant's key; empty for none.
-    pub variant: &'a str,
-    /// The user's revision after the change.
-    pub revision: Revision,
+    /// The record, for all else.
+    pub record: Impression<'a>,
 }
 
 /// A row of `events` that is to be deleted, where it is there: a show that nobody saw.
@@ -80,21 +68,15 @@ pub struct EventRow<'a> {
 pub struct WithdrawnRow<'a> {
     /// Index of the record in the batch.
     pub index: usize,
-    /// The decision's token.
-    pub decision: &'a str,
-    /// The popup's id.
-    pub popup: &'a str,
-    /// The variant's key; empty for none.
-    pub variant: &'a str,
-    /// When the show was decided.
-    pub shown_at: WallMs,
+    /// The record.
+    pub record: Withdrawn<'a>,
 }
 
 impl WithdrawnRow<'_> {
     /// What the row's `decision` may be: the token, or what stands for it once the user is erased.
     /// Allocates.
     pub fn decisions(&self) -> [Cow<'_, str>; 2] {
-        [self.decision.into(), erased_decision(self.decision).into()]
+        [self.record.token.into(), erased_decision(self.record.token).into()]
     }
 }
 
@@ -202,11 +184,16 @@ pub fn build<'a>(
             Record::Impression(impression) => decode_impression(impression).map(|parts| {
                 let change = UserChange::of_impression(index, impression, parts.clocks);
                 let is_erased = builder.impression(change, impression, &parts.entry);
-                batch.events.push(event_row((index, *sequence), impression, is_erased));
+                let (decision, user) = match is_erased {
+                    true => (erased_decision(impression.token).into(), None),
+                    false => (impression.token.into(), Some(impression.user)),
+                };
+                let (sequence, record) = (*sequence, *impression);
+                batch.events.push(EventRow { index, sequence, decision, user, record });
             }),
             Record::Withdrawn(withdrawn) => decode_withdrawn(withdrawn).map(|parts| {
                 builder.withdrawn(index, withdrawn, &parts);
-                batch.withdrawn.push(withdrawn_row(index, withdrawn));
+                batch.withdrawn.push(WithdrawnRow { index, record: *withdrawn });
             }),
             Record::Erase { .. } | Record::Unmerged(_) => Ok(()),
         };
@@ -220,45 +207,15 @@ pub fn build<'a>(
     batch
 }
 
-fn event_row<'a>(
-    (index, sequence): (usize, Sequence),
-    impression: &Impression<'a>,
-    is_erased: bool,
-) -> EventRow<'a> {
-    let token = impression.token;
-    EventRow {
-        index,
-        sequence,
-        decision: if is_erased { erased_decision(token).into() } else { token.into() },
-        kind: impression.kind,
-        at: impression.at,
-        acted_at: impression.acted_at,
-        user: if is_erased { None } else { Some(impression.user) },
-        popup: impression.popup,
-        version: impression.version,
-        variant: impression.variant,
-        revision: impression.revision,
-    }
-}
-
-fn withdrawn_row<'a>(index: usize, withdrawn: &Withdrawn<'a>) -> WithdrawnRow<'a> {
-    WithdrawnRow {
-        index,
-        decision: withdrawn.token,
-        popup: withdrawn.popup,
-        variant: withdrawn.variant,
-        shown_at: withdrawn.shown_at,
-    }
-}
-
 /// A show that is taken back in the same batch has no event.
 fn leave_out_unseen(batch: &mut Batch<'_>) {
     let Batch { events, withdrawn, .. } = batch;
-    withdrawn.sort_unstable_by_key(|row| (row.decision, row.index));
+    withdrawn.sort_unstable_by_key(|row| (row.record.token, row.index));
     let unseen: HashSet<Cow<'_, str>> =
         withdrawn.iter().flat_map(WithdrawnRow::decisions).collect();
-    let is_unseen =
-        |event: &EventRow<'_>| event.kind == EventKind::Decided && unseen.contains(&event.decision);
+    let is_unseen = |event: &EventRow<'_>| {
+        event.record.kind == EventKind::Decided && unseen.contains(&event.decision)
+    };
     if !unseen.is_empty() {
         events.retain(|event| !is_unseen(event));
     }

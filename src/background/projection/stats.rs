@@ -6,6 +6,7 @@ use hashbrown::HashMap;
 use super::batcher::{EventRow, WithdrawnRow};
 use nudged_base::event_kind::EventKind;
 use nudged_base::time::WallMs;
+use nudged_journal::record::{Impression, Withdrawn};
 
 /// Milliseconds of an hour: the grain of `popup_stats`.
 pub const HOUR_MS: i64 = 3_600_000;
@@ -39,10 +40,10 @@ pub struct Tally<'a> {
 impl<'a> Tally<'a> {
     /// Counts an event in the hour in which it happened. May allocate.
     pub fn count(&mut self, event: &EventRow<'a>) {
-        let hour = hour_of(event.acted_at);
-        let key = StatKey { popup: event.popup, variant: event.variant, hour };
+        let Impression { popup, variant, acted_at, kind, .. } = event.record;
+        let key = StatKey { popup, variant, hour: hour_of(acted_at) };
         let row = self.rows.entry(key).or_default();
-        row.counts[event.kind as usize] += 1;
+        row.counts[kind as usize] += 1;
         row.index = event.index;
     }
 
@@ -58,10 +59,10 @@ impl<'a> Tally<'a> {
     }
 
     fn of_show(&mut self, withdrawn: &WithdrawnRow<'a>) -> &mut StatCounts {
-        let WithdrawnRow { popup, variant, shown_at, index, .. } = *withdrawn;
+        let Withdrawn { popup, variant, shown_at, .. } = withdrawn.record;
         let key = StatKey { popup, variant, hour: hour_of(shown_at) };
         let row = self.rows.entry(key).or_default();
-        row.index = row.index.max(index);
+        row.index = row.index.max(withdrawn.index);
         row
     }
 

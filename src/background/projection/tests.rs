@@ -209,10 +209,13 @@ fn a_show_taken_back_in_the_same_batch_leaves_nothing_but_the_revision() {
     for order in [[0, 1, 2], [1, 2, 0]] {
         let records: Vec<_> = order.iter().map(|at: &usize| journal.records[*at].clone()).collect();
         let batch = build(&records);
-        let events: Vec<_> = batch.events.iter().map(|event| event.popup).collect();
+        let events: Vec<_> = batch.events.iter().map(|event| event.record.popup).collect();
         assert_eq!(events, ["p3"], "{order:?}");
         let [withdrawn] = &batch.withdrawn[..] else { panic!("{:?}", batch.withdrawn) };
-        assert_eq!((withdrawn.popup, withdrawn.shown_at), ("p0", journal.records[0].at));
+        assert_eq!(
+            (withdrawn.record.popup, withdrawn.record.shown_at),
+            ("p0", journal.records[0].at)
+        );
         let users: Vec<_> =
             batch.users.iter().map(|row| (row.user, row.revision.counter)).collect();
         assert_eq!(users, [("u", 2), ("v", 1)]);

@@ -87,9 +87,7 @@ impl WholeEntry {
     /// The entry as it is decided on; `None` where its bytes can't be read.
     pub fn decoded(&self) -> Option<PopupState> {
         let key = PopupKey::of(&self.popup);
-        let mut entry = PopupState::empty(key);
-        let is_readable = decode_popup(&self.state, &mut entry).is_ok() && entry.popup == key;
-        is_readable.then_some(entry)
+        decode_popup(&self.state).ok().filter(|entry| entry.popup == key)
     }
 
     fn take(&mut self, entry: &PopupState) {

@@ -4,11 +4,9 @@
 
 use nudged_base::ids::{PopupKey, Revision};
 use nudged_base::limits::{
-    POPUP_ID_BYTES_MAX, SHOWS_REMEMBERED_MAX, TOKEN_BYTES_MAX, USER_BYTES_MAX,
-    VARIANT_KEY_BYTES_MAX,
+    POPUP_ID_BYTES_MAX, TOKEN_BYTES_MAX, USER_BYTES_MAX, VARIANT_KEY_BYTES_MAX,
 };
-use nudged_base::time::WallMs;
-use nudged_domain::state::user::{PopupState, Show, UserClocks, decode_clocks, decode_popup};
+use nudged_domain::state::user::{PopupState, UserClocks, decode_clocks, decode_popup};
 use nudged_journal::record::{Impression, Withdrawn};
 
 /// Why a record can't become rows.
@@ -116,32 +114,14 @@ pub(crate) fn decode_withdrawn(
 }
 
 fn read_clocks(bytes: &[u8]) -> Result<UserClocks, RejectReason> {
-    let mut clocks = UserClocks::default();
-    decode_clocks(bytes, &mut clocks).map_err(|_| RejectReason::Clocks)?;
-    Ok(clocks)
+    decode_clocks(bytes).map_err(|_| RejectReason::Clocks)
 }
 
 fn read_entry(bytes: &[u8], popup: &str) -> Result<PopupState, RejectReason> {
-    let mut entry = EMPTY_ENTRY;
-    decode_popup(bytes, &mut entry).map_err(|_| RejectReason::Row)?;
-    if entry.shows_used == 0 {
-        return Err(RejectReason::Row);
-    }
-    if entry.popup != PopupKey::of(popup) {
-        return Err(RejectReason::RowPopup);
-    }
-    Ok(entry)
+    let entry = decode_popup(bytes).map_err(|_| RejectReason::Row)?;
+    let is_of_popup = entry.popup == PopupKey::of(popup);
+    if is_of_popup { Ok(entry) } else { Err(RejectReason::RowPopup) }
 }
-
-/// A place to decode an entry into.
-pub(crate) const EMPTY_ENTRY: PopupState = PopupState {
-    popup: PopupKey(0),
-    shows_total: 0,
-    outcome: None,
-    outcome_at: WallMs(0),
-    shows_used: 0,
-    shows: [Show { at: WallMs(0), number: 0, actions: 0 }; SHOWS_REMEMBERED_MAX],
-};
 
 fn check_text(
     text: &str,

@@ -296,11 +296,6 @@ impl Overrides {
         }
     }
 
-    /// A place has lost all that it had.
-    pub fn unmark_all(&mut self, place: OverridePlace) {
-        self.held.values_mut().for_each(|held| held.is_in[place as usize] = false);
-    }
-
     fn set(&mut self, entry: Override, place: OverridePlace) {
         let mut is_in = [false; 4];
         is_in[place as usize] = true;

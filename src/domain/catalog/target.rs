@@ -25,6 +25,21 @@ pub enum Rule {
     },
 }
 
+/// What parts of which one that is `decisive` decides come to, in three-valued logic: that, else
+/// unknown if any is, else the other. So `all` is decided by false and `any` by true. Asks no part
+/// behind one that decides.
+pub(crate) fn join(parts: impl Iterator<Item = Option<bool>>, decisive: bool) -> Option<bool> {
+    let mut so_far = Some(!decisive);
+    for part in parts {
+        match part {
+            Some(value) if value == decisive => return part,
+            Some(_) => {}
+            None => so_far = None,
+        }
+    }
+    so_far
+}
+
 /// A scalar of a rule.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Scalar {

@@ -8,7 +8,7 @@
 
 use super::bucket;
 use super::context::{AttributeValue, Context};
-use super::gates::{Gate, GateFailure};
+use super::gates::{Gate, GateFailure, outcome_by};
 use super::target;
 use crate::catalog::snapshot::{Cap, Popup, ShowOutcome};
 use crate::catalog::target::Rule;
@@ -107,7 +107,8 @@ pub struct CapFact {
 /// # Panics
 /// Where the failure is not that of this popup, this user and this moment.
 pub fn of<'a>(
-    (popup, failure): (&'a Popup, GateFailure),
+    popup: &'a Popup,
+    failure: GateFailure,
     state: &UserState,
     context: &Context<'a>,
     now: WallMs,
@@ -118,7 +119,7 @@ pub fn of<'a>(
         Gate::Target => {
             let rule = popup.target.as_ref().expect("a popup without rules is for everyone");
             let mut failed = Vec::new();
-            collect((rule, "/target"), true, context, &mut failed);
+            collect(rule, "/target", true, context, &mut failed);
             Fact::Target(failed)
         }
         Gate::Rollout => Fact::Rollout(bucket::place_in_rollout(popup, context.user)),
@@ -135,7 +136,8 @@ pub fn of<'a>(
 
 /// Adds the clauses below a rule that are not what is wanted of them; the rule itself is not.
 fn collect<'a>(
-    (rule, pointer): (&'a Rule, &str),
+    rule: &'a Rule,
+    pointer: &str,
     wanted: bool,
     context: &Context<'a>,
     failed: &mut Vec<FailedRule<'a>>,
@@ -156,29 +158,25 @@ fn collect<'a>(
             for (index, part) in parts.iter().enumerate() {
                 if target::evaluate(part, context.attributes) != Some(wanted) {
                     let pointer = format!("{pointer}/{shape}/{index}");
-                    collect((part, &pointer), wanted, context, failed);
+                    collect(part, &pointer, wanted, context, failed);
                 }
             }
         }
         Rule::Not(part) => {
-            collect((part, &format!("{pointer}/not")), !wanted, context, failed);
+            collect(part, &format!("{pointer}/not"), !wanted, context, failed);
         }
     }
 }
 
 fn gap(popup: &Popup, entry: &PopupState, now: WallMs) -> GapFact {
-    let shown_at = entry.latest().at;
-    let fact = |outcome, at, is_inferred| {
-        Some(OutcomeFact { outcome, at, after: popup.after(outcome), is_inferred })
-    };
-    let outcome = match entry.outcome {
-        Some(outcome) => fact(outcome, entry.outcome_at, false),
-        None if now >= shown_at.plus(popup.ignore_after) => {
-            fact(ShowOutcome::Ignored, shown_at, true)
-        }
-        None => None,
-    };
-    GapFact { shown_at, after_shown: popup.after_shown, outcome }
+    let is_inferred = entry.outcome.is_none();
+    let outcome = outcome_by(popup, entry, now).map(|(outcome, at)| OutcomeFact {
+        outcome,
+        at,
+        after: popup.after(outcome),
+        is_inferred,
+    });
+    GapFact { shown_at: entry.latest().at, after_shown: popup.after_shown, outcome }
 }
 
 fn caps(popup: &Popup, entry: &PopupState, now: WallMs) -> Vec<CapFact> {

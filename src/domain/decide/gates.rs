@@ -138,14 +138,27 @@ impl NextShow {
 /// When the gaps of `popup`, as it is now, let it return to a user with this entry. Without an
 /// outcome, `ignored` is inferred once `ignore_after` has passed at `now`.
 pub fn next_show_at(popup: &Popup, entry: &PopupState, now: WallMs) -> NextShow {
+    let after_shown = NextShow::after(entry.latest().at, popup.after_shown);
+    match outcome_by(popup, entry, now) {
+        Some((outcome, at)) => after_shown.later_of(NextShow::after(at, popup.after(outcome))),
+        None => after_shown,
+    }
+}
+
+/// What came of the latest show by now, and when. Without an outcome, `ignored` is inferred once
+/// `ignore_after` has passed; it came with the show then.
+pub(crate) fn outcome_by(
+    popup: &Popup,
+    entry: &PopupState,
+    now: WallMs,
+) -> Option<(ShowOutcome, WallMs)> {
     let shown_at = entry.latest().at;
-    let after_shown = NextShow::after(shown_at, popup.after_shown);
-    let (outcome, outcome_at) = match entry.outcome {
-        Some(outcome) => (outcome, entry.outcome_at),
-        None if now >= shown_at.plus(popup.ignore_after) => (ShowOutcome::Ignored, shown_at),
-        None => return after_shown,
-    };
-    after_shown.later_of(NextShow::after(outcome_at, popup.after(outcome)))
+    match entry.outcome {
+        Some(outcome) => Some((outcome, entry.outcome_at)),
+        None => {
+            (now >= shown_at.plus(popup.ignore_after)).then_some((ShowOutcome::Ignored, shown_at))
+        }
+    }
 }
 
 /// One request of one user at one moment, against popup after popup. What all popups share is found

@@ -5,7 +5,7 @@
 use std::cmp::Ordering;
 
 use super::context::AttributeValue;
-use crate::catalog::target::{JsonNumber, Rule, Scalar, Test, parse_boolean, parse_number};
+use crate::catalog::target::{JsonNumber, Rule, Scalar, Test, join, parse_boolean, parse_number};
 
 #[cfg(test)]
 mod tests;
@@ -13,34 +13,14 @@ mod tests;
 /// Whether a rule holds; `None` for unknown, which at the top is no match.
 pub fn evaluate(rule: &Rule, attributes: &[(&str, AttributeValue<'_>)]) -> Option<bool> {
     match rule {
-        Rule::All(parts) => all(parts.iter().map(|part| evaluate(part, attributes))),
-        Rule::Any(parts) => any(parts.iter().map(|part| evaluate(part, attributes))),
+        Rule::All(parts) => join(parts.iter().map(|part| evaluate(part, attributes)), false),
+        Rule::Any(parts) => join(parts.iter().map(|part| evaluate(part, attributes)), true),
         Rule::Not(part) => evaluate(part, attributes).map(|holds| !holds),
         Rule::Clause { attribute, test } => {
             let named = attributes.iter().find(|(name, _)| **name == **attribute);
             clause(test, named.map(|(_, value)| *value))
         }
     }
-}
-
-/// False if any part is false, else unknown if any is.
-fn all(mut parts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
-    let known_or_false = parts.try_fold(Some(true), |so_far, part| match part {
-        Some(false) => Err(()),
-        Some(true) => Ok(so_far),
-        None => Ok(None),
-    });
-    known_or_false.unwrap_or(Some(false))
-}
-
-/// True if any part is true, else unknown if any is.
-fn any(mut parts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
-    let known_or_true = parts.try_fold(Some(false), |so_far, part| match part {
-        Some(true) => Err(()),
-        Some(false) => Ok(so_far),
-        None => Ok(None),
-    });
-    known_or_true.unwrap_or(Some(true))
 }
 
 fn clause(test: &Test, value: Option<AttributeValue<'_>>) -> Option<bool> {
@@ -55,7 +35,8 @@ fn clause(test: &Test, value: Option<AttributeValue<'_>>) -> Option<bool> {
         }
         Test::In { values, negated } => {
             let typed = TypedValue::of(value);
-            any(values.iter().map(|wanted| typed.equals(wanted))).map(|found| found != *negated)
+            let found = join(values.iter().map(|wanted| typed.equals(wanted)), true);
+            found.map(|found| found != *negated)
         }
         Test::Order { order, value: bound } => {
             TypedValue::of(value).compare(bound).map(|ordering| order.holds(ordering))

@@ -75,7 +75,7 @@ pub struct Show {
 }
 
 impl PopupState {
-    /// An entry without a show, for scratch: [`decode_popup`] and the first show fill it.
+    /// An entry without a show, which the first one fills.
     pub fn empty(popup: PopupKey) -> PopupState {
         PopupState {
             popup,

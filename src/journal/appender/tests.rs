@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::super::disk::DiskRead;
-use super::super::model::*;
 use super::super::reader::Tail;
 use super::super::record::frames;
 use super::*;
+use crate::tests::*;
 use nudged_base::limits::RECORD_BYTES_MAX;
 use nudged_base::time::DurationMs;
 

@@ -116,7 +116,6 @@ proptest! {
             let frame = walked.next().unwrap().unwrap();
             prop_assert_eq!(frame.framed_bytes(), length);
             prop_assert_eq!(frame.at(), record.record().at());
-            prop_assert_eq!(frame.user_bytes().unwrap(), record.record().user().as_bytes());
             prop_assert_eq!(frame.record().unwrap(), record.record());
         }
         prop_assert!(walked.next().is_none());
@@ -152,7 +151,7 @@ proptest! {
             prop_assert_eq!(&again[2..], &bytes[..]);
         }
         for frame in frames(&bytes).flatten() {
-            let _ = (frame.at(), frame.user_bytes(), frame.record());
+            let _ = (frame.at(), frame.record());
         }
     }
 }

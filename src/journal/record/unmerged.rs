@@ -3,10 +3,9 @@
 //! comes of it and is recorded by impressions.
 
 use super::super::bytes::FieldReader;
-use super::{append_blob, append_short, decode_common};
+use super::{append_show, decode_common, decode_show};
 use nudged_base::event_kind::EventKind;
 use nudged_base::ids::Revision;
-use nudged_base::limits::{POPUP_ID_BYTES_MAX, TOKEN_BYTES_MAX, VARIANT_KEY_BYTES_MAX};
 use nudged_base::time::WallMs;
 
 /// An event or a show that is not part of its user's state yet.
@@ -55,7 +54,6 @@ pub fn unmerged_framed_bytes(unmerged: &Unmerged<'_>) -> usize {
 
 /// Appends the fields behind the common ones.
 pub(super) fn append(unmerged: &Unmerged<'_>, bytes: &mut Vec<u8>) {
-    assert!(!unmerged.popup.is_empty(), "a popup has an id");
     let is_show = unmerged.kind == EventKind::Decided;
     assert!(!(is_show && unmerged.is_of_local), "a show is an event of none");
     let of_local = if unmerged.is_of_local { OF_LOCAL } else { 0 };
@@ -65,10 +63,7 @@ pub(super) fn append(unmerged: &Unmerged<'_>, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(&unmerged.number.to_le_bytes());
     bytes.extend_from_slice(&unmerged.shown_at.0.to_le_bytes());
     bytes.extend_from_slice(&unmerged.session.to_le_bytes());
-    assert!(unmerged.token.len() <= TOKEN_BYTES_MAX, "tokens are bounded");
-    append_blob(unmerged.token.as_bytes(), bytes);
-    append_short(unmerged.popup, POPUP_ID_BYTES_MAX, bytes);
-    append_short(unmerged.variant, VARIANT_KEY_BYTES_MAX, bytes);
+    append_show((unmerged.token, unmerged.popup, unmerged.variant), bytes);
 }
 
 /// Reads the fields behind the kind; `None` for any bytes that [`append`] would not have written.
@@ -82,14 +77,10 @@ pub(super) fn decode(mut fields: FieldReader<'_>) -> Option<Unmerged<'_>> {
     let number = fields.u32()?;
     let shown_at = WallMs(fields.i64()?);
     let session = fields.u64()?;
-    let token = fields.long_text(TOKEN_BYTES_MAX)?;
-    let popup = fields.short_text(POPUP_ID_BYTES_MAX)?;
-    let variant = fields.short_text(VARIANT_KEY_BYTES_MAX)?;
+    let (token, popup, variant) = decode_show(&mut fields)?;
     let is_show = kind == EventKind::Decided;
-    let is_one_of_ours = revision == Revision::default()
-        && !popup.is_empty()
-        && !(is_show && is_of_local)
-        && fields.is_at_end();
+    let is_one_of_ours =
+        revision == Revision::default() && !(is_show && is_of_local) && fields.is_at_end();
     is_one_of_ours.then_some(Unmerged {
         user,
         at,

@@ -8,9 +8,9 @@
 //! in the same stream.
 
 use super::super::bytes::FieldReader;
-use super::{append_blob, append_next, append_short, decode_common, decode_next};
+use super::{append_blob, append_next, append_show, decode_common, decode_next, decode_show};
 use nudged_base::ids::Revision;
-use nudged_base::limits::{POPUP_ID_BYTES_MAX, TOKEN_BYTES_MAX, VARIANT_KEY_BYTES_MAX};
+use nudged_base::limits::POPUP_ID_BYTES_MAX;
 use nudged_base::time::WallMs;
 
 /// The last byte of a record: the length of the name of a popup that is put back, as records once
@@ -53,13 +53,9 @@ pub struct FormerEntry<'a> {
 
 /// Appends the fields behind the common ones.
 pub(super) fn append(withdrawn: &Withdrawn<'_>, bytes: &mut Vec<u8>) {
-    assert!(!withdrawn.popup.is_empty(), "a popup has an id");
     bytes.extend_from_slice(&withdrawn.shown_at.0.to_le_bytes());
     bytes.extend_from_slice(&withdrawn.version.to_le_bytes());
-    assert!(withdrawn.token.len() <= TOKEN_BYTES_MAX, "tokens are bounded");
-    append_blob(withdrawn.token.as_bytes(), bytes);
-    append_short(withdrawn.popup, POPUP_ID_BYTES_MAX, bytes);
-    append_short(withdrawn.variant, VARIANT_KEY_BYTES_MAX, bytes);
+    append_show((withdrawn.token, withdrawn.popup, withdrawn.variant), bytes);
     append_blob(withdrawn.clocks, bytes);
     match &withdrawn.former {
         Some(entry) => append_entry(entry, bytes),
@@ -79,9 +75,7 @@ pub(super) fn decode(mut fields: FieldReader<'_>) -> Option<Withdrawn<'_>> {
     let (at, revision, user) = decode_common(&mut fields)?;
     let shown_at = WallMs(fields.i64()?);
     let version = fields.u32()?;
-    let token = fields.long_text(TOKEN_BYTES_MAX)?;
-    let popup = fields.short_text(POPUP_ID_BYTES_MAX)?;
-    let variant = fields.short_text(VARIANT_KEY_BYTES_MAX)?;
+    let (token, popup, variant) = decode_show(&mut fields)?;
     let clocks = fields.blob()?;
     let former = decode_entry(&mut fields)?;
     if !fields.short_text(POPUP_ID_BYTES_MAX)?.is_empty() {
@@ -89,8 +83,7 @@ pub(super) fn decode(mut fields: FieldReader<'_>) -> Option<Withdrawn<'_>> {
         fields.u8()?;
         decode_entry(&mut fields)??;
     }
-    let is_one_of_ours = !popup.is_empty() && fields.is_at_end();
-    is_one_of_ours.then_some(Withdrawn {
+    fields.is_at_end().then_some(Withdrawn {
         user,
         revision,
         at,

@@ -1,11 +1,13 @@
 //! The table of cases at the head of the module, walked: each thing that may be found, and what is
 //! made of it.
 
+mod fixtures;
+
 use super::super::batch::{self, FoundBatch};
-use super::super::model::*;
 use super::super::reader::{Tail, TailError};
 use super::super::segment::{FIRST_BATCH_OFFSET, OPENING_OFFSET};
 use super::*;
+use crate::tests::*;
 use nudged_base::ids::UserKey;
 use nudged_base::time::WallMs;
 

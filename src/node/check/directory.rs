@@ -21,37 +21,37 @@ const KEY: &str = "data";
 
 /// Looks at the directory of the configuration.
 pub(super) fn check(look: &mut HostCheck<'_>) {
-    let path = look.config().data.clone();
-    let found = match fs::metadata(&path) {
+    let path = look.config().data.as_path();
+    let found = match fs::metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return check_parent(look, &path);
+            return check_parent(look, path);
         }
-        Err(error) => return look.error(KEY, "data_unusable", format!("{}: {error}", show(&path))),
+        Err(error) => return look.error(KEY, "data_unusable", format!("{}: {error}", show(path))),
     };
-    if let Err(failure) = storage::check_room_of(&path) {
-        look.error(KEY, "no_room", failure.to_string());
+    if let Err(failure) = storage::check_room_of(path) {
+        look.error(KEY, "no_room", failure);
     }
     if !found.is_dir() {
-        let message = format!("{} is not a directory", show(&path));
+        let message = format!("{} is not a directory", show(path));
         return look.error(KEY, "not_a_directory", message);
     }
     let journal = path.join("journal");
-    for directory in [&path, &journal].into_iter().filter(|path| path.exists()) {
+    for directory in [path, journal.as_path()].into_iter().filter(|path| path.exists()) {
         if let Err(error) = is_writable(directory) {
             let message = format!("{}: {error}", show(directory));
             return look.error(KEY, "not_writable", message);
         }
     }
-    if let Some(holder) = ownership::holder(&path) {
+    if let Some(holder) = ownership::holder(path) {
         let message =
-            format!("{} is in use by {holder}: a second node would not start on it", show(&path));
+            format!("{} is in use by {holder}: a second node would not start on it", show(path));
         look.warn(KEY, "data_in_use", message);
     }
-    if let Err(error) = signing_keys::read(&path) {
-        look.error(KEY, "signing_keys", error.to_string());
+    if let Err(error) = signing_keys::read(path) {
+        look.error(KEY, "signing_keys", error);
     }
-    check_store(look, &path);
+    check_store(look, path);
 }
 
 /// A directory that is not there is made, with those above it.
@@ -64,7 +64,7 @@ fn check_parent(look: &mut HostCheck<'_>, path: &Path) {
         return look.error(KEY, "not_writable", message);
     }
     if let Err(failure) = storage::check_room_of(path) {
-        look.error(KEY, "no_room", failure.to_string());
+        look.error(KEY, "no_room", failure);
     }
 }
 
@@ -83,7 +83,7 @@ fn is_writable(directory: &Path) -> io::Result<()> {
 fn check_store(look: &mut HostCheck<'_>, path: &Path) {
     let mark = match ownership::mark(path) {
         Ok(mark) => mark,
-        Err(failure) => return look.error(KEY, "data_unusable", failure.to_string()),
+        Err(failure) => return look.error(KEY, "data_unusable", failure),
     };
     let database = path.join(DATABASE);
     let is_shared = look.config().mysql.url.is_some();

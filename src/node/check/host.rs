@@ -23,23 +23,26 @@ pub(super) struct HostCheck<'a> {
     pub(super) report: &'a mut CheckReport,
 }
 
-impl HostCheck<'_> {
-    pub(super) fn config(&self) -> &Config {
+impl<'a> HostCheck<'a> {
+    pub(super) fn config(&self) -> &'a Config {
         &self.examined.loaded.config
     }
 
-    fn add(&mut self, severity: Severity, key: &str, (code, message): (&'static str, String)) {
+    /// Adds a problem of a key, which its text need not name once more.
+    fn add(&mut self, severity: Severity, key: &str, (code, text): (&'static str, String)) {
         let of_table = key.split('[').next().unwrap_or(key);
         let origin = self.examined.loaded.origin(of_table);
+        let message = text.strip_prefix(key).and_then(|text| text.strip_prefix(": "));
+        let message = message.map_or(text.clone(), str::to_owned);
         self.report.add(Finding::new(severity, key, code, message).at(origin));
     }
 
-    pub(super) fn error(&mut self, key: &str, code: &'static str, message: String) {
-        self.add(Severity::Error, key, (code, message));
+    pub(super) fn error(&mut self, key: &str, code: &'static str, problem: impl ToString) {
+        self.add(Severity::Error, key, (code, problem.to_string()));
     }
 
-    pub(super) fn warn(&mut self, key: &str, code: &'static str, message: String) {
-        self.add(Severity::Warning, key, (code, message));
+    pub(super) fn warn(&mut self, key: &str, code: &'static str, problem: impl ToString) {
+        self.add(Severity::Warning, key, (code, problem.to_string()));
     }
 }
 
@@ -58,20 +61,17 @@ pub(super) fn check(examined: &Examined, report: &mut CheckReport) {
 
 /// What the readers of the URLs say that the table of keys did not: options of MySQL.
 fn check_urls(look: &mut HostCheck<'_>) {
-    let config = look.config().clone();
+    let config = look.config();
     if look.examined.are_right(&["redis.url"])
-        && let Err(error) = redis::address_of(&config)
+        && let Err(error) = redis::address_of(config)
     {
-        let said = error.to_string();
-        look.error("redis.url", "bad_url", without_key(&said, "redis.url").to_owned());
+        look.error("redis.url", "bad_url", error);
     }
-    let urls = [("mysql.url", &config.mysql.url), ("mysql.replica", &config.mysql.replica)];
-    for (key, url) in urls {
+    for (key, url) in [("mysql.url", &config.mysql.url), ("mysql.replica", &config.mysql.replica)] {
         if let Some(url) = url
             && let Err(error) = mysql::check_url(url.expose())
         {
-            let said = error.to_string();
-            look.error(key, "bad_url", without_key(&said, "mysql.url").to_owned());
+            look.error(key, "bad_url", error.to_string().replacen("mysql.url: ", "", 1));
         }
     }
     if config.ack == AckMode::Synced
@@ -80,35 +80,30 @@ fn check_urls(look: &mut HostCheck<'_>) {
     {
         let message = "with queue = \"redis\" a node starts only if Redis has `appendonly yes` and \
                        `appendfsync always`, which is checked at start";
-        look.warn("ack", "needs_redis_synced", message.to_owned());
+        look.warn("ack", "needs_redis_synced", message);
     }
 }
 
-fn without_key<'t>(text: &'t str, key: &str) -> &'t str {
-    text.strip_prefix(key).and_then(|text| text.strip_prefix(": ")).unwrap_or(text)
-}
-
 fn check_cpus(look: &mut HostCheck<'_>) {
-    let config = look.config().clone();
+    let config = look.config();
     let mut is_placed = look.examined.are_right(&["cpus", "writer_cpu", "shards"]);
-    for (key, message) in preflight::wrong_cpus(&config) {
+    for (key, message) in preflight::wrong_cpus(config) {
         look.error(key, "cpu_not_allowed", message);
         is_placed = false;
     }
     if !is_placed {
         return;
     }
-    let Ok(topology) = size::plan(&config) else { return };
+    let Ok(topology) = size::plan(config) else { return };
     if look.examined.are_right(&["slice_bytes"])
-        && let Err(error) = size::check_slice(&config, topology.shards)
+        && let Err(error) = size::check_slice(config, topology.shards)
     {
-        let said = error.to_string();
-        look.error("slice_bytes", "does_not_fit", without_key(&said, "slice_bytes").to_owned());
+        look.error("slice_bytes", "does_not_fit", error);
     }
     if look.examined.are_right(&["connections_max"])
-        && let Err(error) = size::connections_per_shard(&config, topology.shards)
+        && let Err(error) = size::connections_per_shard(config, topology.shards)
     {
-        look.error("connections_max", "does_not_fit", error.to_string());
+        look.error("connections_max", "does_not_fit", error);
     }
     check_fitness(look, &topology);
 }
@@ -123,23 +118,20 @@ fn check_fitness(look: &mut HostCheck<'_>, topology: &Topology) {
 }
 
 fn check_token(look: &mut HostCheck<'_>) {
-    let config = look.config().clone();
+    let config = look.config();
     let Some(path) = &config.admin_token_file else { return };
-    if let Err(error) = AdminToken::read(path) {
-        if config.admin.is_local() {
-            look.warn(
-                "admin_token_file",
-                "token_file",
-                format!("{error} (not in use at the moment)"),
-            );
-        } else {
-            look.error("admin_token_file", "token_file", error.to_string());
+    match AdminToken::read(path) {
+        Ok(_) => {}
+        Err(error) if config.admin.is_local() => {
+            let message = format!("{error} (not in use at the moment)");
+            look.warn("admin_token_file", "token_file", message);
         }
+        Err(error) => look.error("admin_token_file", "token_file", error),
     }
 }
 
 fn check_listeners(look: &mut HostCheck<'_>) {
-    let config = look.config().clone();
+    let config = look.config();
     let is_right = |key| look.examined.are_right(&[key]);
     let (is_listen_right, is_admin_right) = (is_right("listen"), is_right("admin"));
     let mut addresses: Vec<(String, SocketAddr)> = Vec::new();
@@ -162,7 +154,7 @@ fn check_listeners(look: &mut HostCheck<'_>) {
                 let said = format!("{address} is in use: a second node would not start there");
                 look.warn(key, "address_in_use", said);
             }
-            Err(error) => look.error(key, "address_unusable", error.to_string()),
+            Err(error) => look.error(key, "address_unusable", error),
         }
     }
 }
@@ -191,22 +183,22 @@ fn check_socket(look: &mut HostCheck<'_>) {
         Ok(()) => {}
         Err(error) if error.source.kind() == io::ErrorKind::AddrInUse => {
             let message = "the socket is in use: a second node would not start there";
-            look.warn("admin", "address_in_use", message.to_owned());
+            look.warn("admin", "address_in_use", message);
         }
-        Err(error) => look.error("admin", "address_unusable", error.to_string()),
+        Err(error) => look.error("admin", "address_unusable", error),
     }
 }
 
 /// What is allowed and leaves something open that may not be meant to be.
 fn check_doors(look: &mut HostCheck<'_>) {
-    let config = look.config().clone();
+    let config = look.config();
     let has_keys = !config.keys.server.is_empty() || !config.keys.public.is_empty();
     if !has_keys && look.examined.are_right(&["listen", "keys.server", "keys.public"]) {
         for (index, address) in config.listen.iter().enumerate() {
             if !address.ip().is_loopback() {
                 let key = format!("listen[{index}]");
                 let message = "other hosts can reach it, but `keys` has no key to ask them for";
-                look.warn(&key, "keys_missing", message.to_owned());
+                look.warn(&key, "keys_missing", message);
             }
         }
     }
@@ -219,7 +211,7 @@ fn check_doors(look: &mut HostCheck<'_>) {
         };
         let name = name.to_string();
         let mode = std::fs::metadata(&name).map(|found| found.permissions().mode() & 0o777);
-        if has_secret(&config, key)
+        if has_secret(config, key)
             && let Ok(mode) = mode
             && mode & 0o004 != 0
         {

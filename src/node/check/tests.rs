@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 
 use super::*;
 use crate::node::arguments;
@@ -15,9 +16,18 @@ fn sample() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("vendor-config/popups.toml")
 }
 
+/// Checks files of popups, each as a catalog of its own, with the default settings.
+fn check(popups: &[PathBuf]) -> CheckReport {
+    let mut report = CheckReport::default();
+    for path in popups {
+        add_popups_file(path, &Settings::default(), clocks::wall(), &mut report);
+    }
+    report
+}
+
 #[test]
 fn the_sample_is_right_and_shows_its_first_popup_to_anybody() {
-    let report = run(&[sample()]);
+    let report = check(&[sample()]);
     assert_eq!((report.findings().count(), report.exit_code()), (0, 0));
     let definitions = popups_file::examine(&sample()).unwrap().definitions;
     assert_eq!(definitions[0].id(), "welcome");
@@ -56,7 +66,7 @@ fn says_all_that_is_wrong_with_each_file() {
         file("bad.toml", "[[popup]]\nid = \"x\"\ncaps = [{ n = 17, per = \"1h\" }]\nnew = 1\n");
     let warned = file("warned.json", r#"[{"id":"y","rollout":0}]"#);
     let missing = directory.path().join("missing.toml");
-    let report = run(&[bad.clone(), warned.clone(), missing.clone()]);
+    let report = check(&[bad.clone(), warned.clone(), missing.clone()]);
     assert_eq!(report.exit_code(), 2);
     let text = report.text();
     let lines: Vec<_> = text.lines().collect();
@@ -140,7 +150,7 @@ impl Bench {
         whole.push_str(text);
         let config = Some(self.write("nudged.toml", &whole, 0o600));
         let shared = SharedArguments { config, ..SharedArguments::default() };
-        run_with_config(&shared, &CheckArguments::default())
+        run(&shared, &CheckArguments::default())
     }
 }
 

@@ -11,6 +11,7 @@ use super::size::connections_of_node;
 use crate::node::failure::Failure;
 use crate::node::redis::{RedisWay, arbiter_of};
 use crate::node::redis_threads::{RedisThreads, RedisThreadsSetup};
+use crate::node::stoppable::StoppableThread;
 use crate::node::storage::{self, Storage};
 use crate::node::{ownership, unmerged};
 use nudged_admin::{AdminContext, AdminHandle};
@@ -81,12 +82,8 @@ pub(super) struct Threads<'a> {
     pub(super) log: &'a Log,
 }
 
-pub(super) type StorageThreads = (
-    JournalHandle,
-    (JoinHandle<()>, Arc<AtomicBool>, Arc<Waker>),
-    (Vec<JoinHandle<()>>, Arc<AtomicBool>),
-    Arc<WriterFigures>,
-);
+pub(super) type StorageThreads =
+    (JournalHandle, (StoppableThread, Arc<Waker>), Vec<StoppableThread>, Arc<WriterFigures>);
 
 impl Threads<'_> {
     fn writer_cpu(&self) -> Option<usize> {
@@ -153,9 +150,9 @@ impl Threads<'_> {
                 .as_ref()
                 .map(|_| Arc::clone(&self.mesh.redis_status)),
         });
-        let writer = (writer.map_err(&thread)?, writer_stop, waker);
+        let writer = StoppableThread { thread: writer.map_err(&thread)?, stop: writer_stop };
         let readers = self.start_readers(&directory, recovered.unapplied, &figures)?;
-        Ok((journal, writer, readers, figures))
+        Ok((journal, (writer, waker), readers, figures))
     }
 
     /// Starts a thread for each connection that reads users back.
@@ -164,7 +161,7 @@ impl Threads<'_> {
         directory: &JournalDirectory,
         unapplied: UnappliedIndex,
         figures: &Arc<WriterFigures>,
-    ) -> Result<(Vec<JoinHandle<()>>, Arc<AtomicBool>), Failure> {
+    ) -> Result<Vec<StoppableThread>, Failure> {
         let (unapplied, turn) = (Arc::new(unapplied), ReaderTurn::default());
         let stop: Arc<AtomicBool> = Arc::default();
         let mut readers = Vec::new();
@@ -180,9 +177,10 @@ impl Threads<'_> {
                 cpu: self.writer_cpu(),
                 log: self.log.clone(),
             });
-            readers.push(reader.map_err(Failure::system("start an SQL thread"))?);
+            let thread = reader.map_err(Failure::system("start an SQL thread"))?;
+            readers.push(StoppableThread { thread, stop: Arc::clone(&stop) });
         }
-        Ok((readers, stop))
+        Ok(readers)
     }
 
     /// Starts what a node with Redis has beside.

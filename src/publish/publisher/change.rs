@@ -8,22 +8,24 @@
 //!        +--------------- moved meanwhile --------------+
 //! ```
 //!
-//! Limit: [`CATALOG_CHANGE_MS`](nudged_base::limits::CATALOG_CHANGE_MS).
+//! Limits: [`CATALOG_TURN_MS`] until it begins, and from then on
+//! [`CATALOG_CHANGE_MS`](nudged_base::limits::CATALOG_CHANGE_MS).
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use super::import::{import_file, until_unmoved};
+use super::import::{import_file, store_change, until_unmoved};
 use super::prepare::{Definitions, definitions_of, publish, try_compile};
-use super::{Announcing, Changing, KnownPopup, PublishError, Published, Publisher, log_line};
-use crate::catalog_copy;
+use super::published::{KnownPopup, Published};
+use super::{Announcing, Changing, PublishError, Publisher};
+#[cfg(doc)]
+use nudged_base::limits::CATALOG_TURN_MS;
 use nudged_base::telemetry::log::{LogValue, Message};
-use nudged_domain::catalog::lint::lint;
 use nudged_domain::catalog::source::{Definition, parse_json_popup};
 use nudged_redis::refusal::RedisRefusal;
 use nudged_redis::request::RedisError;
 use nudged_runtime::clocks;
-use nudged_store::{CatalogChange, Store, StoreError, StoredCatalog};
+use nudged_store::{CatalogChange, Store, StoredCatalog};
 
 /// A change of one popup that an operator asks for.
 #[derive(Clone, Debug)]
@@ -89,7 +91,7 @@ impl Publisher {
         context: EditContext<'_>,
         edit: &PopupEdit,
     ) -> Result<Changed, PublishError> {
-        let mut changing = self.lock();
+        let mut changing = self.changing.take_within(self.turn_max)?;
         // What is refused is refused by what everybody can see.
         self.catch_up(&mut changing)?;
         until_unmoved(|| {
@@ -99,25 +101,28 @@ impl Publisher {
             let mut definitions = definitions_of(&before.popups);
             let Some(planned) = plan(&mut changing, known, context.id, edit)? else {
                 let published =
-                    if is_moved { self.show(before.clone())?.0 } else { before.clone() };
+                    if is_moved { self.show(before.clone(), false)?.0 } else { before.clone() };
                 let known =
                     published.find(context.id).expect("what is so already is there").clone();
                 return Ok(Some(Changed { known, is_new: false, published }));
             };
-            if let Planned::Text { definition, .. } = &planned {
+            let Planned { definition, is_rollback } = planned;
+            if let Some(definition) = &definition {
                 definitions.insert(context.id.to_owned(), Arc::clone(definition));
                 try_compile(&definitions, &changing.config).map_err(PublishError::Definition)?;
             }
-            let text = planned.text();
-            let (on, at) = (Some(before.stored_version), clocks::wall());
-            let change = planned.change(context.id, &text);
-            let stored = match changing.store.change_catalog(on, change, context.who, at) {
-                Err(StoreError::CatalogMoved { .. }) => return Ok(None),
-                other => other?,
+            let text = definition.map(|definition| definition.canonical_json());
+            let change = match &text {
+                Some(text) => CatalogChange::Put { id: context.id, text, is_rollback },
+                None => CatalogChange::Delete(context.id),
+            };
+            let on = before.stored_version;
+            let Some(stored) = store_change(&mut changing.store, on, change, context.who)? else {
+                return Ok(None);
             };
             let is_new = known.is_none();
             let published = self.publish_stored(&changing, stored, &definitions)?;
-            let (published, _) = self.show(published)?;
+            let (published, _) = self.show(published, false)?;
             let known = published.find(context.id).expect("it was just stored").clone();
             self.log_changed(context, &known);
             Ok(Some(Changed { known, is_new, published }))
@@ -129,7 +134,7 @@ impl Publisher {
     /// # Errors
     /// Where the store fails.
     pub fn refresh(&self) -> Result<(), PublishError> {
-        let mut changing = self.lock();
+        let mut changing = self.changing.take_within(self.turn_max)?;
         self.catch_up(&mut changing)
     }
 
@@ -143,10 +148,10 @@ impl Publisher {
 
     /// The catalog as it is stored now: read and swapped where another process has changed it.
     fn catch_up(&self, changing: &mut Changing) -> Result<(), PublishError> {
-        let is_file = changing.is_file_pending;
+        let has_file = self.is_file_pending();
         let (published, is_moved) = self.stored_now(changing)?;
         if is_moved {
-            self.take_over(published, is_file);
+            self.take_over(published, has_file);
         }
         Ok(())
     }
@@ -155,11 +160,11 @@ impl Publisher {
     /// is told: a change that waits for one between two tries would lose to a busier node for ever.
     fn stored_now(&self, changing: &mut Changing) -> Result<(Published, bool), PublishError> {
         let current = self.current();
-        if changing.is_file_pending {
+        if self.is_file_pending() {
             let mut definitions = definitions_of(&current.popups);
-            let Changing { store, config, .. } = changing;
+            let Changing { store, config } = &mut *changing;
             let imported = import_file(store, config, &mut definitions, "once SQL had answered")?;
-            changing.is_file_pending = false;
+            self.is_file_pending.store(false, Ordering::Release);
             self.log_owners(&imported.replaced, &imported.released);
             return Ok((self.publish_stored(changing, imported.stored, &definitions)?, true));
         }
@@ -172,18 +177,17 @@ impl Publisher {
     }
 
     /// Makes a catalog current that nobody asked for here, so that nobody is owed an answer.
-    fn take_over(&self, published: Published, is_file: bool) {
-        let shown = if is_file { self.show_file(published) } else { self.show(published) };
-        match shown {
+    fn take_over(&self, published: Published, has_file: bool) {
+        match self.show(published, has_file) {
             Ok((shown, true)) => {
                 let version = LogValue::Number(shown.snapshot.version);
-                log_line(&self.log, Message::CatalogChanged, &[("version", version)]);
+                self.log.write(clocks::now(), Message::CatalogChanged, &[("version", version)]);
             }
             Ok((_, false)) => {}
             Err(error) => {
                 let error = error.to_string();
-                log_line(
-                    &self.log,
+                self.log.write(
+                    clocks::now(),
                     Message::CatalogUnconfirmed,
                     &[("error", LogValue::Text(&error))],
                 );
@@ -196,7 +200,7 @@ impl Publisher {
     /// # Errors
     /// Where its popups can't stand together.
     pub(crate) fn take_copy(&self, copy: StoredCatalog) -> Result<(), PublishError> {
-        let changing = self.lock();
+        let changing = self.changing.take_within(self.turn_max)?;
         let current = self.current();
         if copy.version > current.stored_version {
             let published =
@@ -204,11 +208,6 @@ impl Publisher {
             self.take_over(published, false);
         }
         Ok(())
-    }
-
-    /// Whether the popups file waits until the store can be reached.
-    pub(crate) fn is_file_pending(&self) -> bool {
-        self.lock().is_file_pending
     }
 
     fn publish_stored(
@@ -256,14 +255,9 @@ impl Publisher {
                 let count = u64::try_from(ids.len()).unwrap_or(u64::MAX);
                 let ids = ids.join(" ");
                 let fields = [("popups", LogValue::Text(&ids)), ("count", LogValue::Number(count))];
-                log_line(&self.log, message, &fields);
+                self.log.write(clocks::now(), message, &fields);
             }
         }
-    }
-
-    /// How often this node's popups file has undone what another one's had set.
-    pub fn replaced(&self) -> u64 {
-        self.replaced.load(Ordering::Relaxed)
     }
 
     pub(super) fn log_changed(&self, context: EditContext<'_>, known: &KnownPopup) {
@@ -273,53 +267,14 @@ impl Publisher {
             ("status", LogValue::Text(known.status.word())),
             ("who", LogValue::Text(context.who)),
         ];
-        log_line(&self.log, Message::PopupChanged, &fields);
+        self.log.write(clocks::now(), Message::PopupChanged, &fields);
     }
 }
 
-impl Published {
-    /// The catalog as it is stored, as text.
-    pub fn copy(&self) -> String {
-        let stored = self.popups.iter().map(|known| &*known.stored);
-        catalog_copy::encode(self.stored_version, stored, &self.overrides)
-    }
-
-    /// A popup that is known.
-    pub fn find(&self, id: &str) -> Option<&KnownPopup> {
-        let found = self.popups.binary_search_by(|known| known.stored.id.as_str().cmp(id));
-        found.ok().map(|index| &self.popups[index])
-    }
-
-    /// What is allowed in this popup, or in the catalog as a whole, and still can't be meant.
-    pub fn warnings_of(&self, id: &str) -> Vec<String> {
-        let warnings = lint(&self.snapshot).into_iter();
-        let of_it = warnings.filter(|warning| warning.popup.as_deref().is_none_or(|of| of == id));
-        of_it.map(|warning| warning.to_string()).collect()
-    }
-}
-
-/// What is to be stored.
-enum Planned {
-    Text { definition: Arc<Definition>, is_rollback: bool },
-    Delete,
-}
-
-impl Planned {
-    fn text(&self) -> String {
-        match self {
-            Planned::Text { definition, .. } => definition.canonical_json(),
-            Planned::Delete => String::new(),
-        }
-    }
-
-    fn change<'a>(&self, id: &'a str, text: &'a str) -> CatalogChange<'a> {
-        match self {
-            Planned::Text { is_rollback, .. } => {
-                CatalogChange::Put { id, text, is_rollback: *is_rollback }
-            }
-            Planned::Delete => CatalogChange::Delete(id),
-        }
-    }
+/// What is to be stored: a definition, or none where the popup is archived.
+struct Planned {
+    definition: Option<Arc<Definition>>,
+    is_rollback: bool,
 }
 
 pub(super) fn check_expected(
@@ -337,36 +292,34 @@ pub(super) fn check_expected(
     if holds { Ok(()) } else { Err(PublishError::OtherVersion) }
 }
 
-/// What a edit stores; `None` where all is so already.
+/// What an edit stores; `None` where all is so already.
 fn plan(
-    Changing { store, config, .. }: &mut Changing,
+    Changing { store, config }: &mut Changing,
     known: Option<&KnownPopup>,
     id: &str,
     edit: &PopupEdit,
 ) -> Result<Option<Planned>, PublishError> {
+    if known.is_some_and(|known| known.stored.is_in_file()) {
+        return Err(PublishError::in_file(config, vec![id.to_owned()]));
+    }
     let is_gone = known.is_some_and(|known| known.stored.is_gone);
-    let is_in_file = known.is_some_and(|known| known.stored.is_in_file());
-    let in_file = || PublishError::in_file(config, vec![id.to_owned()]);
-    match edit {
-        PopupEdit::Put(_) | PopupEdit::Delete | PopupEdit::RollBack(_) if is_in_file => {
-            Err(in_file())
-        }
+    let is_same =
+        |definition: &Arc<Definition>| known.is_some_and(|known| known.definition == *definition);
+    let (definition, is_rollback, is_so) = match edit {
         PopupEdit::Put(definition) => {
-            let is_same = known.is_some_and(|known| known.definition == *definition);
-            let is_so = is_same && !is_gone;
-            let definition = Arc::clone(definition);
-            Ok((!is_so).then_some(Planned::Text { definition, is_rollback: false }))
+            (Some(Arc::clone(definition)), false, is_same(definition) && !is_gone)
         }
-        _ if known.is_none() => Err(PublishError::NoSuchPopup),
-        PopupEdit::Delete => Ok((!is_gone).then_some(Planned::Delete)),
-        PopupEdit::RollBack(_) if is_gone => Err(PublishError::Archived),
+        _ if known.is_none() => return Err(PublishError::NoSuchPopup),
+        PopupEdit::Delete => (None, false, is_gone),
+        PopupEdit::RollBack(_) if is_gone => return Err(PublishError::Archived),
         PopupEdit::RollBack(to) => {
             let version = known.map_or(0, |known| known.stored.version);
             let definition = earlier(store, (id, version), *to)?;
-            let is_so = known.is_some_and(|known| known.definition == definition);
-            Ok((!is_so).then_some(Planned::Text { definition, is_rollback: true }))
+            let is_so = is_same(&definition);
+            (Some(definition), true, is_so)
         }
-    }
+    };
+    Ok((!is_so).then_some(Planned { definition, is_rollback }))
 }
 
 /// The definition of an earlier version.

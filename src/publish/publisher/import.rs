@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::prepare::{Definitions, read_file, try_compile};
-use super::{PublishError, file_memory};
+use super::file_memory;
+use super::prepare::{Definitions, add_definitions, compile_file, read_file, try_compile};
+use super::refusal::PublishError;
 use crate::popups_file::PopupsFile;
 use nudged_base::limits::CATALOG_CHANGE_MS;
 use nudged_config::Config;
@@ -31,6 +32,34 @@ pub(super) fn until_unmoved<T>(
         }
         if begun.elapsed() >= Duration::from_millis(CATALOG_CHANGE_MS) {
             return Err(PublishError::Busy);
+        }
+    }
+}
+
+/// Stores a change on a version of the catalog; `None` where the catalog has moved since.
+///
+/// # Errors
+/// What else the store says.
+pub(super) fn store_change(
+    store: &mut Store,
+    on: u64,
+    change: CatalogChange<'_>,
+    who: &str,
+) -> Result<Option<StoredCatalog>, PublishError> {
+    match store.change_catalog(Some(on), change, who, clocks::wall()) {
+        Err(StoreError::CatalogMoved { .. }) => Ok(None),
+        other => Ok(Some(other?)),
+    }
+}
+
+/// Reads the stored definitions that are not among those that were read; passes over a text that
+/// this binary can't read.
+fn read_stored(stored: &StoredCatalog, definitions: &mut Definitions) {
+    for popup in &stored.popups {
+        let known = definitions.get(&popup.id);
+        let is_read = known.is_some_and(|known| known.canonical_json() == popup.text);
+        if !is_read && let Ok(definition) = parse_json_popup(&popup.text) {
+            definitions.insert(popup.id.clone(), Arc::new(definition));
         }
     }
 }
@@ -70,21 +99,15 @@ pub fn import_popups(
     until_unmoved(|| {
         let before = store.load_catalog()?;
         let mut definitions = Definitions::new();
-        for popup in &before.popups {
-            if let Ok(definition) = parse_json_popup(&popup.text) {
-                definitions.insert(popup.id.clone(), Arc::new(definition));
-            }
-        }
+        read_stored(&before, &mut definitions);
         let of_import = imported.iter().map(|line| &line.definition);
         definitions.extend(
             of_import.map(|definition| (definition.id().to_owned(), Arc::new(definition.clone()))),
         );
         try_compile(&definitions, config).map_err(PublishError::Definition)?;
         let change = CatalogChange::Import { popups: &popups, overrides };
-        match store.change_catalog(Some(before.version), change, "import", clocks::wall()) {
-            Err(StoreError::CatalogMoved { .. }) => Ok(None),
-            other => Ok(Some((before, other?))),
-        }
+        let after = store_change(store, before.version, change, "import")?;
+        Ok(after.map(|after| (before, after)))
     })
 }
 
@@ -126,26 +149,12 @@ pub(super) fn import_file(
     until_unmoved(|| {
         let before = store.load_catalog()?;
         check_not_emptied(path, &file, &before)?;
-        for popup in &before.popups {
-            let is_read = definitions
-                .get(&popup.id)
-                .is_some_and(|known| known.canonical_json() == popup.text);
-            if let Some(definition) =
-                (!is_read).then(|| parse_json_popup(&popup.text).ok()).flatten()
-            {
-                definitions.insert(popup.id.clone(), Arc::new(definition));
-            }
-        }
-        let of_file = file.definitions.iter();
-        definitions
-            .extend(of_file.map(|definition| (definition.id().to_owned(), Arc::clone(definition))));
-        try_compile(definitions, config)
-            .map_err(|errors| PublishError::Popups { path: path.clone(), errors })?;
+        read_stored(&before, definitions);
+        add_definitions(definitions, &file.definitions);
+        compile_file(definitions, config, path)?;
         let change = CatalogChange::File(&texts);
-        let stored = match store.change_catalog(Some(before.version), change, &who, clocks::wall())
-        {
-            Err(StoreError::CatalogMoved { .. }) => return Ok(None),
-            other => other?,
+        let Some(stored) = store_change(store, before.version, change, &who)? else {
+            return Ok(None);
         };
         let replaced = match config.mysql.url {
             Some(_) => file_memory::replaced(&config.data, &before, &stored),
@@ -171,10 +180,8 @@ fn release(store: &mut Store, config: &Config, who: &str) -> Result<Imported, Pu
             return Ok(Some(Imported::unchanged(before)));
         }
         let change = CatalogChange::Release;
-        let stored = match store.change_catalog(Some(before.version), change, &who, clocks::wall())
-        {
-            Err(StoreError::CatalogMoved { .. }) => return Ok(None),
-            other => other?,
+        let Some(stored) = store_change(store, before.version, change, &who)? else {
+            return Ok(None);
         };
         file_memory::forget(&config.data);
         Ok(Some(Imported { stored, replaced: Vec::new(), released }))

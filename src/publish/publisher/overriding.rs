@@ -6,8 +6,10 @@
 
 use std::time::{Duration, Instant};
 
+use super::change::EditContext;
 use super::change::check_expected;
-use super::{EditContext, KnownPopup, PublishError, Published, Publisher};
+use super::published::{KnownPopup, Published};
+use super::{PublishError, Publisher};
 use nudged_base::limits::OVERRIDES_TOLD_MS;
 use nudged_domain::catalog::overrides::{
     Override, OverrideEnd, OverrideId, OverrideKind, OverridePlace,
@@ -46,16 +48,16 @@ impl Publisher {
     pub fn override_popup(
         &self,
         context: EditContext<'_>,
-        ask: OverrideRequest,
+        request: OverrideRequest,
     ) -> Result<Overridden, PublishError> {
         let until = Instant::now() + Duration::from_millis(OVERRIDES_TOLD_MS);
-        let (known, published, is_change) = self.override_now(context, ask)?;
+        let (known, published, is_change) = self.override_now(context, request)?;
         if is_change {
             self.log_changed(context, &known);
         }
         let stored = self.await_stored(context.id, until);
         let mut warnings: Vec<String> = self.warn_of_reach(stored).into_iter().collect();
-        if ask == OverrideRequest::Resume && known.status != Status::Live {
+        if request == OverrideRequest::Resume && known.status != Status::Live {
             warnings.push(self.where_own_status_is(&known));
         }
         Ok(Overridden { known, published, stored, warnings })
@@ -65,14 +67,14 @@ impl Publisher {
     pub(super) fn override_now(
         &self,
         context: EditContext<'_>,
-        ask: OverrideRequest,
+        request: OverrideRequest,
     ) -> Result<(KnownPopup, Published, bool), PublishError> {
         let mut live = self.live.lock();
         let current = self.current();
         let found = current.find(context.id);
         check_expected(found, context.expected)?;
         let known = found.ok_or(PublishError::NoSuchPopup)?;
-        let is_change = match ask {
+        let is_change = match request {
             OverrideRequest::Set(kind) => {
                 let entry = Override {
                     id: fresh_id(),

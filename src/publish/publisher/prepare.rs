@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{KnownPopup, PublishError, Published, log_line, settings_of};
+use super::published::{KnownPopup, Published};
+use super::refusal::PublishError;
+use super::settings::settings_of;
 use crate::popups_file::{self, PopupsFile, PopupsFileError};
 use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_config::Config;
@@ -58,6 +60,37 @@ pub(super) fn publish(
     })
 }
 
+/// Looks whether the popups file of a configuration can be read, and its popups stand together;
+/// what a store has is not asked.
+///
+/// # Errors
+/// As a start would find the file by itself.
+pub fn check_file(config: &Config) -> Result<(), PublishError> {
+    let Some(path) = &config.popups else { return Ok(()) };
+    let mut definitions = Definitions::new();
+    add_definitions(&mut definitions, &read_file(path)?.definitions);
+    compile_file(&definitions, config, path)
+}
+
+/// Adds definitions to those that were read, in the place of those that have their ids.
+pub(super) fn add_definitions(definitions: &mut Definitions, added: &[Arc<Definition>]) {
+    let added = added.iter();
+    definitions.extend(added.map(|popup| (popup.id().to_owned(), Arc::clone(popup))));
+}
+
+/// As [`try_compile`], where the errors are those of a popups file.
+///
+/// # Errors
+/// `Popups`.
+pub(super) fn compile_file(
+    definitions: &Definitions,
+    config: &Config,
+    path: &Path,
+) -> Result<(), PublishError> {
+    try_compile(definitions, config)
+        .map_err(|errors| PublishError::Popups { path: path.to_owned(), errors })
+}
+
 /// Reads the popups file.
 ///
 /// # Errors
@@ -101,7 +134,7 @@ fn read_stored(stored: Vec<StoredPopup>, definitions: &Definitions, log: &Log) -
                 let error = errors.first().map(ToString::to_string).unwrap_or_default();
                 let fields =
                     [("popup", LogValue::Text(&stored.id)), ("error", LogValue::Text(&error))];
-                log_line(log, Message::CatalogRefused, &fields);
+                log.write(clocks::now(), Message::CatalogRefused, &fields);
             }
         }
     }

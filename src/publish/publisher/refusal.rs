@@ -1,6 +1,7 @@
 //! Why a change of popups or settings was not made, in words that an operator can act on.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::shards::NoAnswer;
 use nudged_config::Config;
@@ -66,6 +67,9 @@ pub enum PublishError {
     /// Others changed the catalog each time that this change was tried; nothing changed.
     #[error("the catalog is being changed by somebody else: try again")]
     Busy,
+    /// Changes before this one took too long, since SQL holds them up; nothing changed.
+    #[error("earlier changes take longer than {} ms, and this one was given up: try again", .0.as_millis())]
+    Late(Duration),
     /// A popups file has these ids, and this node has none; nothing changed.
     #[error(
         "{}: in the popups file of another node: change it there; if no node has a popups file any \

@@ -13,16 +13,40 @@ use std::time::Duration;
 use crossbeam::channel::{RecvTimeoutError, bounded};
 
 use super::import::{check_not_emptied, import_file};
-use super::prepare::{definitions_of, publish, read_file, try_compile};
-use super::{PublishError, Published, Publisher, Reloaded, log_line, log_warnings};
+use super::prepare::{add_definitions, compile_file, definitions_of, publish, read_file};
+use super::published::{KnownPopup, Published};
+use super::settings::{is_json, rules_of};
+use super::turns::Turn;
+use super::{Changing, PublishError, Publisher};
 use crate::overrides;
 use crate::popups_file::PopupsFile;
-use nudged_base::limits::FILE_STATUSES_MS;
+use nudged_base::limits::{FILE_STATUSES_MS, RELOAD_TURN_MS};
 use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_config::{Config, Difference, reloadable_difference};
 use nudged_domain::catalog::overrides::OverridePlace;
 use nudged_domain::catalog::snapshot::Status;
-use nudged_store::{StoreError, StoredCatalog, StoredPopup};
+use nudged_runtime::clocks;
+use nudged_shard::control::ControlRequest;
+use nudged_store::StoreError;
+
+/// What a reload did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reloaded {
+    /// The catalog's version now.
+    pub version: u64,
+    /// Changed settings that hold from now on.
+    pub applied: Vec<&'static str>,
+    /// Changed settings that wait for a restart.
+    pub waiting: Vec<&'static str>,
+    /// What is allowed in the popups and still can't be meant, and what waits for SQL.
+    pub warnings: Vec<String>,
+    /// Whether anything is other than before.
+    pub is_changed: bool,
+}
+
+/// How long a reload waits for the changes before it: an operator's is refused by then, and a
+/// file's pauses hold meanwhile.
+const RELOAD_TURN: Duration = Duration::from_millis(RELOAD_TURN_MS);
 
 /// What is said, behind SQL's own reason, where a file was read that SQL does not know yet.
 const WAITS: &str = "the file's own pauses and archives already apply on this node; the whole file \
@@ -36,33 +60,30 @@ impl Publisher {
     /// # Errors
     /// [`PublishError`]; nothing has changed, but for `Unconfirmed`.
     pub fn reload(&self, who: &str) -> Result<Reloaded, PublishError> {
-        let mut last_read = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = (self.read_config)();
-        let reloaded = new.map_err(Into::into).and_then(|new| {
-            let reloaded = self.try_reload(&new, who)?;
-            Ok((reloaded, std::mem::replace(&mut *last_read, new)))
-        });
-        match &reloaded {
-            Ok((reloaded, former)) => {
-                self.announce(&self.current());
-                // What waits is told once, and again where it is changed again.
-                let changed = reloadable_difference(former, &last_read).waiting;
-                let mut news = reloaded.waiting.clone();
-                news.retain(|key| changed.contains(key));
-                self.log_reload(reloaded, &news);
+        self.reload_in_turn(who).inspect_err(|error| {
+            let message = match error {
+                PublishError::Config(_) => Message::ConfigRefused,
+                PublishError::Unconfirmed(_) => Message::CatalogUnconfirmed,
+                _ => Message::CatalogRefused,
+            };
+            for line in error.lines() {
+                self.log.write(clocks::now(), message, &[("error", LogValue::Text(&line))]);
             }
-            Err(error) => {
-                let message = match error {
-                    PublishError::Config(_) => Message::ConfigRefused,
-                    PublishError::Unconfirmed(_) => Message::CatalogUnconfirmed,
-                    _ => Message::CatalogRefused,
-                };
-                for line in error.lines() {
-                    log_line(&self.log, message, &[("error", LogValue::Text(&line))]);
-                }
-            }
-        }
-        reloaded.map(|(reloaded, _)| reloaded)
+        })
+    }
+
+    fn reload_in_turn(&self, who: &str) -> Result<Reloaded, PublishError> {
+        let mut last_read = self.reloading.take_within(RELOAD_TURN)?;
+        let new = (self.read_config)()?;
+        let reloaded = self.try_reload(&new, who)?;
+        self.announce(&self.current());
+        // What waits is logged once, and again where it is changed again.
+        let changed = reloadable_difference(&last_read, &new).waiting;
+        let mut news = reloaded.waiting.clone();
+        news.retain(|key| changed.contains(key));
+        self.log_reload(&reloaded, &news);
+        *last_read = new;
+        Ok(reloaded)
     }
 
     fn try_reload(&self, new: &Config, who: &str) -> Result<Reloaded, PublishError> {
@@ -73,6 +94,7 @@ impl Publisher {
         };
         let before = self.live.lock().file_statuses.clone();
         let is_over = AtomicBool::new(false);
+        let mut turn: Option<Turn<'_, Changing>> = None;
         let outcome = std::thread::scope(|scope| {
             let (done, is_done) = bounded::<()>(0);
             let late = Duration::from_millis(FILE_STATUSES_MS);
@@ -82,33 +104,42 @@ impl Publisher {
                     self.hold_file(file, is_over);
                 }
             });
-            let outcome = self.reload_with(&difference, who, is_over);
+            let changing = self.changing.take_within(RELOAD_TURN);
+            let outcome = changing.and_then(|changing| {
+                self.reload_with(turn.insert(changing), &difference, who, is_over)
+            });
             drop(done);
             outcome
         });
         match outcome {
             Err(PublishError::Store(error)) if error.is_unavailable() => {
                 is_over.store(false, Ordering::Release);
-                let mut reloaded = self.reload_without_sql(difference, (file.as_ref(), &error))?;
+                let turn = turn.expect("SQL was asked in a turn");
+                let file = (file.as_ref(), &error);
+                let mut reloaded = self.reload_without_sql(turn, difference, file)?;
                 reloaded.is_changed |= self.live.lock().file_statuses != before;
                 Ok(reloaded)
             }
             Err(error) => {
+                drop(turn);
                 self.set_file_statuses(before)?;
                 Err(error)
             }
-            Ok((shown, is_changed)) => self.finish(difference, &shown, is_changed),
+            Ok((shown, is_changed)) => {
+                drop(turn);
+                self.finish(difference, &shown, is_changed)
+            }
         }
     }
 
     /// Brings the file to SQL, and shows what comes of it.
     fn reload_with(
         &self,
+        changing: &mut Changing,
         difference: &Difference,
         who: &str,
         is_over: &AtomicBool,
     ) -> Result<(Published, bool), PublishError> {
-        let mut changing = self.lock();
         let config = &difference.config;
         let mut definitions = definitions_of(&self.current().popups);
         let imported = import_file(&mut changing.store, config, &mut definitions, who);
@@ -117,34 +148,34 @@ impl Publisher {
         self.log_owners(&imported.replaced, &imported.released);
         let published = publish(imported.stored, &definitions, (config, 0), &self.log)?;
         changing.config = config.clone();
-        changing.is_file_pending = false;
-        self.show_file(published)
+        self.is_file_pending.store(false, Ordering::Release);
+        self.show(published, true)
     }
 
     /// Takes what can be taken: settings, and what the file does not show.
     fn reload_without_sql(
         &self,
+        mut changing: Turn<'_, Changing>,
         difference: Difference,
         (file, why): (Option<&(PopupsFile, PathBuf)>, &StoreError),
     ) -> Result<Reloaded, PublishError> {
-        let mut changing = self.lock();
         let current = self.current();
         if let Some(read @ (file, path)) = file {
             check_file(path, file, &current, &difference.config)?;
             self.hold_file(Some(read), &AtomicBool::new(false));
         }
         changing.config = difference.config.clone();
-        changing.is_file_pending |= file.is_some();
+        self.is_file_pending.fetch_or(file.is_some(), Ordering::AcqRel);
         // With the settings as they are now.
         let catalog = current.stored();
         let published =
             publish(catalog, &definitions_of(&current.popups), (&changing.config, 0), &self.log)?;
         drop(changing);
-        let (shown, is_changed) = self.show(published)?;
+        let (shown, is_changed) = self.show(published, false)?;
         let mut reloaded = self.finish(difference, &shown, is_changed)?;
         if file.is_some() {
             let why = why.to_string();
-            log_line(&self.log, Message::FileWaits, &[("error", LogValue::Text(&why))]);
+            self.log.write(clocks::now(), Message::FileWaits, &[("error", LogValue::Text(&why))]);
             reloaded.warnings.push(format!("{why}: {WAITS}"));
         }
         Ok(reloaded)
@@ -158,8 +189,8 @@ impl Publisher {
         is_changed: bool,
     ) -> Result<Reloaded, PublishError> {
         let warnings = match is_changed {
-            true => log_warnings(&shown.snapshot, &self.log),
-            false => super::warnings_of(&shown.snapshot),
+            true => shown.log_warnings(&self.log),
+            false => shown.warnings(),
         };
         *self.config.write().unwrap_or_else(PoisonError::into_inner) =
             Arc::new(difference.config.clone());
@@ -201,12 +232,8 @@ impl Publisher {
     ///
     /// # Errors
     /// Where the file can't be read, or can't stand together with the rest.
-    pub(super) fn begin(
-        &self,
-        published: Published,
-        is_file_pending: bool,
-    ) -> Result<(), PublishError> {
-        let config = self.config();
+    pub(super) fn begin(&self, published: Published) -> Result<(), PublishError> {
+        let (config, is_file_pending) = (self.config(), self.is_file_pending());
         if let Some(path) = config.popups.as_deref().filter(|_| is_file_pending) {
             let file = read_file(path)?;
             check_file(path, &file, &published, &config)?;
@@ -214,7 +241,11 @@ impl Publisher {
         }
         let (entries, problem) = overrides::known_at_start(&config);
         if let Some(problem) = problem {
-            log_line(&self.log, Message::OverridesUnread, &[("error", LogValue::Text(&problem))]);
+            self.log.write(
+                clocks::now(),
+                Message::OverridesUnread,
+                &[("error", LogValue::Text(&problem))],
+            );
         }
         // What comes from a copy may be older than what SQL has: it is brought there once more.
         let place = if is_file_pending { OverridePlace::Memory } else { OverridePlace::Sql };
@@ -223,29 +254,37 @@ impl Publisher {
         Ok(())
     }
 
+    fn swap_rules(&self, difference: &Difference) -> Result<(), PublishError> {
+        let is_rule = |key: &&str| key.starts_with("cors.") || key.starts_with("keys.");
+        if !difference.applied.iter().any(is_rule) {
+            return Ok(());
+        }
+        let rules = Arc::new(rules_of(&difference.config));
+        self.command_shards(|| ControlRequest::SwapRules(Arc::clone(&rules)))
+    }
+
+    fn apply_log(&self, difference: &Difference) {
+        if difference.applied.iter().any(|key| key.starts_with("log.")) {
+            let log = &difference.config.log;
+            self.log.reload(log.level, is_json(log.format), &log.users);
+        }
+    }
+
     fn log_reload(&self, reloaded: &Reloaded, waiting_anew: &[&str]) {
         if reloaded.is_changed {
             let version = LogValue::Number(reloaded.version);
-            log_line(&self.log, Message::CatalogChanged, &[("version", version)]);
+            self.log.write(clocks::now(), Message::CatalogChanged, &[("version", version)]);
         }
         for (message, keys) in
             [(Message::ConfigReloaded, &reloaded.applied[..]), (Message::ConfigWaits, waiting_anew)]
         {
             if !keys.is_empty() {
-                log_line(&self.log, message, &[("keys", LogValue::Text(&keys.join(" ")))]);
+                self.log.write(
+                    clocks::now(),
+                    message,
+                    &[("keys", LogValue::Text(&keys.join(" ")))],
+                );
             }
-        }
-    }
-}
-
-impl Published {
-    /// As the store had it.
-    fn stored(&self) -> StoredCatalog {
-        let popup = |known: &super::KnownPopup| StoredPopup::clone(&known.stored);
-        StoredCatalog {
-            version: self.stored_version,
-            popups: self.popups.iter().map(popup).collect(),
-            overrides: self.overrides.to_vec(),
         }
     }
 }
@@ -259,17 +298,14 @@ fn check_file(
 ) -> Result<(), PublishError> {
     check_not_emptied(path, file, &current.stored())?;
     let mut definitions = definitions_of(&current.popups);
-    let of_file = file.definitions.iter();
-    definitions
-        .extend(of_file.map(|definition| (definition.id().to_owned(), Arc::clone(definition))));
-    try_compile(&definitions, config)
-        .map_err(|errors| PublishError::Popups { path: path.to_owned(), errors })
+    add_definitions(&mut definitions, &file.definitions);
+    compile_file(&definitions, config, path)
 }
 
 /// What a file says of the popups that it does not show: its own that are not live, and those of
 /// the last file that it does not have any more.
 fn file_statuses(file: &PopupsFile, current: &Published) -> BTreeMap<String, Status> {
-    let is_gone = |known: &&super::KnownPopup| {
+    let is_gone = |known: &&KnownPopup| {
         known.stored.is_in_file()
             && !file.definitions.iter().any(|popup| popup.id() == known.stored.id)
     };

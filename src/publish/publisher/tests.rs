@@ -3,11 +3,15 @@
 
 mod overrides;
 
+use std::time::Duration;
+
+use super::settings::rules_of;
 use super::*;
-use crate::fixture::{MadeShards, Place};
+use nudged_api::access::Access;
 use nudged_base::time::DurationMs;
-use nudged_domain::catalog::snapshot::Snapshot;
+use nudged_domain::catalog::snapshot::{Snapshot, Status};
 use nudged_domain::state::user::UserState;
+use nudged_publishing::{FakeShards, NodeDirectory};
 
 const TWO: &str = "[[popup]]\nid = \"a\"\n[[popup]]\nid = \"b\"\npriority = 2\n";
 
@@ -20,17 +24,30 @@ fn statuses(snapshot: &Snapshot) -> Vec<(String, u32, Status)> {
     statuses
 }
 
-fn shards() -> MadeShards {
-    MadeShards::start(2, &UserState::default())
+fn load(directory: &NodeDirectory, mesh: &Arc<Mesh>) -> Result<Publisher, PublishError> {
+    let config = Arc::clone(&directory.config);
+    let read = move || config.lock().unwrap().clone().map_err(ConfigRefused);
+    Publisher::load(PublisherSetup {
+        store: Store::open(directory.path()).unwrap(),
+        is_store_there: true,
+        config: read().unwrap(),
+        read_config: Box::new(read),
+        mesh: Arc::clone(mesh),
+        log: directory.log.clone(),
+    })
+}
+
+fn shards() -> FakeShards {
+    FakeShards::start(2, &UserState::default())
 }
 
 #[test]
 fn a_reload_reaches_every_shard_and_keeps_what_is_gone_as_archived() {
-    let (place, shards) = (Place::with_popups(TWO), shards());
-    let publisher = place.load(&shards.mesh).unwrap();
+    let (directory, shards) = (NodeDirectory::with_popups(TWO), shards());
+    let publisher = load(&directory, &shards.mesh).unwrap();
     assert!(shards.take_told().is_empty(), "shards start with the first catalog");
     assert_eq!(publisher.snapshot().version, 1);
-    place.write_popups("[[popup]]\nid = \"b\"\npriority = 3\n[[popup]]\nid = \"c\"\n");
+    directory.write_popups("[[popup]]\nid = \"b\"\npriority = 3\n[[popup]]\nid = \"c\"\n");
     let reloaded = publisher.reload("test").unwrap();
     assert_eq!((reloaded.version, reloaded.waiting.len()), (2, 0));
     let told = shards.take_told();
@@ -46,33 +63,33 @@ fn a_reload_reaches_every_shard_and_keeps_what_is_gone_as_archived() {
 
 #[test]
 fn what_is_wrong_changes_nothing_and_is_named_with_its_line() {
-    let (place, shards) = (Place::with_popups(TWO), shards());
-    let publisher = place.load(&shards.mesh).unwrap();
+    let (directory, shards) = (NodeDirectory::with_popups(TWO), shards());
+    let publisher = load(&directory, &shards.mesh).unwrap();
     let before = statuses(&publisher.snapshot());
-    place.change(|config| config.max_per_day = 7);
-    place.write_popups("[[popup]]\nid = \"a\"\npriority = 9\n[[popup]]\nid = \"B\"\nx = 1\n");
+    directory.change(|config| config.max_per_day = 7);
+    directory.write_popups("[[popup]]\nid = \"a\"\npriority = 9\n[[popup]]\nid = \"B\"\nx = 1\n");
     let lines = publisher.reload("test").unwrap_err().lines();
-    let file = place.popups_path().display().to_string();
+    let file = directory.popups_path().display().to_string();
     assert!(lines.len() >= 2, "{lines:?}");
     assert!(lines.iter().all(|line| line.starts_with(&format!("{file}:"))), "{lines:?}");
     assert!(lines.iter().any(|line| line.starts_with(&format!("{file}:6: "))), "{lines:?}");
-    std::fs::remove_file(place.popups_path()).unwrap();
+    std::fs::remove_file(directory.popups_path()).unwrap();
     assert!(matches!(publisher.reload("test"), Err(PublishError::File { .. })));
-    *place.config.lock().unwrap() = Err(ConfigRefused(vec!["nudged.toml:1: x".to_owned()]));
+    *directory.config.lock().unwrap() = Err(vec!["nudged.toml:1: x".to_owned()]);
     assert_eq!(publisher.reload("test").unwrap_err().lines(), ["nudged.toml:1: x"]);
     assert_eq!(statuses(&publisher.snapshot()), before);
     assert_eq!(publisher.snapshot().settings.max_per_day, 0);
     assert_eq!(publisher.config().max_per_day, 0);
     assert!(shards.take_told().is_empty());
-    let logged = place.logged();
+    let logged = directory.logged();
     assert!(logged.contains("popups were refused") && logged.contains("the reload was refused"));
 }
 
 #[test]
 fn settings_of_decisions_change_and_others_wait() {
-    let (place, shards) = (Place::with_popups(TWO), shards());
-    let publisher = place.load(&shards.mesh).unwrap();
-    place.change(|config| {
+    let (directory, shards) = (NodeDirectory::with_popups(TWO), shards());
+    let publisher = load(&directory, &shards.mesh).unwrap();
+    directory.change(|config| {
         config.quiet_time = DurationMs(5_000);
         config.tz = "Europe/Berlin".to_owned();
         config.cors.origins = vec!["https://shop.example".to_owned()];
@@ -90,44 +107,62 @@ fn settings_of_decisions_change_and_others_wait() {
     assert!(told.iter().any(|(shard, text)| *shard == 1 && text.contains("shop.example")));
     let config = publisher.config();
     assert!(config.pin && config.cors.origins.len() == 1, "what waits is not running");
-    let mut waits = vec![said_to_wait(&place)];
+    let mut waits = vec![said_to_wait(&directory)];
     for change in [|_: &mut Config| {}, |config: &mut Config| config.journal.bytes_max += 1] {
-        place.change(change);
+        directory.change(change);
         assert_eq!(publisher.reload("test").unwrap().waiting, ["pin", "journal.bytes_max"]);
-        waits.push(said_to_wait(&place));
+        waits.push(said_to_wait(&directory));
     }
     assert_eq!(waits, [1, 0, 1], "once for each change");
 }
 
 /// How often settings were said to wait.
-fn said_to_wait(place: &Place) -> usize {
-    place.logged().matches("takes effect at the next restart").count()
+fn said_to_wait(directory: &NodeDirectory) -> usize {
+    directory.logged().matches("takes effect at the next restart").count()
 }
 
 #[test]
 fn without_a_file_what_is_stored_is_the_catalog() {
-    let (place, shards) = (Place::with_popups(TWO), shards());
-    drop(place.load(&shards.mesh).unwrap());
-    place.change(|config| config.popups = None);
-    let publisher = place.load(&shards.mesh).unwrap();
+    let (directory, shards) = (NodeDirectory::with_popups(TWO), shards());
+    drop(load(&directory, &shards.mesh).unwrap());
+    directory.change(|config| config.popups = None);
+    let publisher = load(&directory, &shards.mesh).unwrap();
     let live = statuses(&publisher.snapshot());
     assert!(live.len() == 2 && live.iter().all(|(_, _, status)| *status == Status::Live));
-    place.write_popups("[[popup]]\nid = \"a\"\nid = 3");
-    place.change(|config| config.popups = Some(place.popups_path()));
-    assert!(place.load(&shards.mesh).is_err(), "a node does not start with a bad file");
+    directory.write_popups("[[popup]]\nid = \"a\"\nid = 3");
+    directory.change(|config| config.popups = Some(directory.popups_path()));
+    assert!(load(&directory, &shards.mesh).is_err(), "a node does not start with a bad file");
 }
 
 #[test]
 fn a_json_file_and_one_that_is_no_text() {
     let shards = shards();
-    let place = Place::with_popups("");
-    let json = place.directory.path().join("popups.json");
+    let directory = NodeDirectory::with_popups("");
+    let json = directory.path().join("popups.json");
     std::fs::write(&json, "[{\"id\": \"j\"}]").unwrap();
-    place.change(|config| config.popups = Some(json));
-    assert_eq!(place.load(&shards.mesh).unwrap().snapshot().popups.len(), 1);
-    std::fs::write(place.popups_path(), b"\xff").unwrap();
-    place.change(|config| config.popups = Some(place.popups_path()));
-    assert!(matches!(place.load(&shards.mesh), Err(PublishError::File { .. })));
+    directory.change(|config| config.popups = Some(json));
+    assert_eq!(load(&directory, &shards.mesh).unwrap().snapshot().popups.len(), 1);
+    std::fs::write(directory.popups_path(), b"\xff").unwrap();
+    directory.change(|config| config.popups = Some(directory.popups_path()));
+    assert!(matches!(load(&directory, &shards.mesh), Err(PublishError::File { .. })));
+}
+
+#[test]
+fn a_change_behind_one_that_sql_holds_up_is_refused_in_time_and_changes_nothing() {
+    let (directory, shards) = (NodeDirectory::with_popups(TWO), shards());
+    let mut publisher = load(&directory, &shards.mesh).unwrap();
+    publisher.turn_max = Duration::from_millis(10);
+    let held_up = publisher.changing.take_within(Duration::ZERO).unwrap();
+    let context = EditContext { id: "c", who: "ann", expected: None };
+    let late = publisher.change(context, &PopupEdit::Delete).unwrap_err();
+    assert!(matches!(late, PublishError::Late(_)), "{late}");
+    assert!(late.to_string().contains("try again"), "{late}");
+    assert_eq!((publisher.late(), publisher.snapshot().version), (1, 1));
+    assert!(!publisher.is_file_pending(), "which the watch asks for, and never waits");
+    drop(held_up);
+    let next = publisher.change(context, &PopupEdit::Delete).unwrap_err();
+    assert!(matches!(next, PublishError::NoSuchPopup), "{next}");
+    assert!(shards.take_told().is_empty());
 }
 
 #[test]

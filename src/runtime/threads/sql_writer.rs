@@ -95,7 +95,7 @@ where
         tail: setup.tail,
         beats: setup.redis_status.is_none() && setup.store.shared().is_some(),
         log: setup.log,
-        counts: Arc::clone(&setup.figures.counts),
+        metrics: Arc::clone(&setup.figures.counts),
     });
     let (cpu, ended) = (setup.cpu, Arc::clone(&setup.stop));
     let mut thread = WriterThread {

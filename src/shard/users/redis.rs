@@ -21,7 +21,8 @@
 //! `requests` how requests run, `events` those of events · `replies` what replies do · `merging`
 //! what was accepted without Redis, and shows that events tell of first · `pursuit` shows that
 //! nobody saw, and changes whose outcome has to be known · `backlog` when these two are due ·
-//! `degraded` commands without a state · `partitions` what is known of each · `connection` the link.
+//! `degraded` commands without a state · `partitions` what is known of each · `connection` the
+//! link.
 
 mod backlog;
 mod connection;

@@ -1,11 +1,11 @@
 //! What was accepted for users whose state could not be had: events, and shows that this node's own
 //! memory decided. Each is in the journal as an unmerged record; here it waits, in order, to become
-//! part of its user's state. Knows no Redis and no journal. `entry` one of them, and what an earlier
-//! process left.
+//! part of its user's state. Knows no Redis and no journal. `entry` one of them, and what an
+//! earlier process left.
 //!
 //! Bounded by `UNMERGED_MAX` entries, `UNMERGED_USER_MAX` of one user. SQL's position must not pass
-//! an entry's record before the merge is acknowledged: [`UnmergedTable::floor`] says from where on. The
-//! journal keeps room for what they still need: [`UnmergedTable::promised_bytes`].
+//! an entry's record before the merge is acknowledged: [`UnmergedTable::floor`] says from where on.
+//! The journal keeps room for what they still need: [`UnmergedTable::promised_bytes`].
 
 mod entry;
 

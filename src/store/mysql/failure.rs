@@ -6,103 +6,71 @@ use std::io::ErrorKind;
 
 use mysql_async::{DriverError, Error, IoError};
 
-/// What to do about a failure depends on its kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FailureKind {
+macro_rules! failure_kinds {
+    ($($(#[$doc:meta])* $kind:ident = $name:literal, $phrase:literal;)+) => {
+        /// What to do about a failure depends on its kind.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum FailureKind {
+            $($(#[$doc])* $kind,)+
+        }
+
+        impl FailureKind {
+            /// Every kind, in the order of their numbers.
+            pub const ALL: [FailureKind; 14] = [$(FailureKind::$kind),+];
+
+            /// The kind's name in metrics.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(FailureKind::$kind => $name,)+
+                }
+            }
+
+            /// A phrase for the log, with what mends it where something does.
+            fn phrase(self) -> &'static str {
+                match self {
+                    $(FailureKind::$kind => $phrase,)+
+                }
+            }
+        }
+    };
+}
+
+failure_kinds! {
     /// No connection, or it was lost, killed or given up after a timeout. Around a commit its
     /// outcome is unknown.
-    Unreachable,
+    Unreachable = "unreachable", "no connection";
     /// The transaction was rolled back for another one's sake (1213): again, smaller.
-    Deadlock,
+    Deadlock = "deadlock", "deadlock";
     /// A lock was not given in time (1205): only the statement was undone.
-    LockWait,
+    LockWait = "lock_wait", "a lock was not granted in time";
     /// The statement or its transaction is larger than the server takes (1153, 1197).
-    PacketTooLarge,
+    PacketTooLarge = "packet_too_large",
+        "larger than the server accepts (max_allowed_packet, max_binlog_cache_size)";
     /// The server takes no writes (1290, 1792, 1836): a replica, or one that fails over.
-    ReadOnly,
+    ReadOnly = "read_only", "the server accepts no writes: it is read-only, or a replica";
     /// No room on the server's disk (1021, 1114, 28).
-    DiskFull,
+    DiskFull = "disk_full", "the server's disk is full";
     /// The server has no connection or memory to give, or none to this host until it is told to
     /// (1040, 1041, 1129, 1203, 1226).
-    Crowded,
+    Crowded = "crowded", "the server has no connection left";
     /// A table or column is missing (1146, 1054, 1049): `nudged migrate`.
-    Schema,
+    Schema = "schema", "a table or column is missing: run `nudged migrate`";
     /// A unique key has the row already (1062).
-    Duplicate,
+    Duplicate = "duplicate", "a row with the same unique key exists already";
     /// The server refuses a value (1264, 1366, 1406, 3140 and their like).
-    BadData,
+    BadData = "bad_data", "the server rejects a value";
     /// The server answers and refuses the user, the password, the host or a right (1045 and its
     /// like): a node waits for whoever mends it.
-    Denied,
+    Denied = "denied", "user, password or privileges are wrong";
     /// A file of the node's own could not be read, written or synced.
-    Io,
+    Io = "io", "a file could not be read or written";
     /// The node's own database is damaged.
-    Corrupt,
+    Corrupt = "corrupt", "the database is damaged";
     /// Anything else.
-    Other,
+    Other = "other", "failed";
 }
 
 impl FailureKind {
-    /// Every kind, in the order of their numbers.
-    pub const ALL: [FailureKind; 14] = [
-        FailureKind::Unreachable,
-        FailureKind::Deadlock,
-        FailureKind::LockWait,
-        FailureKind::PacketTooLarge,
-        FailureKind::ReadOnly,
-        FailureKind::DiskFull,
-        FailureKind::Crowded,
-        FailureKind::Schema,
-        FailureKind::Duplicate,
-        FailureKind::BadData,
-        FailureKind::Denied,
-        FailureKind::Io,
-        FailureKind::Corrupt,
-        FailureKind::Other,
-    ];
-
-    /// The kind's name in metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            FailureKind::Unreachable => "unreachable",
-            FailureKind::Deadlock => "deadlock",
-            FailureKind::LockWait => "lock_wait",
-            FailureKind::PacketTooLarge => "packet_too_large",
-            FailureKind::ReadOnly => "read_only",
-            FailureKind::DiskFull => "disk_full",
-            FailureKind::Crowded => "crowded",
-            FailureKind::Schema => "schema",
-            FailureKind::Duplicate => "duplicate",
-            FailureKind::BadData => "bad_data",
-            FailureKind::Denied => "denied",
-            FailureKind::Io => "io",
-            FailureKind::Corrupt => "corrupt",
-            FailureKind::Other => "other",
-        }
-    }
-
-    /// A phrase for the log, with what mends it where something does.
-    fn phrase(self) -> &'static str {
-        match self {
-            FailureKind::Unreachable => "no connection",
-            FailureKind::Deadlock => "deadlock",
-            FailureKind::LockWait => "a lock was not granted in time",
-            FailureKind::PacketTooLarge => {
-                "larger than the server accepts (max_allowed_packet, max_binlog_cache_size)"
-            }
-            FailureKind::ReadOnly => "the server accepts no writes: it is read-only, or a replica",
-            FailureKind::DiskFull => "the server's disk is full",
-            FailureKind::Crowded => "the server has no connection left",
-            FailureKind::Schema => "a table or column is missing: run `nudged migrate`",
-            FailureKind::Duplicate => "a row with the same unique key exists already",
-            FailureKind::BadData => "the server rejects a value",
-            FailureKind::Denied => "user, password or privileges are wrong",
-            FailureKind::Io => "a file could not be read or written",
-            FailureKind::Corrupt => "the database is damaged",
-            FailureKind::Other => "failed",
-        }
-    }
-
     /// Whether it may pass without anybody doing something.
     pub(crate) fn may_pass(self) -> bool {
         matches!(

@@ -145,14 +145,6 @@ impl Remote {
         self.statements
     }
 
-    /// The number of the connection on its server; connects where there is none.
-    ///
-    /// # Errors
-    /// Where no host takes a connection.
-    pub(crate) fn connection_id(&mut self) -> Result<u64, StoreError> {
-        Ok(self.connected()?.identity.id)
-    }
-
     /// Bytes that one statement may have on this connection; half of what the server takes.
     fn statement_bytes_max(&mut self) -> Result<usize, StoreError> {
         Ok(self.connected()?.statement_bytes_max)

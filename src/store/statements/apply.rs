@@ -19,6 +19,7 @@
 //! | connection lost, commit or not | the next one ends it; the positions say what took place |
 //! | anything else | the caller waits and calls again: the positions skip what is applied |
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::Store;
@@ -38,11 +39,11 @@ use nudged_base::ids::{Sequence, UserKey};
 use nudged_base::limits::{APPLY_RECORDS_MAX, MYSQL_LOST_MAX, MYSQL_TRANSACTIONS_MAX};
 use nudged_journal::record::Record;
 
-/// Records of several streams in a row: each with its sequence, and beside it whose it is.
-#[derive(Default)]
-struct Flat<'a> {
-    records: Vec<(Sequence, Record<'a>)>,
-    owners: Vec<Owner>,
+/// Records of several streams in a row: each with its sequence, and beside it whose it is. Copied
+/// only where runs are joined, or where some of a run are applied already.
+struct Flat<'r, 'a> {
+    records: Cow<'r, [(Sequence, Record<'a>)]>,
+    owners: Cow<'r, [Owner]>,
 }
 
 /// The stream of a record, and whether its sequences have no gaps.
@@ -52,41 +53,58 @@ struct Owner {
     is_dense: bool,
 }
 
-impl<'a> Flat<'a> {
-    fn of(runs: &[RecordRun<'a>]) -> Result<Flat<'a>, StoreError> {
-        let mut flat = Flat::default();
+impl<'r, 'a> Flat<'r, 'a> {
+    fn of(runs: &'r [RecordRun<'a>]) -> Result<Flat<'r, 'a>, StoreError> {
+        let (mut records, mut owners) = (Cow::Borrowed(&[][..]), Vec::new());
         for run in runs {
             check_ascending(run)?;
-            let owner = Owner { stream: run.stream, is_dense: run.is_dense };
-            flat.records.extend_from_slice(run.records);
-            flat.owners.resize(flat.records.len(), owner);
+            match records.is_empty() {
+                true => records = Cow::Borrowed(run.records),
+                false => records.to_mut().extend_from_slice(run.records),
+            }
+            owners.resize(records.len(), Owner { stream: run.stream, is_dense: run.is_dense });
         }
-        Ok(flat)
+        Ok(Flat { records, owners: owners.into() })
     }
 
-    fn part(&self, from: usize, count: usize) -> Flat<'a> {
+    fn part(&self, from: usize, count: usize) -> Flat<'_, 'a> {
         let to = (from + count).min(self.records.len());
-        Flat { records: self.records[from..to].to_vec(), owners: self.owners[from..to].to_vec() }
+        let (records, owners) = (&self.records[from..to], &self.owners[from..to]);
+        Flat { records: records.into(), owners: owners.into() }
     }
 
-    /// The records beyond the positions.
-    fn pending(&self, positions: &Positions) -> Result<Flat<'a>, StoreError> {
-        let mut pending = Flat::default();
-        let mut reached = positions.clone();
-        for (owner, (next, record)) in self.owners.iter().zip(&self.records) {
-            let stream = owner.stream;
-            let position = reached[&stream];
-            if *next <= position {
+    /// The streams, each once for each stretch of records that it has.
+    fn streams(&self) -> impl Iterator<Item = StreamId> {
+        let stretches = self.owners.chunk_by(|one, other| one.stream == other.stream);
+        stretches.map(|owners| owners[0].stream)
+    }
+
+    /// The records beyond the positions, and where those stand with them: of the streams that have
+    /// any.
+    fn pending(&self, before: &Positions) -> Result<(Flat<'_, 'a>, Positions), StoreError> {
+        let mut after = before.clone();
+        let mut is_pending = Vec::with_capacity(self.records.len());
+        for (owner, (next, _)) in self.owners.iter().zip(&*self.records) {
+            let position = after.get_mut(&owner.stream).expect("every stream has a position");
+            is_pending.push(*next > *position);
+            if *next <= *position {
                 continue;
             }
             if owner.is_dense && next.0 != position.0 + 1 {
-                return Err(StoreError::Behind { stream: stream.0, position, next: *next });
+                let (stream, position) = (owner.stream.0, *position);
+                return Err(StoreError::Behind { stream, position, next: *next });
             }
-            reached.insert(stream, *next);
-            pending.records.push((*next, *record));
-            pending.owners.push(*owner);
+            *position = *next;
         }
-        Ok(pending)
+        after.retain(|stream, position| before[stream] != *position);
+        if is_pending.iter().all(|is| *is) {
+            return Ok((self.part(0, self.records.len()), after));
+        }
+        let chosen = |index: &usize| is_pending[*index];
+        let indices: Vec<usize> = (0..self.records.len()).filter(chosen).collect();
+        let records = indices.iter().map(|index| self.records[*index]).collect();
+        let owners = indices.iter().map(|index| self.owners[*index]).collect();
+        Ok((Flat { records: Cow::Owned(records), owners: Cow::Owned(owners) }, after))
     }
 }
 
@@ -172,7 +190,7 @@ impl Store {
         Ok(total)
     }
 
-    fn apply_flat(&mut self, flat: &Flat<'_>) -> Result<Applied, StoreError> {
+    fn apply_flat(&mut self, flat: &Flat<'_, '_>) -> Result<Applied, StoreError> {
         let mut total = Applied::default();
         let mut done = 0;
         let mut attempts = Attempts::default();
@@ -207,7 +225,7 @@ impl Store {
     /// What to do after an error: `Ok` is another try.
     fn go_on(
         &mut self,
-        part: &Flat<'_>,
+        part: &Flat<'_, '_>,
         error: StoreError,
         attempts: &mut Attempts,
     ) -> Result<(), StoreError> {
@@ -241,11 +259,10 @@ impl Store {
     /// One transaction; `None` where it was rolled back because events have to be looked for first.
     fn transact(
         &mut self,
-        part: &Flat<'_>,
+        part: &Flat<'_, '_>,
         attempts: &mut Attempts,
     ) -> Result<Option<Applied>, Failed> {
-        let claims: Claims =
-            part.owners.iter().map(|owner| (owner.stream, self.claim(owner.stream))).collect();
+        let claims: Claims = part.streams().map(|stream| (stream, self.claim(stream))).collect();
         let session = self.session.get_mut();
         session.begin()?;
         let result = write(session, part, &claims, &self.dead_letters, attempts);
@@ -290,7 +307,7 @@ struct RowsToCommit {
 
 fn write(
     session: &mut Session,
-    part: &Flat<'_>,
+    part: &Flat<'_, '_>,
     claims: &Claims,
     dead_letters: &DeadLetters,
     attempts: &mut Attempts,
@@ -301,7 +318,7 @@ fn write(
     {
         return Ok(WriteOutcome::Nothing(unanswered.applied));
     }
-    let pending = part.pending(&before)?;
+    let (pending, positions) = part.pending(&before)?;
     let skipped = part.records.len() - pending.records.len();
     if pending.records.is_empty() {
         return Ok(WriteOutcome::Nothing(Applied { skipped, ..Applied::default() }));
@@ -321,10 +338,6 @@ fn write(
     if !letters.is_empty() {
         dead_letters.append(&letters)?;
     }
-    let mut positions = Positions::new();
-    for (owner, (sequence, _)) in pending.owners.iter().zip(&pending.records) {
-        positions.insert(owner.stream, *sequence);
-    }
     move_positions(session, claims, &before, &positions)?;
     let rejected = letters.len();
     let records = pending.records.len() - duplicates - rejected;
@@ -339,7 +352,7 @@ fn write(
 /// The erased users among those of the records.
 fn erased_among(
     session: &mut Session,
-    pending: &Flat<'_>,
+    pending: &Flat<'_, '_>,
 ) -> Result<batcher::Tombstones, StoreError> {
     let users = pending.records.iter().map(|(_, record)| record.user());
     let keys: Vec<UserKey> = users.map(|user| UserKey::of(user.as_bytes())).collect();
@@ -351,7 +364,7 @@ fn erased_among(
 /// which events are there. An error's row is a record, by its index.
 fn write_rows(
     session: &mut Session,
-    pending: &Flat<'_>,
+    pending: &Flat<'_, '_>,
     batch: &Batch<'_>,
     is_careful: bool,
 ) -> Result<Option<usize>, RowError> {
@@ -424,7 +437,7 @@ fn write_events(
 
 /// The records of a batch that no table takes, in its order.
 fn letters<'a>(
-    pending: &Flat<'a>,
+    pending: &Flat<'_, 'a>,
     batch: &Batch<'_>,
     refused: &BTreeMap<Sequence, String>,
 ) -> Vec<Letter<'a>> {

@@ -3,17 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use crate::Store;
 use crate::error::StoreError;
 use crate::session::{Inserted, RowError, Session};
 use crate::statement::{Insert, OnConflict};
 use crate::statements::users::NAMED_MAX;
-use crate::stored::StreamId;
+use crate::stored::{StoredEvent, StreamId};
 use crate::value::{Row, SqlValue, Unreadable, signed};
-use crate::whole::WholeEvent;
+use crate::{Store, StoreReader};
 use nudged_background::projection::batcher::{EventRow, WithdrawnRow, erased_decision};
 use nudged_base::ids::Sequence;
-use nudged_base::limits::MYSQL_LIST_MAX;
+use nudged_base::limits::{MYSQL_LIST_MAX, SQL_ROWS_READ_MAX};
 
 /// Where a record is: its stream and its sequence there.
 pub(super) type RecordKey = (StreamId, Sequence);
@@ -33,30 +32,31 @@ const COLUMNS: &str = "stream, seq, decision, action, at, acted_at, user_id, pop
 type Columns<'v> = [SqlValue<'v>; 12];
 
 fn of_record<'v>((stream, sequence): RecordKey, event: &'v EventRow<'_>) -> Columns<'v> {
+    let record = &event.record;
     [
         stream.0.into(),
         sequence.into(),
         SqlValue::Text(&event.decision),
-        event.kind.word().into(),
-        event.at.into(),
-        event.acted_at.into(),
+        record.kind.word().into(),
+        record.at.into(),
+        record.acted_at.into(),
         event.user.into(),
-        event.popup.into(),
-        event.version.into(),
-        event.variant.into(),
-        event.revision.epoch.into(),
-        signed(event.revision.counter).into(),
+        record.popup.into(),
+        record.version.into(),
+        record.variant.into(),
+        record.revision.epoch.into(),
+        signed(record.revision.counter).into(),
     ]
 }
 
-fn of_row(stream: StreamId, event: &WholeEvent) -> Columns<'_> {
+fn of_row(stream: StreamId, event: &StoredEvent) -> Columns<'_> {
     [
         stream.0.into(),
         event.sequence.into(),
         (&event.decision).into(),
         (&event.action).into(),
-        event.times.0.into(),
-        event.times.1.into(),
+        event.at.into(),
+        event.acted_at.into(),
         event.user.as_deref().into(),
         (&event.popup).into(),
         event.version.into(),
@@ -68,7 +68,7 @@ fn of_row(stream: StreamId, event: &WholeEvent) -> Columns<'_> {
 
 /// Whether a row is the record's own. It may have lost its user to an erase since; the rest of it
 /// is then the same.
-fn is_own((place, event): (RecordKey, &EventRow<'_>), row: &WholeEvent) -> bool {
+fn is_own((place, event): (RecordKey, &EventRow<'_>), row: &StoredEvent) -> bool {
     let is_same_decision =
         row.decision == event.decision || row.decision == erased_decision(&event.decision);
     let [_, _, decision, _, _, _, user, ..] = of_record(place, event);
@@ -80,13 +80,14 @@ fn is_own((place, event): (RecordKey, &EventRow<'_>), row: &WholeEvent) -> bool 
     is_same_decision && columns == of_record(place, event)
 }
 
-fn read_event(row: &mut Row<'_>) -> Result<WholeEvent, Unreadable> {
-    Ok(WholeEvent {
+fn read_event(row: &mut Row<'_>) -> Result<StoredEvent, Unreadable> {
+    Ok(StoredEvent {
         stream: row.take()?,
         sequence: row.take_sequence()?,
         decision: row.take()?,
         action: row.take()?,
-        times: (row.take()?, row.take()?),
+        at: row.take_time()?,
+        acted_at: row.take_time()?,
         user: row.take()?,
         popup: row.take()?,
         version: row.take()?,
@@ -226,7 +227,7 @@ impl Store {
         &mut self,
         after: (u32, i64),
         count: usize,
-    ) -> Result<Vec<WholeEvent>, StoreError> {
+    ) -> Result<Vec<StoredEvent>, StoreError> {
         let query = format!(
             "SELECT {COLUMNS} FROM events WHERE (stream, seq) > (?, ?) \
              ORDER BY stream, seq LIMIT {count}"
@@ -242,7 +243,7 @@ impl Store {
     /// Where the database fails.
     pub fn take_events(
         &mut self,
-        events: &[WholeEvent],
+        events: &[StoredEvent],
         numbers: &BTreeMap<u32, StreamId>,
     ) -> Result<u64, StoreError> {
         self.session.get_mut().transaction(|session| {
@@ -250,5 +251,22 @@ impl Store {
             let rows = rows.map(|event| of_row(numbers[&event.stream], event));
             Ok(session.insert("take events in", &INSERT, rows)?.changed)
         })
+    }
+}
+
+impl StoreReader {
+    /// A user's latest events, newest first, up to `count` and at most 1,000; from a replica where
+    /// there is one.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn user_events(&self, user: &str, count: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        let query = format!(
+            "SELECT {COLUMNS} FROM events WHERE user_id = ? \
+             ORDER BY at DESC, stream DESC, seq DESC LIMIT {}",
+            count.min(SQL_ROWS_READ_MAX)
+        );
+        let mut session = self.reports().borrow_mut();
+        session.query("read a user's events", &query, &[user.into()], read_event)
     }
 }

@@ -42,7 +42,8 @@ fn read_line(row: &mut Row<'_>) -> Result<HistoryEntry, Unreadable> {
         at: row.take_time()?,
         who: row.take()?,
         diff: row.take()?,
-        text: HistoryEntry::text_of_column(row.take()?),
+        // An empty column is none.
+        text: Some(row.take::<String>()?).filter(|text| !text.is_empty()),
     })
 }
 

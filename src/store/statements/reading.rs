@@ -1,5 +1,4 @@
-//! Users as shards need them, and rows for people, those from a replica where there is one. Knows
-//! columns; must not know who asks.
+//! Users as shards need them. Knows columns; must not know who asks.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +7,11 @@ use crate::error::StoreError;
 use crate::session::Session;
 use crate::statements::erased::tombstones;
 use crate::statements::users::{USER_READ, read_user};
-use crate::stored::StoredEvent;
 use crate::value::SqlValue;
 use nudged_background::projection::union::Tombstone;
 use nudged_base::ids::{PopupKey, UserKey};
-use nudged_base::limits::{SQL_ROWS_READ_MAX, USER_POPUPS_MAX};
-use nudged_domain::state::user::{PopupState, UserState, decode_popup};
+use nudged_base::limits::USER_POPUPS_MAX;
+use nudged_domain::state::user::{UserState, decode_popup};
 
 impl StoreReader {
     /// Reads users and hands each to `found` with its index; each is of one moment. An unknown
@@ -51,32 +49,6 @@ impl StoreReader {
     /// Where the database fails.
     pub fn users_after(&mut self, after: &str, count: usize) -> Result<Vec<String>, StoreError> {
         users_after(self.session.get_mut(), after, count)
-    }
-
-    /// A user's latest events, newest first, up to `count` and at most 1,000.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub fn user_events(&self, user: &str, count: u32) -> Result<Vec<StoredEvent>, StoreError> {
-        let count = count.min(SQL_ROWS_READ_MAX);
-        let query = format!(
-            "SELECT stream, seq, decision, action, at, acted_at, popup_id, version, variant \
-             FROM events WHERE user_id = ? ORDER BY at DESC, stream DESC, seq DESC LIMIT {count}"
-        );
-        let mut session = self.reports().borrow_mut();
-        session.query("read a user's events", &query, &[user.into()], |row| {
-            Ok(StoredEvent {
-                stream: row.take()?,
-                sequence: row.take_sequence()?,
-                decision: row.take()?,
-                action: row.take()?,
-                at: row.take_time()?,
-                acted_at: row.take_time()?,
-                popup: row.take()?,
-                version: row.take()?,
-                variant: row.take()?,
-            })
-        })
     }
 }
 
@@ -124,10 +96,9 @@ fn read_states(
     for (user, state, entry) in rows {
         let state = states.entry(user).or_insert(Some(state));
         let Some((key, bytes)) = entry else { continue };
-        let mut entry = PopupState::empty(key);
-        let is_readable = decode_popup(&bytes, &mut entry).is_ok() && entry.popup == key;
-        match state {
-            Some(state) if is_readable => state.popups.push(entry),
+        let entry = decode_popup(&bytes).ok().filter(|entry| entry.popup == key);
+        match (&mut *state, entry) {
+            (Some(state), Some(entry)) => state.popups.push(entry),
             _ => *state = None,
         }
     }

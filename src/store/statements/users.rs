@@ -163,7 +163,7 @@ pub(super) fn write_entries(
     for begins in ["forgotten", "TRUE"] {
         let rows = popups.iter().filter_map(|row| {
             let entry = row.entry.as_ref().filter(|entry| begins_where(entry) == begins)?;
-            Some((entry.index, UserPopupColumns::of_record(entry).values(row.user, row.popup)))
+            Some((entry.index, row, UserPopupColumns::of_record(entry)))
         });
         // Whether the row was forgotten is asked before that changes.
         let changes = [(FIRST, ColumnChange::NewWhere(begins)), (COLUMNS, ColumnChange::New)];
@@ -171,25 +171,28 @@ pub(super) fn write_entries(
     }
     let rows = popups.iter().filter_map(|row| {
         let (index, revision) = row.forgotten?;
-        Some((index, UserPopupColumns::forgotten(revision).values(row.user, row.popup)))
+        Some((index, row, UserPopupColumns::forgotten(revision)))
     });
     let changes = [("forgotten", ColumnChange::New)];
     write_kind(session, "forget popups of users", &changes, &rows.collect::<Vec<_>>())
 }
 
-/// Writes entries, each beside the index of its record.
+/// Writes entries, each beside the index of its record and whose it is.
 fn write_kind(
     session: &mut Session,
     action: &'static str,
     changes: &[(&str, ColumnChange<'_>)],
-    rows: &[(usize, [SqlValue<'_>; 14])],
+    rows: &[(usize, &PopupDelta<'_>, UserPopupColumns<'_>)],
 ) -> Result<(), RowError> {
     if rows.is_empty() {
         return Ok(());
     }
     let insert = entries_insert(OnConflict::UpdateIfNewer(changes));
-    let written = session.insert(action, &insert, rows.iter().map(|(_, values)| *values));
-    written.map(drop).map_err(|error| error.renumbered(|row| rows[row].0))
+    let values = rows.iter().map(|(_, row, entry)| entry.values(row.user, row.popup));
+    session
+        .insert(action, &insert, values)
+        .map(drop)
+        .map_err(|error| error.renumbered(|row| rows[row].0))
 }
 
 /// When an entry's first revision takes the place of the one that its row has.

@@ -5,8 +5,8 @@ use nudged_background::projection::union::{WholeEntry, WholeUser};
 use nudged_base::ids::{Revision, UserKey};
 use nudged_base::time::WallMs;
 use nudged_domain::catalog::overrides::{Override, OverrideId, OverrideKind};
-use nudged_store::whole::{WholeEvent, WholeStat};
-use nudged_store::{CatalogChange, StoredKey};
+use nudged_store::whole::WholeStat;
+use nudged_store::{CatalogChange, StoredEvent, StoredKey};
 
 use super::*;
 use crate::mysql::assert_same;
@@ -124,12 +124,13 @@ fn of_popups_variants_and_decisions_that_are_taken_in() {
         set: text.to_owned(),
         counts: [1, 0, 0, 0, 0, 0],
     };
-    let event = |(number, text): (u64, &str)| WholeEvent {
+    let event = |(number, text): (u64, &str)| StoredEvent {
         stream: 1,
         sequence: Sequence(number),
         decision: text.to_owned(),
         action: "decided".to_owned(),
-        times: (1, 2),
+        at: WallMs(1),
+        acted_at: WallMs(2),
         user: Some(text.to_owned()),
         popup: text.to_owned(),
         version: 1,
@@ -166,7 +167,7 @@ fn of_popups_variants_and_decisions_that_are_taken_in() {
         }
         let stored = store.whole_events_after((0, 0), 100).unwrap();
         let stored: Vec<_> =
-            stored.into_iter().map(|event| WholeEvent { stream: 1, ..event }).collect();
+            stored.into_iter().map(|event| StoredEvent { stream: 1, ..event }).collect();
         assert_eq!(stored, events);
     });
 }

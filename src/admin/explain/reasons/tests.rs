@@ -41,7 +41,7 @@ fn held(popup: &Json, settings: Settings, shows: &[i64], at: i64) -> HeldBack {
     let explainer = Explainer { context: &context, settings: &snapshot.settings, now, zone };
     let compiled = &snapshot.popups[0];
     let failure = Visit::new(&snapshot, &state, &context, now).failure(compiled).unwrap();
-    let fact = facts::of((compiled, failure), &state, &context, now);
+    let fact = facts::of(compiled, failure, &state, &context, now);
     explainer.explain((compiled, failure), &popup, &fact)
 }
 

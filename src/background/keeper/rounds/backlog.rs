@@ -1,39 +1,66 @@
-//! How long the lists are that this node drains, seen by the keeper where the thread that drains
-//! them is held up by SQL: what waits must be known above all then. One pipeline of a length for
-//! each list, at most every `LIST_LOOK_MS`.
+//! The node's lists, seen by the keeper: which they are, and how long they are where the thread
+//! that drains them is held up by SQL, since what waits must be known above all then. One pipeline
+//! of a length for each list, at most every `LIST_LOOK_MS`.
 
-use super::{RoundError, Rounds, Stage, Turn, View};
+use std::sync::Arc;
+
+use super::common::{RoundError, Turn};
+use super::seam::{Effect, Input, View};
+use crate::keeper::peers::NodeId;
+use crate::lists::assignment::ListAssignment;
 use crate::lists::list_key;
-use nudged_redis::request::{OwnedReply, RedisError, RedisRequest, command};
+use crate::lists::rendezvous::partitions_of;
+use nudged_base::ids::Partition;
+use nudged_redis::request::{OwnedReply, RedisRequest, command};
 
-impl Rounds {
-    /// Looks at the lists of each lane from this one on at which nobody has looked for a while;
-    /// then what was decided is carried out.
-    pub(super) fn look_at_lists(&mut self, view: &View, from: usize) -> Turn {
-        let Some(lists) = &self.lists else { return self.act(view) };
-        let is_stale = |lane: &usize| lists.metrics[*lane].is_stale(view.now.mono);
-        let Some(lane) = (from..lists.metrics.len()).find(is_stale) else { return self.act(view) };
-        let keys = lists.begin(lane).partitions;
-        let length = |at: &_| command(&[b"LLEN", list_key(*at).as_bytes()]);
-        let lengths = keys.iter().map(length).collect();
-        Ok(self.ask(Stage::Lengths(lane), RedisRequest::Pipeline(lengths)))
+#[derive(Debug)]
+pub(super) struct Backlog {
+    lists: Arc<ListAssignment>,
+    /// The nodes that share all lists.
+    nodes: Vec<NodeId>,
+    /// The lane whose lists are looked at.
+    lane: usize,
+}
+
+impl Backlog {
+    pub(super) fn new(lists: Arc<ListAssignment>) -> Backlog {
+        Backlog { lists, nodes: Vec::new(), lane: 0 }
     }
 
-    pub(super) fn take_lengths(
-        &mut self,
-        view: &View,
-        lane: usize,
-        answers: Result<Vec<OwnedReply>, RedisError>,
-    ) -> Turn {
+    /// Refusals for want of a right that the drains have met.
+    pub(super) fn denials(&self) -> u64 {
+        self.lists.denials()
+    }
+
+    /// Works out which lists are this node's, where the nodes have changed; then looks at those at
+    /// which nobody has looked for a while.
+    pub(super) fn begin(&mut self, view: &View, own: NodeId, nodes: Vec<NodeId>) -> Option<Effect> {
+        if nodes != self.nodes {
+            self.lists.set_partitions(partitions_of(own, &nodes));
+            self.nodes = nodes;
+        }
+        self.look(view, 0)
+    }
+
+    pub(super) fn step(&mut self, view: &View, input: Input) -> Turn {
+        let Input::Answered(answers) = input else { return Err(RoundError::Unasked) };
         let mut waiting = 0;
         for answer in answers? {
             let OwnedReply::Int(length) = answer else { return Err(RoundError::Answer("LLEN")) };
             waiting += u64::try_from(length).unwrap_or(0);
         }
-        if let Some(lists) = &self.lists {
-            lists.metrics[lane].see(view.now.mono, waiting);
-            lists.metrics[lane].grow_old(view.now.wall);
-        }
-        self.look_at_lists(view, lane + 1)
+        let metrics = &self.lists.metrics[self.lane];
+        metrics.see(view.now.mono, waiting);
+        metrics.grow_old(view.now.wall);
+        Ok(self.look(view, self.lane + 1))
+    }
+
+    /// Looks at the lists of the next lane from this one on.
+    fn look(&mut self, view: &View, from: usize) -> Option<Effect> {
+        let metrics = &self.lists.metrics;
+        self.lane = (from..metrics.len()).find(|lane| metrics[*lane].is_stale(view.now.mono))?;
+        let length = |at: &Partition| command(&[b"LLEN", list_key(*at).as_bytes()]);
+        let lengths = self.lists.begin(self.lane).partitions.iter().map(length).collect();
+        Some(Effect::Ask(RedisRequest::Pipeline(lengths)))
     }
 }

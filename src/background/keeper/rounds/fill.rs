@@ -2,19 +2,25 @@
 //! erased users among it, whose ids only Redis still knows; then every user of SQL who is missing
 //! is written. Each step works for a while and rests as long, so that neither server is flooded.
 //!
+//! ```text
+//! raising  SCAN -> users -> their states in SQL -> written where Redis has less -> SCAN ...
+//! writing  users of SQL -> their states -> written where Redis has none -> users of SQL ...
+//! ```
+//!
 //! Where Redis drops users by itself, those that are missing are read from SQL when they are asked
 //! for: only what is there is raised.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
-use super::actions::count_ones;
-use super::{Effect, RoundError, Rounds, Stage, Turn, View};
+use super::common::{Answers, Common, RoundError, Turn};
+use super::seam::{Effect, Input, View};
 use crate::keeper::core::Filling;
 use crate::keeper::scripts;
 use crate::sql_failure::SqlFailure;
 use nudged_base::ids::{Partition, Revision, UserKey};
 use nudged_base::limits::{FILL_USERS, PARTITIONS, TOMBSTONE_AGE_MAX_MS};
+use nudged_base::time::MonoNs;
 use nudged_domain::state::user::{UserState, encode};
 use nudged_redis::request::{
     CommandWords, OwnedReply, RedisError, RedisRequest, call, command, load, only,
@@ -41,14 +47,21 @@ impl Default for FillSizes {
 #[derive(Clone, Debug)]
 enum FillCursor {
     /// Through the keys of Redis, from this cursor.
-    Raising {
-        cursor: String,
-    },
+    Raising(String),
     /// Through the users of SQL, behind this one.
-    Writing {
-        after: String,
-    },
+    Writing(String),
     Done,
+}
+
+/// What is waited for.
+#[derive(Debug)]
+enum Stage {
+    Scanning,
+    Listing,
+    Reading(Vec<String>),
+    Refilling,
+    /// It has worked for long enough.
+    Pausing,
 }
 
 /// How far a filling is.
@@ -56,94 +69,97 @@ enum FillCursor {
 pub(super) struct Filler {
     /// By partition: whether it is filled.
     partitions: Vec<bool>,
+    sizes: FillSizes,
     cursor: FillCursor,
-    /// Users that were found at this place and are not through, and where to go on after them.
+    /// Users that were found at this cursor and are not through, and where to go on after them.
     left: VecDeque<Vec<String>>,
     then: FillCursor,
+    /// When this step began.
+    begun: MonoNs,
+    stage: Stage,
 }
 
 impl Filler {
-    pub(super) fn new(partitions: &[Partition]) -> Filler {
+    pub(super) fn new(partitions: &[Partition], sizes: FillSizes) -> Filler {
         let mut wanted = vec![false; usize::from(PARTITIONS)];
         partitions.iter().for_each(|partition| wanted[usize::from(partition.0)] = true);
-        let cursor = FillCursor::Raising { cursor: "0".to_owned() };
-        Filler { partitions: wanted, cursor, left: VecDeque::new(), then: FillCursor::Done }
-    }
-
-    /// Users were found, in pieces of `count`; `then` is where to go on after them.
-    fn found(&mut self, mut users: Vec<String>, count: usize, then: FillCursor) {
-        users.retain(|user| {
-            let partition = UserKey::of(user.as_bytes()).partition();
-            self.partitions[usize::from(partition.0)]
-        });
-        self.left = users.chunks(count).map(<[String]>::to_vec).collect();
-        self.then = then;
-    }
-}
-
-impl From<Option<&Filler>> for Filling {
-    fn from(filler: Option<&Filler>) -> Filling {
-        match filler.map(|filler| &filler.cursor) {
-            None => Filling::Idle,
-            Some(FillCursor::Done) => Filling::Done,
-            Some(_) => Filling::Running,
+        Filler {
+            partitions: wanted,
+            sizes,
+            cursor: FillCursor::Raising("0".to_owned()),
+            left: VecDeque::new(),
+            then: FillCursor::Done,
+            begun: MonoNs(0),
+            stage: Stage::Scanning,
         }
     }
-}
 
-impl Rounds {
+    pub(super) fn filling(&self) -> Filling {
+        match self.cursor {
+            FillCursor::Done => Filling::Done,
+            _ => Filling::Running,
+        }
+    }
+
     /// Fills for a while and rests as long. `None` where nothing is to be done now.
-    pub(super) fn fill_on(&mut self, view: &View) -> Option<Effect> {
-        self.fill_begun = view.now.mono;
-        self.fill_some(view)
+    pub(super) fn begin(&mut self, common: &mut Common, view: &View) -> Option<Effect> {
+        self.begun = view.now.mono;
+        self.next_piece(common, view)
+    }
+
+    pub(super) fn step(&mut self, common: &mut Common, view: &View, input: Input) -> Turn {
+        match (std::mem::replace(&mut self.stage, Stage::Pausing), input) {
+            (Stage::Scanning, Input::Answered(answers)) => self.take_scanned(common, view, answers),
+            (Stage::Listing, Input::Users(users)) => Ok(self.take_listed(common, view, users)),
+            (Stage::Reading(users), Input::States(states)) => {
+                Ok(self.take_states(common, view, &users, states))
+            }
+            (Stage::Refilling, Input::Answered(answers)) => {
+                self.take_refilled(common, view, answers)
+            }
+            (Stage::Pausing, _) => {
+                common.is_news = true;
+                Ok(None)
+            }
+            _ => Err(RoundError::Unasked),
+        }
+    }
+
+    fn wait(&mut self, stage: Stage, effect: Effect) -> Option<Effect> {
+        self.stage = stage;
+        Some(effect)
     }
 
     /// The next piece; rests where it has worked for long enough.
-    fn fill_some(&mut self, view: &View) -> Option<Effect> {
-        let filler = self.filler.as_ref()?;
-        let worked_ms = view.now.mono.0.saturating_sub(self.fill_begun.0) / 1_000_000;
-        if matches!(filler.cursor, FillCursor::Done) {
-            self.is_news = true;
+    fn next_piece(&mut self, common: &mut Common, view: &View) -> Option<Effect> {
+        let worked_ms = view.now.mono.0.saturating_sub(self.begun.0) / 1_000_000;
+        if matches!(self.cursor, FillCursor::Done) {
+            common.is_news = true;
             return None;
         }
         if worked_ms >= STEP_MS {
             // A stop and a loss are looked for in the next round, not later.
-            self.stage = Stage::Filled;
-            return Some(Effect::Pause(worked_ms.min(STEP_MS)));
+            return self.wait(Stage::Pausing, Effect::Pause(worked_ms.min(STEP_MS)));
         }
-        if !self.may_ask_sql(view) {
+        if !common.may_ask_sql(view.now) {
             return None;
         }
-        Some(match filler.cursor.clone() {
-            FillCursor::Raising { cursor } => {
-                let (cursor, count) = (cursor.as_bytes(), self.sizes.keys.to_string());
-                let pattern = scripts::USERS_PATTERN.as_bytes();
-                let scan =
-                    command(&[b"SCAN", cursor, b"MATCH", pattern, b"COUNT", count.as_bytes()]);
-                self.ask(Stage::Scanning, RedisRequest::Pipeline(vec![scan]))
+        match self.cursor.clone() {
+            FillCursor::Raising(cursor) => {
+                let (pattern, count) = (scripts::USERS_PATTERN, self.sizes.keys.to_string());
+                let words = ["SCAN", &*cursor, "MATCH", pattern, "COUNT", &*count];
+                let scan = command(&words.map(str::as_bytes));
+                self.wait(Stage::Scanning, Effect::Ask(RedisRequest::Pipeline(vec![scan])))
             }
-            FillCursor::Writing { after } => {
-                self.stage = Stage::Listing;
-                Effect::Users(after, self.sizes.users)
+            FillCursor::Writing(after) => {
+                self.wait(Stage::Listing, Effect::Users(after, self.sizes.users))
             }
             FillCursor::Done => unreachable!("seen above"),
-        })
-    }
-
-    /// Goes on with the filling, or with the next action where it does not now.
-    fn fill_or_act(&mut self, view: &View) -> Turn {
-        match self.fill_some(view) {
-            Some(effect) => Ok(effect),
-            None => self.act(view),
         }
     }
 
     /// Some users that Redis has, and where to go on.
-    pub(super) fn take_scanned(
-        &mut self,
-        view: &View,
-        answers: Result<Vec<OwnedReply>, RedisError>,
-    ) -> Turn {
+    fn take_scanned(&mut self, common: &mut Common, view: &View, answers: Answers) -> Turn {
         let OwnedReply::List(parts) = only(answers?)? else {
             return Err(RoundError::Answer("SCAN"));
         };
@@ -155,94 +171,94 @@ impl Rounds {
             _ => None,
         };
         let next = String::from_utf8_lossy(next).into_owned();
-        let users: Vec<String> = keys.iter().filter_map(user).collect();
-        let then = match next.as_str() {
-            "0" if self.is_dropping() => FillCursor::Done,
-            "0" => FillCursor::Writing { after: String::new() },
-            _ => FillCursor::Raising { cursor: next },
+        let is_dropping = common.ttl_ms > 0 || common.learned.is_evicting;
+        self.then = match next.as_str() {
+            "0" if is_dropping => FillCursor::Done,
+            "0" => FillCursor::Writing(String::new()),
+            _ => FillCursor::Raising(next),
         };
-        self.found(view, users, then)
+        self.found(keys.iter().filter_map(user).collect());
+        Ok(self.next_users(common, view))
     }
 
-    pub(super) fn take_listed(
+    fn take_listed(
         &mut self,
+        common: &mut Common,
         view: &View,
         users: Result<Vec<String>, SqlFailure>,
-    ) -> Turn {
-        let Some(users) = self.of_sql(view, users) else { return self.fill_or_act(view) };
-        let then = match users.last() {
-            Some(last) if users.len() >= self.sizes.users => {
-                FillCursor::Writing { after: last.clone() }
-            }
+    ) -> Option<Effect> {
+        let Some(users) = common.of_sql(view.now, users) else {
+            return self.next_piece(common, view);
+        };
+        self.then = match users.last() {
+            Some(last) if users.len() >= self.sizes.users => FillCursor::Writing(last.clone()),
             _ => FillCursor::Done,
         };
-        self.found(view, users, then)
+        self.found(users);
+        self.next_users(common, view)
     }
 
-    fn found(&mut self, view: &View, users: Vec<String>, then: FillCursor) -> Turn {
-        let count = self.sizes.users;
-        if let Some(filler) = &mut self.filler {
-            filler.found(users, count, then);
-        }
-        self.fill_users(view)
+    /// Users were found: those of the partitions that are filled come next, in pieces.
+    fn found(&mut self, mut users: Vec<String>) {
+        users.retain(|user| {
+            let partition = UserKey::of(user.as_bytes()).partition();
+            self.partitions[usize::from(partition.0)]
+        });
+        self.left = users.chunks(self.sizes.users).map(<[String]>::to_vec).collect();
     }
 
-    /// The next users that were found are read in SQL; goes on to the next place where none is
-    /// left.
-    fn fill_users(&mut self, view: &View) -> Turn {
-        let Some(filler) = &mut self.filler else { return self.act(view) };
-        if let Some(users) = filler.left.pop_front() {
-            self.stage = Stage::Filling(users.clone());
-            return Ok(Effect::States(users));
+    /// The next users that were found are read in SQL; goes on behind them where none is left.
+    fn next_users(&mut self, common: &mut Common, view: &View) -> Option<Effect> {
+        if let Some(users) = self.left.pop_front() {
+            return self.wait(Stage::Reading(users.clone()), Effect::States(users));
         }
-        filler.cursor = std::mem::replace(&mut filler.then, FillCursor::Done);
-        self.fill_or_act(view)
+        self.cursor = std::mem::replace(&mut self.then, FillCursor::Done);
+        self.next_piece(common, view)
     }
 
     /// Writes users into Redis, where they are absent unless their keys were found there.
-    pub(super) fn take_states(
+    fn take_states(
         &mut self,
+        common: &mut Common,
         view: &View,
         users: &[String],
         states: Result<Vec<Option<UserState>>, SqlFailure>,
-    ) -> Turn {
+    ) -> Option<Effect> {
         // Where it failed the same users come again.
-        let Some(states) = self.of_sql(view, states) else { return self.fill_or_act(view) };
-        let is_present = match self.filler.as_ref().map(|filler| &filler.cursor) {
-            Some(place) => matches!(place, FillCursor::Raising { .. }),
-            None => return self.act(view),
+        let Some(states) = common.of_sql(view.now, states) else {
+            return self.next_piece(common, view);
         };
         let unreadable = states.iter().filter(|state| state.is_none()).count();
         let unreadable = u64::try_from(unreadable).unwrap_or(u64::MAX);
-        self.metrics.users_unreadable.fetch_add(unreadable, Ordering::Relaxed);
-        let ttl_ms = self.ttl_ms;
+        common.metrics.users_unreadable.fetch_add(unreadable, Ordering::Relaxed);
+        let is_present = matches!(self.cursor, FillCursor::Raising(_));
+        let ttl_ms = common.ttl_ms;
         let known = users.iter().zip(states).filter_map(|(user, state)| Some((user, state?)));
         // One that SQL does not know has nothing to be raised to.
         let known = known.filter(|(_, state)| state.revision > Revision::default());
         let calls = known.map(|(user, state)| refill(user, &state, ttl_ms, is_present));
         let commands = std::iter::once(load(scripts::REFILL)).chain(calls).collect();
-        Ok(self.ask(Stage::Refilling, RedisRequest::Pipeline(commands)))
+        self.wait(Stage::Refilling, Effect::Ask(RedisRequest::Pipeline(commands)))
     }
 
-    pub(super) fn take_refilled(
-        &mut self,
-        view: &View,
-        answers: Result<Vec<OwnedReply>, RedisError>,
-    ) -> Turn {
-        let answers = answers?;
-        for answer in &answers {
-            if let OwnedReply::Error(text) = answer {
-                return Err(RedisError::refused(text.clone()).into());
-            }
-        }
-        self.metrics.users_filled.fetch_add(count_ones(&answers), Ordering::Relaxed);
-        self.fill_users(view)
+    fn take_refilled(&mut self, common: &mut Common, view: &View, answers: Answers) -> Turn {
+        let filled = count_ones(&answers?)?;
+        common.metrics.users_filled.fetch_add(filled, Ordering::Relaxed);
+        Ok(self.next_users(common, view))
     }
+}
 
-    /// Whether Redis drops users by itself.
-    fn is_dropping(&self) -> bool {
-        self.ttl_ms > 0 || self.learned.is_evicting
-    }
+/// How many scripts did what they were to.
+///
+/// # Errors
+/// The first refusal.
+pub(super) fn count_ones(answers: &[OwnedReply]) -> Result<u64, RedisError> {
+    let refusal = answers.iter().find_map(|answer| match answer {
+        OwnedReply::Error(text) => Some(RedisError::refused(text.clone())),
+        _ => None,
+    });
+    let ones = answers.iter().filter(|answer| **answer == OwnedReply::Int(1));
+    refusal.map_or(Ok(u64::try_from(ones.count()).unwrap_or(u64::MAX)), Err)
 }
 
 /// A call of the script for a user.

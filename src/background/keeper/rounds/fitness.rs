@@ -12,7 +12,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use nudged_base::clock::Now;
 use nudged_base::limits::{REFUSES_FOR_MS, REFUSES_WRITTEN_MS};
+use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_base::time::MonoNs;
 use nudged_redis::refusal::RedisRefusal;
 
@@ -36,22 +38,9 @@ pub(super) struct Seen {
     pub refused: [u64; RedisRefusal::COUNT],
 }
 
-/// Something to report.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum CauseReport {
-    /// It is wrong.
-    Unfit {
-        /// Its name for machines.
-        cause: &'static str,
-        /// What it is and what mends it.
-        why: Arc<str>,
-    },
-    /// It is over.
-    Fit {
-        /// Its name for machines.
-        cause: &'static str,
-    },
-}
+/// What is wrong by its name for machines, with what it is and what mends it; `None` where it is
+/// over.
+type CauseReport = (&'static str, Option<Arc<str>>);
 
 /// What is wrong.
 #[derive(Debug)]
@@ -76,8 +65,16 @@ impl Fitness {
         }
     }
 
-    /// Takes what was seen; gives all that is wrong, and what is over since the last call.
-    pub(super) fn take(&mut self, now: MonoNs, seen: &Seen) -> Vec<CauseReport> {
+    /// Takes what was seen, and logs all that is wrong, and what is over since the last call.
+    pub(super) fn report(&mut self, log: &Log, now: Now, seen: &Seen) {
+        for (cause, why) in self.take(now.mono, seen) {
+            let message = if why.is_some() { Message::RedisUnfit } else { Message::RedisFit };
+            let why = LogValue::Text(why.as_deref().unwrap_or_default());
+            log.write(now, message, &[("cause", LogValue::Text(cause)), ("error", why)]);
+        }
+    }
+
+    fn take(&mut self, now: MonoNs, seen: &Seen) -> Vec<CauseReport> {
         let mut wrong: Vec<(&'static str, String)> = Vec::new();
         wrong.extend(seen.rights.clone().map(|why| ("rights", why)));
         wrong.extend(seen.handshake.clone().map(|why| ("handshake", why)));
@@ -128,12 +125,8 @@ impl Fitness {
         let before = std::mem::take(&mut self.causes);
         self.causes = wrong.into_iter().map(|(cause, why)| (cause, why.into())).collect();
         let over = before.into_keys().filter(|cause| !self.causes.contains_key(cause));
-        let over = over.map(|cause| CauseReport::Fit { cause });
-        let unfit = |(cause, why): (&&'static str, &Arc<str>)| CauseReport::Unfit {
-            cause,
-            why: Arc::clone(why),
-        };
-        over.chain(self.causes.iter().map(unfit)).collect()
+        let wrong = self.causes.iter().map(|(cause, why)| (*cause, Some(Arc::clone(why))));
+        over.map(|cause| (cause, None)).chain(wrong).collect()
     }
 
     /// Everything that is wrong, in words; `None` for nothing.
@@ -150,8 +143,7 @@ const REPLICA: &str = "Redis is a replica: set redis.url to its primary";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nudged_base::clock::Now;
-    use nudged_base::telemetry::log::{Level, Log, LogValue, Message};
+    use nudged_base::telemetry::log::Level;
 
     fn at(ms: u64) -> MonoNs {
         MonoNs(0).plus_ms(ms)
@@ -159,11 +151,7 @@ mod tests {
 
     /// What is reported, in short: whether each cause is wrong.
     fn said(lines: &[CauseReport]) -> Vec<(&'static str, bool)> {
-        let short = |line: &CauseReport| match line {
-            CauseReport::Unfit { cause, .. } => (*cause, true),
-            CauseReport::Fit { cause } => (*cause, false),
-        };
-        lines.iter().map(short).collect()
+        lines.iter().map(|(cause, why)| (*cause, why.is_some())).collect()
     }
 
     #[test]

@@ -7,48 +7,75 @@
 
 use std::collections::BTreeSet;
 
-use super::{RoundError, Rounds, Stage, Turn, View};
-use crate::keeper::core::{Lead, SealedEpoch};
+use super::common::{Answers, Common, RoundError, Turn};
+use super::seam::{Effect, Input, View};
+use crate::keeper::core::{Keeper, Lead, RedisSigns, SealedEpoch};
 use crate::keeper::partition_table::{EvictionState, PartitionMeta, Vanishing};
 use crate::keeper::peers::{Heartbeat, NodeId};
 use crate::keeper::scripts;
 use nudged_base::ids::Partition;
 use nudged_base::limits::PARTITIONS;
-use nudged_base::time::WallMs;
+use nudged_base::time::{MonoNs, WallMs};
 use nudged_redis::command::PartitionPhase;
 use nudged_redis::greeting;
 use nudged_redis::learned::Learned;
 use nudged_redis::request::{OwnedReply, RedisError, RedisRequest, command, only};
 
-use super::{Effect, Notice};
-
-/// What was read.
-#[derive(Debug)]
-pub(super) struct RedisSigns {
-    pub run: u64,
-    pub redis_now: WallMs,
-    pub heartbeats: Vec<Heartbeat>,
-    pub metas: Option<Vec<PartitionMeta>>,
-    pub compared: BTreeSet<NodeId>,
-    pub is_cleared: bool,
-    pub seal: Option<SealedEpoch>,
-    pub acks: BTreeSet<NodeId>,
-    pub lead: Lead,
+/// What was read of this node, and then in Redis.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    pub own_compared: Option<u64>,
+    pub own_lost: Vec<Partition>,
+    /// Before what it is compared with.
+    pub now: MonoNs,
+    pub signs: RedisSigns,
+    stage: Stage,
 }
 
-impl Rounds {
+/// What is waited for.
+#[derive(Clone, Copy, Debug, Default)]
+enum Stage {
+    /// All at once, with or without the metas.
+    #[default]
+    Looking,
+    LookingAtAll,
+    Heartbeats,
+    Comparing,
+    Acks,
+}
+
+impl Reading {
     /// Reads what this node knows itself, and then Redis.
-    pub(super) fn begin_reading(&mut self, view: &View) -> Effect {
-        let round = &mut self.round;
+    pub(super) fn begin(view: &View, keeper: &Keeper) -> (Reading, Effect) {
         // In this order: who sees the run sees what was found lost before it.
-        round.own_compared = view.own_compared;
-        round.lost.clone_from(&view.own_lost);
-        round.now = view.now.mono;
-        let wants_metas = self.keeper.wants_metas(round.now) || !round.lost.is_empty();
-        self.read_once(wants_metas)
+        let mut reading = Reading { own_compared: view.own_compared, ..Reading::default() };
+        reading.own_lost.clone_from(&view.own_lost);
+        reading.now = view.now.mono;
+        let wants_metas = keeper.wants_metas(reading.now) || !reading.own_lost.is_empty();
+        let effect = reading.look(wants_metas);
+        (reading, effect)
     }
 
-    fn read_once(&mut self, wants_metas: bool) -> Effect {
+    pub(super) fn step(&mut self, common: &mut Common, keeper: &Keeper, input: Input) -> Turn {
+        let Input::Answered(answers) = input else { return Err(RoundError::Unasked) };
+        match self.stage {
+            Stage::Looking | Stage::LookingAtAll => self.take_looked(common, answers).map(Some),
+            Stage::Heartbeats => self.take_heartbeats(answers).map(Some),
+            Stage::Comparing => {
+                (self.signs.compared, self.signs.is_cleared) = members_of(answers)?;
+                Ok(match self.signs.seal {
+                    Some(seal) => Some(self.members(Stage::Acks, &scripts::acks_key(seal))),
+                    None => self.end(keeper),
+                })
+            }
+            Stage::Acks => {
+                self.signs.acks = members_of(answers)?.0;
+                Ok(self.end(keeper))
+            }
+        }
+    }
+
+    fn look(&mut self, wants_metas: bool) -> Effect {
         // More than one section at once is for Redis 7, which is the oldest that is taken.
         let mut commands = vec![
             command(&[b"INFO", b"server", b"memory", b"stats", b"replication"]),
@@ -61,14 +88,12 @@ impl Rounds {
             let key = scripts::meta_key(Partition(at));
             command(&[b"HMGET", key.as_bytes(), b"e", b"c", b"s", b"h", b"v", b"x"])
         }));
-        self.ask(Stage::Looking(wants_metas), RedisRequest::Each(commands))
+        self.signs = RedisSigns::default();
+        self.stage = if wants_metas { Stage::LookingAtAll } else { Stage::Looking };
+        Effect::Ask(RedisRequest::Each(commands))
     }
 
-    pub(super) fn take_looked(
-        &mut self,
-        wants_metas: bool,
-        answers: Result<Vec<OwnedReply>, RedisError>,
-    ) -> Turn {
+    fn take_looked(&mut self, common: &mut Common, answers: Answers) -> Result<Effect, RoundError> {
         let answers = answers?;
         // What is kept in Redis and how it syncs it may hide.
         let needed = answers.iter().enumerate().filter(|(place, _)| *place != 1);
@@ -77,125 +102,86 @@ impl Rounds {
                 return Err(RedisError::refused(text.clone()).into());
             }
         }
-        let run = self.learn_run(&answers[0], &answers[1])?;
-        let lead = match &answers[3] {
+        let [info, config, seal, lock, metas @ ..] = answers.as_slice() else {
+            return Err(RoundError::Answer("INFO"));
+        };
+        self.learn_run(common, info, config)?;
+        self.signs.seal = seal_of(seal);
+        self.signs.lead = match lock {
             OwnedReply::Nil => Lead::Free,
-            OwnedReply::Text(token) if *token == self.token.as_bytes() => Lead::Own,
+            OwnedReply::Text(token) if *token == common.token.as_bytes() => Lead::Own,
             OwnedReply::Text(_) => Lead::Other,
             _ => return Err(RoundError::Answer("GET")),
         };
-        let metas = wants_metas.then(|| answers[4..].iter().map(meta_of).collect());
-        let metas: Option<Vec<PartitionMeta>> = metas
-            .map_or(Some(None), |metas: Option<Vec<_>>| metas.map(Some))
-            .ok_or(RoundError::Answer("HMGET"))?;
-        self.round.signs = Some(RedisSigns {
-            run,
-            redis_now: WallMs(0),
-            heartbeats: Vec::new(),
-            metas,
-            compared: BTreeSet::new(),
-            is_cleared: false,
-            seal: seal_of(&answers[2]),
-            acks: BTreeSet::new(),
-            lead,
-        });
-        let arguments = vec![self.node.to_string().into_bytes()];
+        if matches!(self.stage, Stage::LookingAtAll) {
+            let metas: Option<_> = metas.iter().map(meta_of).collect();
+            self.signs.metas = Some(metas.ok_or(RoundError::Answer("HMGET"))?);
+        }
+        self.stage = Stage::Heartbeats;
+        let arguments = vec![common.node.to_string().into_bytes()];
         let key = scripts::NODES.to_owned();
-        let ask = RedisRequest::Script { body: scripts::HEARTBEAT, key, arguments };
-        Ok(self.ask(Stage::Beating, ask))
+        Ok(Effect::Ask(RedisRequest::Script { body: scripts::HEARTBEAT, key, arguments }))
     }
 
     /// Takes what Redis says of itself, and tells the shards.
-    fn learn_run(&mut self, info: &OwnedReply, config: &OwnedReply) -> Result<u64, RoundError> {
+    fn learn_run(
+        &mut self,
+        common: &mut Common,
+        info: &OwnedReply,
+        config: &OwnedReply,
+    ) -> Result<(), RoundError> {
         let OwnedReply::Text(info) = info else { return Err(RoundError::Answer("INFO")) };
-        let run = greeting::run_of_info(info).map_err(|_| RoundError::Answer("INFO"))?;
-        self.evicted = greeting::evicted(info);
-        self.learned = Learned {
-            run,
+        self.signs.run = greeting::run_of_info(info).map_err(|_| RoundError::Answer("INFO"))?;
+        common.learned = Learned {
+            run: self.signs.run,
             is_evicting: greeting::evicts(info),
             is_replica: greeting::is_replica(info),
             syncs_always: syncs_always(config),
-            ..self.learned
+            ..common.learned
         };
-        self.notices.push(Notice::Learn(self.learned));
-        Ok(run)
+        self.signs.eviction = EvictionState {
+            run: self.signs.run,
+            is_evicting: common.learned.is_evicting,
+            evicted: greeting::evicted(info),
+            is_expiring: common.ttl_ms > 0,
+        };
+        common.share_learned();
+        Ok(())
     }
 
-    /// What is known of users that vanish, in this run.
-    pub(super) fn losses(&self, run: u64) -> EvictionState {
-        EvictionState {
-            run,
-            is_evicting: self.learned.is_evicting,
-            evicted: self.evicted,
-            is_expiring: self.ttl_ms > 0,
-        }
-    }
-
-    fn signs(&mut self) -> &mut RedisSigns {
-        self.round.signs.as_mut().expect("a stage after the first reading")
-    }
-
-    pub(super) fn take_beat(&mut self, answers: Result<Vec<OwnedReply>, RedisError>) -> Turn {
-        let OwnedReply::List(parts) = only(answers?)? else {
-            return Err(RoundError::Answer("a beat"));
+    fn take_heartbeats(&mut self, answers: Answers) -> Result<Effect, RoundError> {
+        let answer = only(answers?)?;
+        let OwnedReply::List(parts) = &answer else {
+            return Err(RoundError::Answer("a heartbeat"));
         };
         let [OwnedReply::Int(now), OwnedReply::List(nodes)] = parts.as_slice() else {
-            return Err(RoundError::Answer("a beat"));
+            return Err(RoundError::Answer("a heartbeat"));
         };
-        let beat = |pair: &[OwnedReply]| {
+        let heartbeat = |pair: &[OwnedReply]| {
             let node = NodeId::parse(pair.first()?.text()?)?;
             let at = pair.get(1)?.number().map(WallMs)?;
             Some(Heartbeat { node, at })
         };
-        let signs = self.signs();
-        signs.redis_now = WallMs(*now);
+        self.signs.redis_now = WallMs(*now);
         // What is none of ours is passed over.
-        signs.heartbeats = nodes.chunks(2).filter_map(beat).collect();
-        let key = scripts::compared_key(signs.run);
-        Ok(self.ask_members(Stage::Comparing, &key))
+        self.signs.heartbeats = nodes.chunks(2).filter_map(heartbeat).collect();
+        Ok(self.members(Stage::Comparing, &scripts::compared_key(self.signs.run)))
     }
 
-    fn ask_members(&mut self, stage: Stage, key: &str) -> Effect {
-        self.ask(stage, RedisRequest::Pipeline(vec![command(&[b"SMEMBERS", key.as_bytes()])]))
-    }
-
-    pub(super) fn take_compared(
-        &mut self,
-        view: &View,
-        answers: Result<Vec<OwnedReply>, RedisError>,
-    ) -> Turn {
-        let signs = self.signs();
-        (signs.compared, signs.is_cleared) = members_of(answers)?;
-        match signs.seal {
-            Some(seal) => Ok(self.ask_members(Stage::Answering, &scripts::acks_key(seal))),
-            None => self.end_reading(view),
-        }
-    }
-
-    pub(super) fn take_answered(
-        &mut self,
-        view: &View,
-        answers: Result<Vec<OwnedReply>, RedisError>,
-    ) -> Turn {
-        self.signs().acks = members_of(answers)?.0;
-        self.end_reading(view)
+    fn members(&mut self, stage: Stage, key: &str) -> Effect {
+        self.stage = stage;
+        Effect::Ask(RedisRequest::Pipeline(vec![command(&[b"SMEMBERS", key.as_bytes()])]))
     }
 
     /// Reads all again where the metas are wanted after all.
-    fn end_reading(&mut self, view: &View) -> Turn {
-        let signs = self.signs();
-        let (run, has_metas) = (signs.run, signs.metas.is_some());
-        if !has_metas && self.keeper.is_news(&self.losses(run)) {
-            return Ok(self.read_once(true));
-        }
-        self.decide(view)
+    fn end(&mut self, keeper: &Keeper) -> Option<Effect> {
+        let is_news = self.signs.metas.is_none() && keeper.is_news(&self.signs.eviction);
+        is_news.then(|| self.look(true))
     }
 }
 
 /// The nodes of a set, and whether it says that one has cleared.
-fn members_of(
-    answers: Result<Vec<OwnedReply>, RedisError>,
-) -> Result<(BTreeSet<NodeId>, bool), RoundError> {
+fn members_of(answers: Answers) -> Result<(BTreeSet<NodeId>, bool), RoundError> {
     let OwnedReply::List(members) = only(answers?)? else {
         return Err(RoundError::Answer("SMEMBERS"));
     };

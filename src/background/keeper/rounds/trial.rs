@@ -3,7 +3,8 @@
 //! looks at rights when a command runs and not when its connection is made, so what one connection
 //! is let, all are.
 
-use super::{Effect, Notice, Rounds, Stage, Turn, View};
+use super::common::{RoundError, Turn};
+use super::seam::{Effect, Input, View};
 use crate::keeper::rights::{Missing, Trial};
 use crate::keeper::scripts;
 use nudged_base::limits::RIGHTS_AGAIN_MS;
@@ -29,6 +30,15 @@ pub(super) struct Rights {
     /// A trial that is under way: the refusals at its begin, and what is missing as far as is seen.
     denials: u64,
     found: Missing,
+    stage: Stage,
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    Trying,
+    TryingText,
+    Hearing,
 }
 
 impl Rights {
@@ -41,6 +51,7 @@ impl Rights {
             missing: Missing::default(),
             denials: 0,
             found: Missing::default(),
+            stage: Stage::Trying,
         }
     }
 
@@ -54,9 +65,35 @@ impl Rights {
         self.again = Some(MonoNs(0));
     }
 
-    fn is_due(&self, view: &View, denials: u64) -> bool {
+    /// Begins a trial where it is time; `denials` are refusals of shards and drains.
+    pub(super) fn begin(&mut self, view: &View, denials: u64) -> Option<Effect> {
         let is_time = self.again.is_some_and(|again| view.now.mono >= again);
-        is_time || self.tried_at != (denials, view.connects)
+        if !is_time && self.tried_at == (denials, view.connects) {
+            return None;
+        }
+        (self.denials, self.found) = (denials, Missing::default());
+        self.stage = Stage::Trying;
+        Some(Effect::Ask(RedisRequest::Each(vec![
+            load(scripts::RIGHTS),
+            self.words(b"EVALSHA", &hash_of(scripts::RIGHTS)),
+            command(&[b"EVAL", scripts::NOTHING.as_bytes(), b"0"]),
+            command(&[b"CONFIG", b"GET", b"appendfsync"]),
+        ])))
+    }
+
+    pub(super) fn step(&mut self, view: &View, input: Input) -> Turn {
+        match (self.stage, input) {
+            (Stage::Trying, Input::Answered(answers)) => Ok(Some(self.take_tried(&answers?))),
+            (Stage::TryingText, Input::Answered(answers)) => {
+                self.take_script(answers?.first());
+                Ok(Some(self.hear()))
+            }
+            (Stage::Hearing, Input::Heard(heard)) => {
+                self.take_heard(view, &heard);
+                Ok(None)
+            }
+            _ => Err(RoundError::Unasked),
+        }
     }
 
     /// The script that tries what scripts may call.
@@ -65,71 +102,40 @@ impl Rights {
         command(&[name, body, b"0"]).into_iter().chain(arguments).collect()
     }
 
-    fn questions(&self) -> Vec<CommandWords> {
-        vec![
-            load(scripts::RIGHTS),
-            self.words(b"EVALSHA", &hash_of(scripts::RIGHTS)),
-            command(&[b"EVAL", scripts::NOTHING.as_bytes(), b"0"]),
-            command(&[b"CONFIG", b"GET", b"appendfsync"]),
-        ]
-    }
-
-    /// Takes the answers; whether the script has to be sent as a text.
-    fn take(&mut self, answers: &[OwnedReply]) -> bool {
-        let is_denied =
-            |answer: &OwnedReply| matches!(answer, OwnedReply::Error(text) if denied(text));
-        for (answer, name, is_deciding) in [
-            (&answers[0], "+script|load", false),
-            (&answers[1], "+evalsha", true),
+    /// Takes what was tried; where the script did not run by its hash, it is sent as a text.
+    fn take_tried(&mut self, answers: &[OwnedReply]) -> Effect {
+        let denied = |place: usize| answers.get(place).is_some_and(is_denied);
+        for (place, name, is_deciding) in [
+            (0, "+script|load", false),
+            (1, "+evalsha", true),
             // Scripts that are loaded run without it, until Redis starts again.
-            (&answers[2], "+eval", false),
+            (2, "+eval", false),
         ] {
-            if is_denied(answer) {
+            if denied(place) {
                 self.found.add(name, is_deciding);
             }
         }
-        if self.needs_config && is_denied(&answers[3]) {
+        if self.needs_config && denied(3) {
             self.found.add("+config|get", false);
         }
-        !self.take_said(&answers[1])
+        if self.take_script(answers.get(1)) {
+            return self.hear();
+        }
+        self.stage = Stage::TryingText;
+        let by_text = self.words(b"EVAL", scripts::RIGHTS.as_bytes());
+        Effect::Ask(RedisRequest::Each(vec![by_text]))
     }
 
-    /// Takes what the script said, where it ran; whether it did.
-    fn take_said(&mut self, answer: &OwnedReply) -> bool {
-        let said = said_of(answer);
-        if let Some(said) = &said {
-            self.trial.take(said, &mut self.found);
-        }
-        said.is_some()
-    }
-}
-
-impl Rounds {
-    /// Tries what Redis lets the node do, where it is time.
-    pub(super) fn look_at_rights(&mut self, view: &View) -> Turn {
-        let of_lists = self.lists.as_ref().map_or(0, |lists| lists.denials());
-        let denials = view.denials + of_lists;
-        if !self.rights.is_due(view, denials) {
-            return self.share_rights(view);
-        }
-        (self.rights.denials, self.rights.found) = (denials, Missing::default());
-        let questions = self.rights.questions();
-        Ok(self.ask(Stage::Trying, RedisRequest::Each(questions)))
-    }
-
-    pub(super) fn take_tried(&mut self, answers: Result<Vec<OwnedReply>, RedisError>) -> Turn {
-        if self.rights.take(&answers?) {
-            let by_text = self.rights.words(b"EVAL", scripts::RIGHTS.as_bytes());
-            return Ok(self.ask(Stage::TryingText, RedisRequest::Each(vec![by_text])));
-        }
-        Ok(self.hear())
-    }
-
-    pub(super) fn take_tried_text(&mut self, answers: Result<Vec<OwnedReply>, RedisError>) -> Turn {
-        if let Some(answer) = answers?.first() {
-            self.rights.take_said(answer);
-        }
-        Ok(self.hear())
+    /// Takes what the script gave, where it ran; whether it did.
+    fn take_script(&mut self, answer: Option<&OwnedReply>) -> bool {
+        let Some(OwnedReply::List(texts)) = answer else { return false };
+        let text = |answer: &OwnedReply| match answer {
+            OwnedReply::Text(text) => String::from_utf8_lossy(text).into_owned(),
+            _ => String::new(),
+        };
+        let texts: Vec<String> = texts.iter().map(text).collect();
+        self.trial.take(&texts, &mut self.found);
+        true
     }
 
     fn hear(&mut self) -> Effect {
@@ -137,47 +143,25 @@ impl Rounds {
         Effect::Hear(CHANNELS)
     }
 
-    pub(super) fn take_heard(&mut self, view: &View, heard: Result<(), RedisError>) -> Turn {
-        let rights = &mut self.rights;
-        match heard {
-            Err(RedisError::Refused { text, .. }) if is_of_subscribe(&text) => {
-                rights.found.add_hearing(&text);
-            }
-            // Without another connection nothing is learnt of it.
-            Ok(()) | Err(_) => {}
+    fn take_heard(&mut self, view: &View, heard: &Result<(), RedisError>) {
+        // Without another connection nothing is learnt of it.
+        if let Err(RedisError::Refused { text, .. }) = heard
+            && is_of_subscribe(text)
+        {
+            self.found.add_hearing(text);
         }
-        rights.tried_at = (rights.denials, view.connects);
+        self.tried_at = (self.denials, view.connects);
         let again = view.now.mono.plus_ms(RIGHTS_AGAIN_MS);
-        rights.again = (!rights.found.is_none()).then_some(again);
-        rights.missing = std::mem::take(&mut rights.found);
-        self.share_rights(view)
-    }
-
-    /// Tells the shards, and goes on with the round.
-    fn share_rights(&mut self, view: &View) -> Turn {
-        let missing = self.rights.missing();
-        (self.learned.is_denied, self.learned.is_unheard) =
-            (missing.is_deciding, missing.is_hearing);
-        self.notices.push(Notice::Learn(self.learned));
-        Ok(self.begin_reading(view))
+        self.again = (!self.found.is_none()).then_some(again);
+        self.missing = std::mem::take(&mut self.found);
     }
 }
 
-fn denied(text: &str) -> bool {
-    RedisRefusal::of(text.as_bytes()) == RedisRefusal::Denied
+fn is_denied(answer: &OwnedReply) -> bool {
+    matches!(answer, OwnedReply::Error(text) if RedisRefusal::of(text.as_bytes()) == RedisRefusal::Denied)
 }
 
 /// Whether a refusal is of the subscription, and not of the connection for it.
 fn is_of_subscribe(text: &str) -> bool {
     text.starts_with("NOPERM") && (text.contains("channel") || text.contains("subscribe"))
-}
-
-/// The texts that the script gave.
-fn said_of(answer: &OwnedReply) -> Option<Vec<String>> {
-    let OwnedReply::List(said) = answer else { return None };
-    let text = |answer: &OwnedReply| match answer {
-        OwnedReply::Text(text) => String::from_utf8_lossy(text).into_owned(),
-        _ => String::new(),
-    };
-    Some(said.iter().map(text).collect())
 }

@@ -7,7 +7,7 @@
 
 use std::cmp::Ordering;
 
-use crate::catalog::target::{Comparison, Rule, Scalar, Test, parse_boolean, parse_number};
+use crate::catalog::target::{Comparison, Rule, Scalar, Test, join, parse_boolean, parse_number};
 use crate::catalog::version::Version;
 
 /// Whether no attributes make the rule true.
@@ -39,16 +39,9 @@ pub(crate) fn always_matches(rule: &Rule) -> bool {
 
 /// The value of a rule that has one value whatever the attributes.
 fn constant(rule: &Rule) -> Option<bool> {
-    let decided_by = |parts: &[Rule], decisive: bool| {
-        let mut values = parts.iter().map(constant);
-        if values.clone().any(|value| value == Some(decisive)) {
-            return Some(decisive);
-        }
-        values.all(|value| value == Some(!decisive)).then_some(!decisive)
-    };
     match rule {
-        Rule::All(parts) => decided_by(parts, false),
-        Rule::Any(parts) => decided_by(parts, true),
+        Rule::All(parts) => join(parts.iter().map(constant), false),
+        Rule::Any(parts) => join(parts.iter().map(constant), true),
         Rule::Not(part) => constant(part).map(|value| !value),
         Rule::Clause { .. } => None,
     }

@@ -76,7 +76,7 @@ fn each_place_is_told_until_it_has_an_entry_as_it_is() {
     let ended = entries(&overrides).remove(0);
     overrides.take(&ended, OverridePlace::Redis);
     assert_eq!(overrides.stored("p"), OverridePlace::Redis);
-    overrides.unmark_all(OverridePlace::Redis);
+    overrides.unmark(ended.id, OverridePlace::Redis);
     assert_eq!(overrides.stored("p"), OverridePlace::Memory);
     assert_eq!(overrides.stored("q"), OverridePlace::Sql, "there is nothing to store");
 }

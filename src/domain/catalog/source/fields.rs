@@ -6,7 +6,7 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
-use toml::value::{Datetime, Offset};
+use toml::value::Datetime;
 
 use super::SourceError;
 use nudged_base::limits::NAME_BYTES_MAX;
@@ -129,28 +129,10 @@ impl<'t> SourceField<'t> {
     /// A duration such as `24h`.
     pub fn duration(&self, errors: &mut Errors) -> Option<DurationMs> {
         let text = self.text(errors)?;
-        parse_duration(text).map_or_else(|error| self.not_a_duration(text, error, errors), Some)
-    }
-
-    /// A duration, or `never`.
-    pub fn gap(&self, errors: &mut Errors) -> Option<Gap> {
-        let text = self.text(errors)?;
-        if text == "never" {
-            return Some(Gap::Never);
-        }
-        match parse_duration(text) {
-            Ok(duration) => Some(Gap::After(duration)),
-            Err(error) => self.not_a_duration(text, error, errors),
-        }
-    }
-
-    fn not_a_duration<T>(
-        &self,
-        text: &str,
-        error: DurationError,
-        errors: &mut Errors,
-    ) -> Option<T> {
-        let text = quoted(text);
+        let (error, text) = match parse_duration(text) {
+            Ok(duration) => return Some(duration),
+            Err(error) => (error, quoted(text)),
+        };
         let message = match error {
             DurationError::Malformed => {
                 format!("{text} is not a duration such as \"24h\" or \"1h30m\" (ms s m h d w)")
@@ -158,6 +140,14 @@ impl<'t> SourceField<'t> {
             DurationError::TooLong => format!("{text} is longer than 100 years"),
         };
         self.refuse(message, errors)
+    }
+
+    /// A duration, or `never`.
+    pub fn gap(&self, errors: &mut Errors) -> Option<Gap> {
+        match self.value {
+            TreeValue::Text(text) if &**text == "never" => Some(Gap::Never),
+            _ => self.duration(errors).map(Gap::After),
+        }
     }
 
     /// A moment: TOML's offset date-time, or the same as a text. Parts of a millisecond count as a
@@ -260,29 +250,13 @@ pub fn quoted(text: &str) -> String {
 
 /// `None` where a part is missing or out of range.
 fn moment_of(time: Datetime) -> Option<WallMs> {
-    let (date, time, offset) = (time.date?, time.time?, time.offset?);
-    let date = jiff::civil::Date::new(
-        i16::try_from(date.year).ok()?,
-        i8::try_from(date.month).ok()?,
-        i8::try_from(date.day).ok()?,
-    );
-    let time = jiff::civil::Time::new(
-        i8::try_from(time.hour).ok()?,
-        i8::try_from(time.minute).ok()?,
-        i8::try_from(time.second.unwrap_or(0)).ok()?,
-        i32::try_from(time.nanosecond.unwrap_or(0)).ok()?,
-    );
-    let offset_s = match offset {
-        Offset::Z => 0,
-        Offset::Custom { minutes } => i32::from(minutes) * 60,
-    };
-    let offset = jiff::tz::Offset::from_seconds(offset_s).ok()?;
-    let moment = offset.to_timestamp(date.ok()?.to_datetime(time.ok()?)).ok()?;
-    let (floor, part) = (
-        moment.as_nanosecond().div_euclid(1_000_000),
-        moment.as_nanosecond().rem_euclid(1_000_000),
-    );
-    let moment_ms = i64::try_from(floor).ok()? + i64::from(part > 0);
+    // Read as a moment, a leap second would be the second before it.
+    if time.time?.second == Some(60) {
+        return None;
+    }
+    let moment: jiff::Timestamp = time.to_string().parse().ok()?;
+    // Rounded up.
+    let moment_ms = i64::try_from(-(-moment.as_nanosecond()).div_euclid(1_000_000)).ok()?;
     // Years of four digits, so that the moment can be written down again.
     let moment = jiff::Timestamp::from_millisecond(moment_ms).ok()?;
     let year = jiff::tz::Offset::UTC.to_datetime(moment).year();

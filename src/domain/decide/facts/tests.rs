@@ -36,7 +36,7 @@ fn rules(
     let popup = &snapshot.popups[0];
     let failure = Visit::new(&snapshot, &state, &context, NOON).failure(popup);
     let Some(failure) = failure else { return Vec::new() };
-    let Fact::Target(failed) = of((popup, failure), &state, &context, NOON) else {
+    let Fact::Target(failed) = of(popup, failure, &state, &context, NOON) else {
         panic!("{failure:?}")
     };
     failed.into_iter().map(|rule| (rule.pointer, rule.result, rule.value.is_some())).collect()
@@ -99,7 +99,7 @@ fn fact(popup: &Json, settings: Settings, shows: &[i64], now: WallMs) -> (String
     };
     let popup = &snapshot.popups[0];
     let failure = Visit::new(&snapshot, &state, &context, now).failure(popup).unwrap();
-    (format!("{:?}", of((popup, failure), &state, &context, now)), failure.opens_at)
+    (format!("{:?}", of(popup, failure, &state, &context, now)), failure.opens_at)
 }
 
 #[test]

@@ -103,13 +103,11 @@ pub fn encode_popup(popup: &PopupState, out: &mut Vec<u8>) {
 /// Reads the encoding of one popup's entry. Does not allocate.
 ///
 /// # Errors
-/// [`StateError`] where the bytes are not exactly one encoding; `popup` is then as it was.
-pub fn decode_popup(bytes: &[u8], popup: &mut PopupState) -> Result<(), StateError> {
+/// [`StateError`] where the bytes are not exactly one encoding.
+pub fn decode_popup(bytes: &[u8]) -> Result<PopupState, StateError> {
     let mut reader = StateReader::of_version(bytes)?;
-    let read = reader.popup()?;
-    reader.end()?;
-    *popup = read;
-    Ok(())
+    let popup = reader.popup()?;
+    reader.end().map(|()| popup)
 }
 
 /// Appends the encoding of a user's clocks to `out`. Allocates only where `out` has to grow.
@@ -121,13 +119,11 @@ pub fn encode_clocks(clocks: &UserClocks, out: &mut Vec<u8>) {
 /// Reads the encoding of a user's clocks. Does not allocate.
 ///
 /// # Errors
-/// [`StateError`] where the bytes are not exactly one encoding; `clocks` is then as it was.
-pub fn decode_clocks(bytes: &[u8], clocks: &mut UserClocks) -> Result<(), StateError> {
+/// [`StateError`] where the bytes are not exactly one encoding.
+pub fn decode_clocks(bytes: &[u8]) -> Result<UserClocks, StateError> {
     let mut reader = StateReader::of_version(bytes)?;
-    let read = reader.clocks()?;
-    reader.end()?;
-    *clocks = read;
-    Ok(())
+    let clocks = reader.clocks()?;
+    reader.end().map(|()| clocks)
 }
 
 fn put_clocks(out: &mut Vec<u8>, clocks: &UserClocks) {
@@ -332,12 +328,6 @@ impl<'a> StateReader<'a> {
 }
 
 fn outcome_of(number: u8) -> Result<Option<ShowOutcome>, StateError> {
-    match number {
-        0 => Ok(None),
-        1 => Ok(Some(ShowOutcome::Ignored)),
-        2 => Ok(Some(ShowOutcome::Dismissed)),
-        3 => Ok(Some(ShowOutcome::Clicked)),
-        4 => Ok(Some(ShowOutcome::Converted)),
-        _ => Err(StateError::OutOfRange),
-    }
+    let Some(place) = usize::from(number).checked_sub(1) else { return Ok(None) };
+    ShowOutcome::ALL.get(place).copied().map(Some).ok_or(StateError::OutOfRange)
 }

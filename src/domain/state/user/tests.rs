@@ -201,19 +201,15 @@ proptest! {
         for popup in &state.popups {
             let mut out = Vec::new();
             encode_popup(popup, &mut out);
-            let mut back = PopupState::empty(PopupKey(0));
-            decode_popup(&out, &mut back).unwrap();
-            prop_assert_eq!(&back, popup);
+            prop_assert_eq!(decode_popup(&out), Ok(*popup));
             out.push(0);
-            prop_assert_eq!(decode_popup(&out, &mut back), Err(StateError::TrailingBytes));
+            prop_assert_eq!(decode_popup(&out), Err(StateError::TrailingBytes));
         }
         let mut out = Vec::new();
         encode_clocks(&state.clocks, &mut out);
-        let mut clocks = UserClocks::default();
-        decode_clocks(&out, &mut clocks).unwrap();
-        prop_assert_eq!(clocks, state.clocks);
+        prop_assert_eq!(decode_clocks(&out), Ok(state.clocks));
         out.pop();
-        prop_assert_eq!(decode_clocks(&out, &mut clocks), Err(StateError::Truncated));
+        prop_assert_eq!(decode_clocks(&out), Err(StateError::Truncated));
     }
 
     #[test]
@@ -247,15 +243,13 @@ proptest! {
             if decode(&bytes, &mut state).is_ok() {
                 prop_assert_eq!(&encoded(&state), &bytes);
             }
-            let mut popup = PopupState::empty(PopupKey(0));
             let mut out = Vec::new();
-            if decode_popup(&bytes, &mut popup).is_ok() {
+            if let Ok(popup) = decode_popup(&bytes) {
                 encode_popup(&popup, &mut out);
                 prop_assert_eq!(&out, &bytes);
             }
-            let mut clocks = UserClocks::default();
             out.clear();
-            if decode_clocks(&bytes, &mut clocks).is_ok() {
+            if let Ok(clocks) = decode_clocks(&bytes) {
                 encode_clocks(&clocks, &mut out);
                 prop_assert_eq!(&out, &bytes);
             }

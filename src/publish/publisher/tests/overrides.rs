@@ -5,7 +5,6 @@
 use std::time::Instant;
 
 use super::*;
-use crate::fixture::Place as MadePlace;
 use crate::overrides::Couriers;
 use nudged_base::limits::OVERRIDES_OF_POPUP_MAX;
 use nudged_base::time::WallMs;
@@ -33,9 +32,9 @@ fn until_stored(publisher: &Publisher, id: &str, place: OverridePlace) {
 
 #[test]
 fn a_pause_wins_until_it_is_resumed_and_survives() {
-    let (place, shards) = (MadePlace::with_popups(TWO), shards());
+    let (directory, shards) = (NodeDirectory::with_popups(TWO), shards());
     {
-        let publisher = Arc::new(place.load(&shards.mesh).unwrap());
+        let publisher = Arc::new(load(&directory, &shards.mesh).unwrap());
         let paused = publisher.override_popup(context("a", "alice"), PAUSE).unwrap();
         assert_eq!((paused.known.status, paused.stored), (Status::Paused, OverridePlace::Memory));
         let told = shards.take_told();
@@ -45,16 +44,16 @@ fn a_pause_wins_until_it_is_resumed_and_survives() {
         let unknown = publisher.override_popup(context("zz", "alice"), PAUSE).unwrap_err();
         assert!(matches!(unknown, PublishError::NoSuchPopup));
         // A file changes what it changes, and no more.
-        place.write_popups("[[popup]]\nid = \"a\"\npriority = 1\n");
+        directory.write_popups("[[popup]]\nid = \"a\"\npriority = 1\n");
         publisher.reload("test").unwrap();
         let gone =
             publisher.override_popup(context("b", "alice"), OverrideRequest::Resume).unwrap_err();
         assert!(matches!(&gone, PublishError::OwnStatus(why) if why.contains("popups.toml")));
-        let couriers = Couriers::start(&publisher, &Arc::default(), &place.log).unwrap();
+        let couriers = Couriers::start(&publisher, &Arc::default(), &directory.log).unwrap();
         until_stored(&publisher, "a", OverridePlace::Sql);
         drop(couriers);
     }
-    let publisher = place.load(&shards.mesh).unwrap();
+    let publisher = load(&directory, &shards.mesh).unwrap();
     let want = [("a".to_owned(), 2, Status::Paused), ("b".to_owned(), 1, Status::Archived)];
     assert_eq!(statuses(&publisher.snapshot()), want);
     let resumed = publisher.override_popup(context("a", "bob"), OverrideRequest::Resume).unwrap();
@@ -65,13 +64,13 @@ fn a_pause_wins_until_it_is_resumed_and_survives() {
 
 #[test]
 fn after_a_resume_the_files_own_status_counts_again() {
-    let (place, shards) = (MadePlace::with_popups(TWO), shards());
-    let publisher = place.load(&shards.mesh).unwrap();
+    let (directory, shards) = (NodeDirectory::with_popups(TWO), shards());
+    let publisher = load(&directory, &shards.mesh).unwrap();
     publisher.override_popup(context("a", "x"), PAUSE).unwrap();
     publisher
         .override_popup(context("a", "x"), OverrideRequest::Set(OverrideKind::Archive))
         .unwrap();
-    place.write_popups("[[popup]]\nid = \"a\"\nstatus = \"draft\"\n[[popup]]\nid = \"b\"\n");
+    directory.write_popups("[[popup]]\nid = \"a\"\nstatus = \"draft\"\n[[popup]]\nid = \"b\"\n");
     publisher.reload("test").unwrap();
     assert_eq!(status(&publisher, "a"), Status::Archived);
     let resumed = publisher.override_popup(context("a", "x"), OverrideRequest::Resume).unwrap();
@@ -80,7 +79,7 @@ fn after_a_resume_the_files_own_status_counts_again() {
     assert!(warning.contains("popups.toml") && warning.contains("draft"), "{warning}");
     let refused = publisher.override_popup(context("a", "x"), OverrideRequest::Resume).unwrap_err();
     assert!(matches!(&refused, PublishError::OwnStatus(why) if why == warning), "{refused}");
-    place.write_popups(TWO);
+    directory.write_popups(TWO);
     publisher.reload("test").unwrap();
     assert_eq!(status(&publisher, "a"), Status::Live);
 }
@@ -93,11 +92,11 @@ fn a_pause_among_many_popups_copies_no_content() {
             format!("{{\"id\":\"p{number}\",\"content\":{{\"t\":\"{text}\"}}}}")
         })
         .collect();
-    let (place, shards) = (MadePlace::with_popups(""), shards());
-    let json = place.directory.path().join("popups.json");
+    let (directory, shards) = (NodeDirectory::with_popups(""), shards());
+    let json = directory.path().join("popups.json");
     std::fs::write(&json, format!("[{}]", popups.join(","))).unwrap();
-    place.change(|config| config.popups = Some(json));
-    let publisher = place.load(&shards.mesh).unwrap();
+    directory.change(|config| config.popups = Some(json));
+    let publisher = load(&directory, &shards.mesh).unwrap();
     let before = publisher.snapshot();
     publisher.override_popup(context("p77", "x"), PAUSE).unwrap();
     let after = publisher.snapshot();
@@ -111,29 +110,29 @@ fn a_pause_among_many_popups_copies_no_content() {
 
 #[test]
 fn where_the_file_cannot_be_written_a_pause_holds_in_memory_with_one_error() {
-    let (place, shards) = (MadePlace::with_popups(TWO), shards());
-    // Something that is no file stands in its place.
-    std::fs::create_dir(place.directory.path().join("overrides")).unwrap();
-    let publisher = Arc::new(place.load(&shards.mesh).unwrap());
-    let held = rusqlite::Connection::open(place.directory.path().join("nudged.db")).unwrap();
+    let (directory, shards) = (NodeDirectory::with_popups(TWO), shards());
+    // Something that is no file stands in its directory.
+    std::fs::create_dir(directory.path().join("overrides")).unwrap();
+    let publisher = Arc::new(load(&directory, &shards.mesh).unwrap());
+    let held = rusqlite::Connection::open(directory.path().join("nudged.db")).unwrap();
     held.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let couriers = Couriers::start(&publisher, &Arc::default(), &place.log).unwrap();
+    let couriers = Couriers::start(&publisher, &Arc::default(), &directory.log).unwrap();
     let mut logged = String::new();
     let begun = Instant::now();
     while !logged.contains("can't be written") {
         assert!(begun.elapsed().as_secs() < 20);
-        logged.push_str(&place.logged());
+        logged.push_str(&directory.logged());
         std::thread::sleep(std::time::Duration::from_millis(2));
     }
     let paused = publisher.override_popup(context("a", "x"), PAUSE).unwrap();
     assert_eq!((paused.known.status, paused.stored), (Status::Paused, OverridePlace::Memory));
     // Longer than it takes to try again.
     std::thread::sleep(std::time::Duration::from_millis(1_200));
-    logged.push_str(&place.logged());
+    logged.push_str(&directory.logged());
     assert_eq!(logged.matches("can't be written").count(), 1, "{logged}");
     drop(held);
     until_stored(&publisher, "a", OverridePlace::Sql);
-    std::fs::remove_dir(place.directory.path().join("overrides")).unwrap();
+    std::fs::remove_dir(directory.path().join("overrides")).unwrap();
     while publisher.with_overrides(|all| all.not_in(OverridePlace::Node).next().is_some()) {
         assert!(begun.elapsed().as_secs() < 40);
         std::thread::sleep(std::time::Duration::from_millis(2));
@@ -143,13 +142,13 @@ fn where_the_file_cannot_be_written_a_pause_holds_in_memory_with_one_error() {
 
 #[test]
 fn a_restart_without_sql_finds_the_pause_in_the_file() {
-    let (place, shards) = (MadePlace::with_popups(TWO), shards());
+    let (directory, shards) = (NodeDirectory::with_popups(TWO), shards());
     {
-        let publisher = Arc::new(place.load(&shards.mesh).unwrap());
+        let publisher = Arc::new(load(&directory, &shards.mesh).unwrap());
         // SQL takes nothing: somebody else has the database.
-        let held = rusqlite::Connection::open(place.directory.path().join("nudged.db")).unwrap();
+        let held = rusqlite::Connection::open(directory.path().join("nudged.db")).unwrap();
         held.execute_batch("BEGIN IMMEDIATE").unwrap();
-        let couriers = Couriers::start(&publisher, &Arc::default(), &place.log).unwrap();
+        let couriers = Couriers::start(&publisher, &Arc::default(), &directory.log).unwrap();
         let begun = Instant::now();
         publisher.override_popup(context("a", "x"), PAUSE).unwrap();
         println!("held after {:?}", begun.elapsed());
@@ -159,27 +158,27 @@ fn a_restart_without_sql_finds_the_pause_in_the_file() {
         drop(couriers);
     }
     // And SQL has lost what it was brought, if it was.
-    let database = rusqlite::Connection::open(place.directory.path().join("nudged.db")).unwrap();
+    let database = rusqlite::Connection::open(directory.path().join("nudged.db")).unwrap();
     database.execute_batch("DELETE FROM override_entries").unwrap();
     drop(database);
-    let publisher = Arc::new(place.load(&shards.mesh).unwrap());
+    let publisher = Arc::new(load(&directory, &shards.mesh).unwrap());
     assert_eq!(status(&publisher, "a"), Status::Paused);
-    let _couriers = Couriers::start(&publisher, &Arc::default(), &place.log).unwrap();
+    let _couriers = Couriers::start(&publisher, &Arc::default(), &directory.log).unwrap();
     until_stored(&publisher, "a", OverridePlace::Sql);
 }
 
 #[test]
 fn what_sql_has_ended_ends_here_however_old_the_file_is() {
-    let (place, shards) = (MadePlace::with_popups(TWO), shards());
-    let publisher = Arc::new(place.load(&shards.mesh).unwrap());
-    let couriers = Couriers::start(&publisher, &Arc::default(), &place.log).unwrap();
+    let (directory, shards) = (NodeDirectory::with_popups(TWO), shards());
+    let publisher = Arc::new(load(&directory, &shards.mesh).unwrap());
+    let couriers = Couriers::start(&publisher, &Arc::default(), &directory.log).unwrap();
     publisher.override_popup(context("a", "x"), PAUSE).unwrap();
     until_stored(&publisher, "a", OverridePlace::Sql);
     drop(couriers);
-    let file = place.directory.path().join("overrides");
+    let file = directory.path().join("overrides");
     let old = std::fs::read(&file).unwrap();
     // Another process ends it, and this one's file does not hear of it.
-    let database = rusqlite::Connection::open(place.directory.path().join("nudged.db")).unwrap();
+    let database = rusqlite::Connection::open(directory.path().join("nudged.db")).unwrap();
     database
         .execute_batch(
             "UPDATE override_entries SET ended_at = 9, ended_by = 'other';
@@ -189,47 +188,47 @@ fn what_sql_has_ended_ends_here_however_old_the_file_is() {
     publisher.refresh().unwrap();
     assert_eq!(status(&publisher, "a"), Status::Live);
     std::fs::write(&file, old).unwrap();
-    let publisher = place.load(&shards.mesh).unwrap();
+    let publisher = load(&directory, &shards.mesh).unwrap();
     assert_eq!(status(&publisher, "a"), Status::Live, "an ended one never returns");
 }
 
 #[test]
 fn a_reload_that_changes_nothing_makes_no_version_and_no_line() {
-    let (place, shards) = (MadePlace::with_popups(TWO), shards());
-    let publisher = place.load(&shards.mesh).unwrap();
-    place.logged();
+    let (directory, shards) = (NodeDirectory::with_popups(TWO), shards());
+    let publisher = load(&directory, &shards.mesh).unwrap();
+    directory.logged();
     for _ in 0..2 {
         let reloaded = publisher.reload("test").unwrap();
         assert_eq!((reloaded.version, reloaded.is_changed), (1, false));
     }
-    place.write_popups(&format!("# Only a comment is new.\n{TWO}"));
+    directory.write_popups(&format!("# Only a comment is new.\n{TWO}"));
     assert_eq!(publisher.reload("test").unwrap().version, 1);
     assert!(shards.take_told().is_empty());
-    assert_eq!(place.logged(), "");
+    assert_eq!(directory.logged(), "");
     // Settings of decisions are what decisions go by, too.
-    place.change(|config| config.max_per_day = 3);
+    directory.change(|config| config.max_per_day = 3);
     assert_eq!(publisher.reload("test").unwrap().version, 2);
     assert_eq!(shards.take_told().len(), 2);
 }
 
 #[test]
 fn a_file_that_lost_its_popups_is_refused_and_one_that_means_it_is_not() {
-    let (place, shards) = (MadePlace::with_popups(TWO), shards());
-    let publisher = place.load(&shards.mesh).unwrap();
+    let (directory, shards) = (NodeDirectory::with_popups(TWO), shards());
+    let publisher = load(&directory, &shards.mesh).unwrap();
     for text in ["", "# cut off\n", "\n"] {
-        place.write_popups(text);
+        directory.write_popups(text);
         let lines = publisher.reload("test").unwrap_err().lines();
         assert!(lines[0].contains("popup = []") && lines[0].contains("2 live ones"), "{lines:?}");
-        assert!(place.load(&shards.mesh).is_err(), "nor at start");
+        assert!(load(&directory, &shards.mesh).is_err(), "nor at start");
     }
     assert_eq!(status(&publisher, "a"), Status::Live);
-    place.write_popups("popup = []\n");
+    directory.write_popups("popup = []\n");
     publisher.reload("test").unwrap();
     assert_eq!(status(&publisher, "a"), Status::Archived);
-    place.write_popups("");
+    directory.write_popups("");
     publisher.reload("test").unwrap();
-    let json = place.directory.path().join("popups.json");
-    place.change(|config| config.popups = Some(json.clone()));
+    let json = directory.path().join("popups.json");
+    directory.change(|config| config.popups = Some(json.clone()));
     for (text, is_taken) in [("[{\"id\":\"a\"}]", true), ("{}", false), ("[]", true)] {
         std::fs::write(&json, text).unwrap();
         assert_eq!(publisher.reload("test").is_ok(), is_taken, "{text}");
@@ -238,11 +237,11 @@ fn a_file_that_lost_its_popups_is_refused_and_one_that_means_it_is_not() {
 
 #[test]
 fn a_files_own_pauses_hold_while_sql_does_not_answer() {
-    let (place, shards) = (MadePlace::with_popups(TWO), shards());
-    let publisher = Arc::new(place.load(&shards.mesh).unwrap());
-    let held = rusqlite::Connection::open(place.directory.path().join("nudged.db")).unwrap();
+    let (directory, shards) = (NodeDirectory::with_popups(TWO), shards());
+    let publisher = Arc::new(load(&directory, &shards.mesh).unwrap());
+    let held = rusqlite::Connection::open(directory.path().join("nudged.db")).unwrap();
     held.execute_batch("BEGIN IMMEDIATE").unwrap();
-    place.write_popups("[[popup]]\nid = \"a\"\nstatus = \"paused\"\npriority = 9\n");
+    directory.write_popups("[[popup]]\nid = \"a\"\nstatus = \"paused\"\npriority = 9\n");
     let reloading = {
         let publisher = Arc::clone(&publisher);
         std::thread::spawn(move || publisher.reload("test"))
@@ -275,16 +274,16 @@ fn a_files_own_pauses_hold_while_sql_does_not_answer() {
     let current = publisher.current();
     let a = current.find("a").unwrap();
     assert_eq!((a.status, a.stored.version), (Status::Paused, 2));
-    place.write_popups(TWO);
+    directory.write_popups(TWO);
     publisher.reload("test").unwrap();
     assert_eq!(status(&publisher, "a"), Status::Live);
 }
 
 #[test]
 fn what_makes_and_ends_no_entry_is_no_change() {
-    let (place, shards) = (MadePlace::with_popups(TWO), shards());
-    let publisher = place.load(&shards.mesh).unwrap();
-    place.logged();
+    let (directory, shards) = (NodeDirectory::with_popups(TWO), shards());
+    let publisher = load(&directory, &shards.mesh).unwrap();
+    directory.logged();
     for (ask, lines) in [
         (OverrideRequest::Resume, 0),
         (PAUSE, 1),
@@ -292,7 +291,7 @@ fn what_makes_and_ends_no_entry_is_no_change() {
         (OverrideRequest::Resume, 0),
     ] {
         publisher.override_popup(context("a", "x"), ask).unwrap();
-        let logged = place.logged();
+        let logged = directory.logged();
         assert_eq!(logged.matches("popup_changed").count(), lines, "{ask:?}: {logged}");
     }
     // More than the log would tell one by one.
@@ -309,8 +308,8 @@ fn what_makes_and_ends_no_entry_is_no_change() {
 
 #[test]
 fn of_what_others_did_only_that_is_news_which_changes_something_here() {
-    let (place, shards) = (MadePlace::with_popups(TWO), shards());
-    let publisher = place.load(&shards.mesh).unwrap();
+    let (directory, shards) = (NodeDirectory::with_popups(TWO), shards());
+    let publisher = load(&directory, &shards.mesh).unwrap();
     let entry = |id: u128, end: Option<OverrideEnd>| {
         let (popup, who) = ("a".into(), "x".into());
         Override { id: OverrideId(id), popup, kind: OverrideKind::Pause, at: WallMs(1), who, end }

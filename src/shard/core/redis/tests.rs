@@ -39,11 +39,13 @@ mod degraded;
 mod held;
 mod learned;
 mod local;
+mod moves;
 mod pursued;
 mod races;
 mod wire;
 mod withdrawn;
 
+use moves::{Move, moves};
 use wire::{Greeting, Redis, SHARDS, Stored, Wire, id, run};
 
 /// Which life of Redis it is at first.
@@ -788,35 +790,4 @@ fn an_erase_leaves_a_tombstone_and_every_node_forgets() {
     assert_eq!(world.redis.user("u").revision.counter, 2);
     let number = world.decide(0, "u");
     assert!(shown(world.nodes[0].answer(number)), "its copy was dropped");
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Move {
-    Decide(usize, usize),
-    Click(usize, usize),
-    Execute(usize),
-    Deliver(usize),
-    Acknowledge(usize),
-    Break(usize),
-    Down(usize),
-    Crash(usize),
-    Erase(usize, usize),
-    Pass(u64),
-}
-
-fn moves() -> impl Strategy<Value = Vec<Move>> {
-    let node = 0..3usize;
-    let one = prop_oneof![
-        4 => (node.clone(), 0..2usize).prop_map(|(node, user)| Move::Decide(node, user)),
-        2 => (node.clone(), 0..8usize).prop_map(|(node, token)| Move::Click(node, token)),
-        8 => node.clone().prop_map(Move::Execute),
-        8 => node.clone().prop_map(Move::Deliver),
-        3 => node.clone().prop_map(Move::Acknowledge),
-        1 => node.clone().prop_map(Move::Break),
-        1 => node.clone().prop_map(Move::Down),
-        1 => node.clone().prop_map(Move::Crash),
-        1 => (node, 0..2usize).prop_map(|(node, user)| Move::Erase(node, user)),
-        3 => (1..15u64).prop_map(Move::Pass),
-    ];
-    prop::collection::vec(one, 1..120)
 }

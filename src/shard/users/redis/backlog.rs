@@ -80,8 +80,8 @@ struct RejournalRound {
 
 impl Rejournaling {
     /// Goes on with a round, or begins one where the floor has held SQL up for long enough; how
-    /// many records it wrote. `is_connected` says whether Redis is there: while it is away nothing but
-    /// such records is written, and SQL may as well wait.
+    /// many records it wrote. `is_connected` says whether Redis is there: while it is away nothing
+    /// but such records is written, and SQL may as well wait.
     pub(super) fn step(
         &mut self,
         now: MonoNs,

@@ -150,7 +150,8 @@ impl UnmergedEntry {
         apply::learn_show(state, snapshot, LateShow { shown: self.shown, session })
     }
 
-    /// Makes it part of a state; [`UnmergedEntry::learn`] comes first. Allocates as `state::apply` does.
+    /// Makes it part of a state; [`UnmergedEntry::learn`] comes first. Allocates as `state::apply`
+    /// does.
     pub fn merge(&self, state: &mut UserState, snapshot: &Snapshot) -> Merged {
         match self.kind {
             UnmergedKind::Show { session } => {

@@ -1,14 +1,14 @@
-//! For tests: a publisher on a real store, before shards that answer at once.
+//! What a publisher stands between: shards that answer at once, and a data directory with a popups
+//! file. For the tests of the crates that publish and that ask for it.
 #![allow(clippy::unwrap_used, missing_docs, reason = "what only tests use")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use tempfile::TempDir;
 
-use super::publisher::{ConfigRefused, PublishError, Publisher, PublisherSetup};
 use nudged_base::ids::ShardId;
 use nudged_base::limits::LOG_SETTLE_MS;
 use nudged_base::telemetry::log::{Level, Log};
@@ -18,13 +18,12 @@ use nudged_domain::state::user::{self, UserState};
 use nudged_runtime::clocks;
 use nudged_runtime::shard::mesh::Mesh;
 use nudged_shard::control::{ControlOutcome, ControlReply, ControlRequest};
-use nudged_store::Store;
 
-/// When a made shard erases.
+/// When a fake shard erases.
 pub const ERASED_AT: WallMs = WallMs(1_767_225_600_000);
 
 /// Shards that do as they are told and remember it.
-pub struct MadeShards {
+pub struct FakeShards {
     pub mesh: Arc<Mesh>,
     /// What each was told, in order.
     pub told: Arc<Mutex<Vec<(u16, String)>>>,
@@ -32,8 +31,8 @@ pub struct MadeShards {
     threads: Vec<JoinHandle<()>>,
 }
 
-impl MadeShards {
-    pub fn start(count: u16, state: &UserState) -> MadeShards {
+impl FakeShards {
+    pub fn start(count: u16, state: &UserState) -> FakeShards {
         let mesh = Arc::new(Mesh::new(count).unwrap());
         mesh.redis_status.start();
         let told = Arc::<Mutex<Vec<(u16, String)>>>::default();
@@ -58,7 +57,7 @@ impl MadeShards {
             })
         };
         let threads = (0..count).map(run).collect();
-        MadeShards { mesh, told, stop, threads }
+        FakeShards { mesh, told, stop, threads }
     }
 
     /// What was told since the last call.
@@ -69,7 +68,7 @@ impl MadeShards {
     }
 }
 
-impl Drop for MadeShards {
+impl Drop for FakeShards {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
         for lanes in &self.mesh.shards {
@@ -100,17 +99,18 @@ fn carry_out(command: ControlRequest, state: &[u8]) -> (String, ControlOutcome) 
     }
 }
 
-/// A data directory with a popups file, and what a reload reads.
-pub struct Place {
-    pub directory: TempDir,
-    pub config: Arc<Mutex<Result<Config, ConfigRefused>>>,
+/// A node's data directory with a popups file, and what a reload reads.
+pub struct NodeDirectory {
+    directory: TempDir,
+    /// The configuration, or the lines of what is wrong with it.
+    pub config: Arc<Mutex<Result<Config, Vec<String>>>>,
     pub log: Log,
 }
 
-impl Place {
-    pub fn with_popups(text: &str) -> Place {
+impl NodeDirectory {
+    pub fn with_popups(text: &str) -> NodeDirectory {
         let directory = tempfile::tempdir().unwrap();
-        let place = Place {
+        let node = NodeDirectory {
             config: Arc::new(Mutex::new(Ok(Config {
                 data: directory.path().to_owned(),
                 popups: Some(directory.path().join("popups.toml")),
@@ -119,12 +119,16 @@ impl Place {
             directory,
             log: Log::new(Level::Debug, false, &[]),
         };
-        place.write_popups(text);
-        place
+        node.write_popups(text);
+        node
+    }
+
+    pub fn path(&self) -> &Path {
+        self.directory.path()
     }
 
     pub fn popups_path(&self) -> PathBuf {
-        self.directory.path().join("popups.toml")
+        self.path().join("popups.toml")
     }
 
     pub fn write_popups(&self, text: &str) {
@@ -133,18 +137,6 @@ impl Place {
 
     pub fn change(&self, change: impl FnOnce(&mut Config)) {
         change(self.config.lock().unwrap().as_mut().unwrap());
-    }
-
-    pub fn load(&self, mesh: &Arc<Mesh>) -> Result<Publisher, PublishError> {
-        let config = Arc::clone(&self.config);
-        Publisher::load(PublisherSetup {
-            store: Store::open(self.directory.path()).unwrap(),
-            is_store_there: true,
-            config: self.config.lock().unwrap().clone().unwrap(),
-            read_config: Box::new(move || config.lock().unwrap().clone()),
-            mesh: Arc::clone(mesh),
-            log: self.log.clone(),
-        })
     }
 
     /// The log's lines so far, those that would come a second later included.

@@ -14,18 +14,18 @@ use nudged_base::ids::{LaneSequence, Revision, Sequence, ShardId};
 use nudged_base::limits::SEGMENT_BYTES_MIN;
 use nudged_base::time::{MonoNs, WallMs};
 
-pub(super) const SET: SetId = SetId(0x0123_4567_89ab_cdef_0011_2233_4455_6677);
+pub(crate) const SET: SetId = SetId(0x0123_4567_89ab_cdef_0011_2233_4455_6677);
 
 /// A small generator: one seed, one sequence of choices.
 #[derive(Clone, Debug)]
-pub(super) struct Choices(u64);
+pub(crate) struct Choices(u64);
 
 impl Choices {
-    pub(super) fn new(seed: u64) -> Choices {
+    pub(crate) fn new(seed: u64) -> Choices {
         Choices(seed | 1)
     }
 
-    pub(super) fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         // xorshift64*
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -34,7 +34,7 @@ impl Choices {
         usize::try_from(drawn).unwrap() % bound.max(1)
     }
 
-    pub(super) fn one_in(&mut self, bound: usize) -> bool {
+    pub(crate) fn one_in(&mut self, bound: usize) -> bool {
         self.below(bound) == 0
     }
 }
@@ -49,7 +49,7 @@ struct ModelFile {
 
 /// Files by their segment.
 #[derive(Clone, Debug, Default)]
-pub(super) struct ModelDisk {
+pub(crate) struct ModelDisk {
     files: BTreeMap<SegmentId, ModelFile>,
 }
 
@@ -63,14 +63,14 @@ fn put(bytes: &mut Vec<u8>, at: usize, piece: &[u8]) {
 
 impl ModelDisk {
     /// A disk with these segments, from ordinal 1 on.
-    pub(super) fn of_images(images: &[&[u8]]) -> ModelDisk {
+    pub(crate) fn of_images(images: &[&[u8]]) -> ModelDisk {
         let file = |image: &&[u8]| ModelFile { current: image.to_vec(), ..ModelFile::default() };
         let files = (1..).map(SegmentId).zip(images.iter().map(file)).collect();
         ModelDisk { files }
     }
 
     /// Carries a command out as a good disk does.
-    pub(super) fn carry_out(&mut self, command: &DiskCommand) -> DiskCompletion {
+    pub(crate) fn carry_out(&mut self, command: &DiskCommand) -> DiskCompletion {
         match command {
             DiskCommand::Prepare { segment, header, bytes } => {
                 let mut image = vec![0; usize::try_from(*bytes).unwrap()];
@@ -96,7 +96,7 @@ impl ModelDisk {
         }
     }
 
-    pub(super) fn write(&mut self, segment: SegmentId, offset: u64, bytes: &[u8]) {
+    pub(crate) fn write(&mut self, segment: SegmentId, offset: u64, bytes: &[u8]) {
         let file = self.files.get_mut(&segment).unwrap();
         assert!(!file.has_failed, "a file whose sync or write failed is not written again");
         let at = usize::try_from(offset).unwrap();
@@ -104,19 +104,19 @@ impl ModelDisk {
         file.unsynced.push((at, bytes.to_vec()));
     }
 
-    pub(super) fn sync(&mut self, segment: SegmentId) {
+    pub(crate) fn sync(&mut self, segment: SegmentId) {
         let file = self.files.get_mut(&segment).unwrap();
         assert!(!file.has_failed, "a file whose sync failed is not synced again");
         file.durable.clone_from(&file.current);
         file.unsynced.clear();
     }
 
-    pub(super) fn fail(&mut self, segment: SegmentId) {
+    pub(crate) fn fail(&mut self, segment: SegmentId) {
         self.files.get_mut(&segment).unwrap().has_failed = true;
     }
 
     /// Power is lost: of what was not synced, any sectors may be there.
-    pub(super) fn lose_power(&mut self, choices: &mut Choices) {
+    pub(crate) fn lose_power(&mut self, choices: &mut Choices) {
         for file in self.files.values_mut() {
             let mut image = std::mem::take(&mut file.durable);
             for (at, bytes) in std::mem::take(&mut file.unsynced) {
@@ -139,21 +139,21 @@ impl ModelDisk {
     }
 
     /// A new process has new descriptors.
-    pub(super) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         for file in self.files.values_mut() {
             file.has_failed = false;
         }
     }
 
-    pub(super) fn image(&mut self, segment: u64) -> &mut Vec<u8> {
+    pub(crate) fn image(&mut self, segment: u64) -> &mut Vec<u8> {
         &mut self.files.get_mut(&SegmentId(segment)).unwrap().current
     }
 
-    pub(super) fn remove(&mut self, segment: u64) {
+    pub(crate) fn remove(&mut self, segment: u64) {
         self.files.remove(&SegmentId(segment)).unwrap();
     }
 
-    pub(super) fn copy(&mut self, from: u64, to: u64) {
+    pub(crate) fn copy(&mut self, from: u64, to: u64) {
         let file = self.files[&SegmentId(from)].clone();
         self.files.insert(SegmentId(to), file);
     }
@@ -184,7 +184,7 @@ impl DiskRead for ModelDisk {
 }
 
 /// A record that is told from all others by `id`; its user is one of eight.
-pub(super) fn append_record(id: u64, row_bytes: usize, bytes: &mut Vec<u8>) {
+pub(crate) fn append_record(id: u64, row_bytes: usize, bytes: &mut Vec<u8>) {
     let user = format!("user-{}", id % 8);
     let record = Record::Impression(Impression {
         user: &user,
@@ -204,7 +204,7 @@ pub(super) fn append_record(id: u64, row_bytes: usize, bytes: &mut Vec<u8>) {
     record::append(&record, bytes);
 }
 
-pub(super) fn lane_batch(shard: u16, first: u64, ids: &[u64], row_bytes: usize) -> LaneBatch {
+pub(crate) fn lane_batch(shard: u16, first: u64, ids: &[u64], row_bytes: usize) -> LaneBatch {
     let mut bytes = Vec::new();
     for id in ids {
         append_record(*id, row_bytes, &mut bytes);
@@ -213,21 +213,21 @@ pub(super) fn lane_batch(shard: u16, first: u64, ids: &[u64], row_bytes: usize) 
     LaneBatch { shard: ShardId(shard), first: LaneSequence(first), count, bytes }
 }
 
-pub(super) fn small_config() -> AppenderConfig {
+pub(crate) fn small_config() -> AppenderConfig {
     let segment_bytes = SEGMENT_BYTES_MIN;
     AppenderConfig { segment_bytes, budget_bytes: 64 * segment_bytes, ..AppenderConfig::default() }
 }
 
-pub(super) fn options(applied: u64) -> RecoverOptions {
+pub(crate) fn options(applied: u64) -> RecoverOptions {
     RecoverOptions { applied: Sequence(applied), fresh_set: SET, skip_damaged: false }
 }
 
-pub(super) fn recover_after(disk: &ModelDisk, applied: u64) -> Result<Recovered, RecoverError> {
+pub(crate) fn recover_after(disk: &ModelDisk, applied: u64) -> Result<Recovered, RecoverError> {
     recover(disk, options(applied))
 }
 
 /// Carries out all that an appender wants until it wants nothing.
-pub(super) fn settle(appender: &mut Appender, disk: &mut ModelDisk) {
+pub(crate) fn settle(appender: &mut Appender, disk: &mut ModelDisk) {
     while let Some(command) = appender.next_command() {
         let completion = disk.carry_out(&command);
         appender.complete(completion);
@@ -236,7 +236,7 @@ pub(super) fn settle(appender: &mut Appender, disk: &mut ModelDisk) {
 
 /// Appends one batch for each of `batches`, its records 1 KiB each with the given ids, as one life
 /// of a process, and syncs them at the end if `is_synced`.
-pub(super) fn live(
+pub(crate) fn live(
     disk: &mut ModelDisk,
     start: AppenderStart,
     batches: &[Vec<u64>],

@@ -1,13 +1,13 @@
 //! Files of this format version as they are kept in tests/corpus/journal: what was written once is
 //! read for ever, and today's code writes the same bytes.
 
-use super::super::model::*;
 use super::*;
+use crate::tests::*;
 
-const GOOD: &[u8] = include_bytes!("../../../tests/corpus/journal/good.log");
-const TORN: &[u8] = include_bytes!("../../../tests/corpus/journal/torn.log");
-const FLIPPED: &[u8] = include_bytes!("../../../tests/corpus/journal/flipped.log");
-const LATER_VERSION: &[u8] = include_bytes!("../../../tests/corpus/journal/later-version.log");
+const GOOD: &[u8] = include_bytes!("../../../../tests/corpus/journal/good.log");
+const TORN: &[u8] = include_bytes!("../../../../tests/corpus/journal/torn.log");
+const FLIPPED: &[u8] = include_bytes!("../../../../tests/corpus/journal/flipped.log");
+const LATER_VERSION: &[u8] = include_bytes!("../../../../tests/corpus/journal/later-version.log");
 
 /// The bytes of `good.log`: four batches of 2, 3, 1 and 2 records, without the zeros behind them.
 fn written_today() -> Vec<u8> {
