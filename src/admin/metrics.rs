@@ -83,43 +83,43 @@ fn counter(name: &'static str, help: &'static str, value: u64) -> NodeMetric<'st
 }
 
 fn push_journal(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
-    let gauges = service.mesh.journal.gauges();
-    let segments = u64::try_from(gauges.segments).unwrap_or(u64::MAX);
+    let journal = service.mesh.journal.metrics();
+    let segments = u64::try_from(journal.segments).unwrap_or(u64::MAX);
     metrics.extend([
-        gauge("journal_written_sequence", "Last record in the journal's file.", gauges.written.0),
+        gauge("journal_written_sequence", "Last record in the journal's file.", journal.written.0),
         gauge(
             "journal_synced_sequence",
             "Last record in the journal that is synced.",
-            gauges.synced.0,
+            journal.synced.0,
         ),
         gauge(
             "journal_accepting",
             "1 while the journal accepts records.",
-            u64::from(gauges.is_accepting),
+            u64::from(journal.is_accepting),
         ),
         gauge(
             "journal_full",
             "1 while the journal's disk accepts no records.",
-            u64::from(gauges.is_full),
+            u64::from(journal.is_full),
         ),
         gauge(
             "journal_low",
             "1 while there is no room for the next segment; the current one is filled.",
-            u64::from(gauges.is_low),
+            u64::from(journal.is_low),
         ),
         gauge(
             "journal_segment_left_bytes",
             "Bytes left in the current segment.",
-            gauges.room_bytes,
+            journal.room_bytes,
         ),
         gauge(
             "journal_unapplied_bytes",
             "Bytes in the journal that are not in SQL yet.",
-            gauges.unapplied_bytes,
+            journal.unapplied_bytes,
         ),
-        gauge("journal_disk_bytes", "Bytes of the journal's files.", gauges.total_bytes),
+        gauge("journal_disk_bytes", "Bytes of the journal's files.", journal.total_bytes),
         gauge("journal_segments", "Files of the journal.", segments),
-        counter("journal_failures_total", "Writes and syncs that failed.", gauges.failures),
+        counter("journal_failures_total", "Writes and syncs that failed.", journal.failures),
     ]);
 }
 

@@ -20,7 +20,6 @@ use nudged_runtime::clocks;
 use nudged_runtime::shard::mesh::Mesh;
 use nudged_runtime::threads::keeper::KeeperMetrics;
 use nudged_runtime::threads::list_drain::DrainMetrics;
-use nudged_runtime::threads::log_writer::stamp_now;
 use nudged_runtime::threads::sql_writer::WriterFigures;
 use nudged_runtime::topology::Topology;
 use nudged_store::{StoreError, StoreReader};
@@ -169,7 +168,7 @@ impl Service {
 
     /// Logs a message, now.
     pub(super) fn log(&self, message: Message, fields: &[LogField<'_>]) {
-        self.log.write(stamp_now(), message, fields);
+        self.log.write(clocks::now(), message, fields);
     }
 
     /// Logs that SQL could not be read, and answers so.

@@ -85,18 +85,18 @@ fn popups_by_status(service: &Service) -> Value {
 }
 
 fn journal(service: &Service) -> Value {
-    let gauges = service.mesh.journal.gauges();
+    let journal = service.mesh.journal.metrics();
     json!({
-        "written": gauges.written.0,
-        "synced": gauges.synced.0,
-        "accepting": gauges.is_accepting,
-        "full": gauges.is_full,
+        "written": journal.written.0,
+        "synced": journal.synced.0,
+        "accepting": journal.is_accepting,
+        "full": journal.is_full,
         "lacks": service.mesh.journal.lack().as_deref(),
-        "left_in_segment_bytes": gauges.room_bytes,
-        "unapplied_bytes": gauges.unapplied_bytes,
-        "bytes": gauges.total_bytes,
-        "segments": gauges.segments,
-        "failures": gauges.failures,
+        "left_in_segment_bytes": journal.room_bytes,
+        "unapplied_bytes": journal.unapplied_bytes,
+        "bytes": journal.total_bytes,
+        "segments": journal.segments,
+        "failures": journal.failures,
     })
 }
 

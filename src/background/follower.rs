@@ -23,13 +23,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use self::chores::{Chore, Chores};
 pub use self::seam::{ClaimOutcome, Effect, Input, SqlView, View};
-use crate::logging::{log_error, stamp_of};
+use crate::logging::log_error;
 use crate::sql_failure::{SqlFailure, SqlMeaning};
 use nudged_base::backoff::{Backoff, lengthened};
 use nudged_base::clock::Now;
 use nudged_base::ids::{Sequence, StreamId, UserKey};
 use nudged_base::limits::RIGHTS_AGAIN_MS;
-use nudged_base::telemetry::log::{Log, LogValue, Message, Stamp};
+use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_base::telemetry::table::node_metrics;
 use nudged_base::time::MonoNs;
 use nudged_journal::disk::DiskRead;
@@ -272,7 +272,7 @@ impl Follower {
         self.rights_due = view.sql.is_denied.then_some(again);
         match said.as_deref() {
             None => {}
-            Some("") => self.setup.log.write(stamp_of(view.now), Message::SqlResumed, &[]),
+            Some("") => self.setup.log.write(view.now, Message::SqlResumed, &[]),
             Some(line) => self.log_error(view.now, Message::SqlUnfit, line),
         }
     }
@@ -338,7 +338,7 @@ impl Follower {
         warnings: &[String],
         claimed: Result<ClaimOutcome, SqlFailure>,
     ) -> Turn {
-        log_weaknesses(&self.setup.log, stamp_of(view.now), warnings);
+        log_weaknesses(&self.setup.log, view.now, warnings);
         match claimed {
             Ok(ClaimOutcome::Stream(stream, position)) => {
                 if std::mem::take(&mut self.is_misplaced) {
@@ -434,7 +434,7 @@ impl Follower {
         }
         let fields =
             [("cause", LogValue::Text(error.cause)), ("error", LogValue::Text(&error.text))];
-        self.setup.log.write(stamp_of(view.now), Message::SqlFailed, &fields);
+        self.setup.log.write(view.now, Message::SqlFailed, &fields);
         Next::Wait
     }
 
@@ -458,7 +458,7 @@ impl Follower {
 }
 
 /// Says what of SQL's settings weakens a promise.
-pub fn log_weaknesses(log: &Log, stamp: Stamp, warnings: &[String]) {
+pub fn log_weaknesses(log: &Log, stamp: Now, warnings: &[String]) {
     for warning in warnings {
         log.write(stamp, Message::SqlWeak, &[("error", LogValue::Text(warning))]);
     }

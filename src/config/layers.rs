@@ -32,14 +32,14 @@ pub struct UnknownVariable {
 }
 
 /// Where a value stands, and where each element of a list in a file does.
-struct Place {
+struct SettingPlace {
     origin: SettingSource,
     elements: Vec<SettingSource>,
 }
 
-impl Place {
-    fn whole(origin: SettingSource) -> Place {
-        Place { origin, elements: Vec::new() }
+impl SettingPlace {
+    fn whole(origin: SettingSource) -> SettingPlace {
+        SettingPlace { origin, elements: Vec::new() }
     }
 
     fn of_element(&self, index: usize) -> SettingSource {
@@ -65,10 +65,10 @@ impl Layers {
     /// A flag that stands for a key.
     pub(super) fn read_flag(&mut self, name: &'static str, key: &str, value: &TreeValue) {
         let index = position(key).expect("a flag stands for a key");
-        self.set(index, value, &Place::whole(SettingSource::Flag(name)));
+        self.set(index, value, &SettingPlace::whole(SettingSource::Flag(name)));
     }
 
-    fn set(&mut self, index: usize, value: &TreeValue, place: &Place) {
+    fn set(&mut self, index: usize, value: &TreeValue, place: &SettingPlace) {
         let key = &KEYS[index];
         let refusal = match (key.set)(&mut self.config, value) {
             Ok(()) => {
@@ -120,7 +120,7 @@ impl Layers {
         for (name, value) in environment.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
             match KEYS.iter().position(|key| key.variable() == *name) {
                 Some(index) => {
-                    let place = Place::whole(SettingSource::Environment(name.clone()));
+                    let place = SettingPlace::whole(SettingSource::Environment(name.clone()));
                     self.set(index, &TreeValue::Loose(value.as_str().into()), &place);
                 }
                 None if OTHER_VARIABLES.contains(&name.as_str()) => {}
@@ -166,7 +166,7 @@ impl Layers {
                     _ => &[],
                 };
                 let elements = elements.iter().map(|node| at(node.line, node.column)).collect();
-                self.set(index, &node.value, &Place { origin, elements });
+                self.set(index, &node.value, &SettingPlace { origin, elements });
             } else if section.is_empty() && is_section(&name) {
                 match &node.value {
                     TreeValue::Table(members) => self.read_table(members, &name, file),

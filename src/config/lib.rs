@@ -38,8 +38,5 @@ pub use schema::{
 pub use url::UrlProblem;
 pub use value::{ElementProblem, ValueRefusal};
 
-/// The commented file of every default, `vendor-config/nudged.toml`.
-pub const DEFAULTS: &str = include_str!("../../vendor-config/nudged.toml");
-
 #[cfg(test)]
 mod tests;

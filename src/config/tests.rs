@@ -6,6 +6,9 @@ use super::tree::TreeValue;
 use super::*;
 use nudged_base::time::DurationMs;
 
+/// The commented file of every default.
+const DEFAULTS: &str = include_str!("../../vendor-config/nudged.toml");
+
 fn file(text: &str) -> Option<File<'_>> {
     Some(File { name: "nudged.toml", text })
 }

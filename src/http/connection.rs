@@ -345,11 +345,6 @@ impl Connection {
         }
     }
 
-    /// Whether the connection is to be closed now.
-    pub fn should_close(&self) -> bool {
-        self.ending() == ConnectionEnd::Close
-    }
-
     /// The sending direction has been shut down, as [`ConnectionEnd::ShutDown`] asked for.
     pub fn shut_down(&mut self, now: MonoNs) {
         debug_assert!(self.has(flag::CLOSING));

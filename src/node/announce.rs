@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_config::{AckMode, AdminAddress, Config, Loaded, QueueMode};
-use nudged_runtime::threads::log_writer::stamp_now;
+use nudged_runtime::clocks;
 use nudged_runtime::topology::Topology;
 
 /// Says with what the node starts. `connections_max` is what all shards together may hold.
@@ -42,7 +42,7 @@ pub(super) fn log_start(log: &Log, loaded: &Loaded, topology: &Topology, connect
         ("slice_bytes", LogValue::Number(config.slice_bytes)),
         ("journal_bytes_max", LogValue::Number(config.journal.bytes_max)),
     ];
-    log.write(stamp_now(), Message::Started, &fields);
+    log.write(clocks::now(), Message::Started, &fields);
 }
 
 /// Says that the node takes requests, where, and how long its start took.
@@ -53,7 +53,7 @@ pub(super) fn log_ready(log: &Log, addresses: &[SocketAddr], admin: &str, begun:
         ("admin", LogValue::Text(admin)),
         ("duration_ms", LogValue::Number(milliseconds(begun))),
     ];
-    log.write(stamp_now(), Message::Ready, &fields);
+    log.write(clocks::now(), Message::Ready, &fields);
 }
 
 /// Says why the node has stopped, how long that took, and what SQL gets at the next start.
@@ -63,7 +63,7 @@ pub(super) fn log_stopped(log: &Log, reason: &str, begun: Instant, unapplied: u6
         ("duration_ms", LogValue::Number(milliseconds(begun))),
         ("unapplied", LogValue::Number(unapplied)),
     ];
-    log.write(stamp_now(), Message::Stopped, &fields);
+    log.write(clocks::now(), Message::Stopped, &fields);
 }
 
 fn milliseconds(since: Instant) -> u64 {

@@ -18,9 +18,10 @@ use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_config::{Config, QueueMode};
 use nudged_publish::Publishing;
 use nudged_publish::publisher::Publisher;
+use nudged_runtime::clocks;
 use nudged_runtime::journal::executor::JournalHandle;
 use nudged_runtime::shard::mesh::{ControlEnvelope, Mesh};
-use nudged_runtime::threads::log_writer::{LogThread, stamp_now};
+use nudged_runtime::threads::log_writer::LogThread;
 use nudged_runtime::threads::vital::Needed;
 use nudged_runtime::wake::Waker;
 use nudged_shard::control::{ControlReply, ControlRequest, DrainStep};
@@ -99,7 +100,7 @@ fn stop(node: RunningNode) -> u8 {
     let begun = Instant::now();
     let limit = Duration::from_millis(node.config.drain_timeout.0);
     let reason = node.signals.reason();
-    node.log.write(stamp_now(), Message::Draining, &[("reason", LogValue::Text(reason))]);
+    node.log.write(clocks::now(), Message::Draining, &[("reason", LogValue::Text(reason))]);
     node.admin.announce_stop();
     // Nobody was told to send it requests.
     let lame_duck_ms = if node.was_ready { node.config.lame_duck.0 } else { 0 };
@@ -161,7 +162,7 @@ fn close_storage(node: RunningNode, begun: Instant, until: Instant) -> u8 {
     }
     let unapplied = mesh.journal.written().0.saturating_sub(mesh.journal.applied().0);
     if let Err(text) = &outcome {
-        node.log.write(stamp_now(), Message::JournalFailed, &[("error", LogValue::Text(text))]);
+        node.log.write(clocks::now(), Message::JournalFailed, &[("error", LogValue::Text(text))]);
     }
     announce::log_stopped(&node.log, node.signals.reason(), begun, unapplied);
     node.log_writer.stop();

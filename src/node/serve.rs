@@ -27,8 +27,9 @@ use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_config::{Config, Loaded};
 use nudged_publish::publisher;
+use nudged_runtime::clocks;
 use nudged_runtime::shard::mesh::Mesh;
-use nudged_runtime::threads::log_writer::{LogThread, stamp_now};
+use nudged_runtime::threads::log_writer::LogThread;
 use nudged_runtime::threads::vital;
 use nudged_runtime::topology::Topology;
 use nudged_runtime::{memory, process_limits};
@@ -182,13 +183,13 @@ fn warn_of_settings(log: &Log, loaded: &Loaded, topology: &Topology, connections
             ("name", LogValue::Text(&unknown.name)),
             ("nearest", LogValue::Text(&unknown.nearest)),
         ];
-        log.write(stamp_now(), Message::VariableUnknown, &fields);
+        log.write(clocks::now(), Message::VariableUnknown, &fields);
     }
     if let Some(sharing) = topology.sharing() {
-        log.write(stamp_now(), Message::CoresShared, &[("how", LogValue::Text(&sharing))]);
+        log.write(clocks::now(), Message::CoresShared, &[("how", LogValue::Text(&sharing))]);
     }
     if connections_max < CONNECTIONS_FEW {
         let most = ("connections_max", LogValue::Number(u64::from(connections_max)));
-        log.write(stamp_now(), Message::ConnectionsFew, &[most]);
+        log.write(clocks::now(), Message::ConnectionsFew, &[most]);
     }
 }

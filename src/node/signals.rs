@@ -11,8 +11,9 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use nudged_base::telemetry::log::{Log, LogValue, Message};
+use nudged_runtime::clocks;
 use nudged_runtime::signal_mask;
-use nudged_runtime::threads::log_writer::{stamp_now, write_out};
+use nudged_runtime::threads::log_writer::write_out;
 use nudged_runtime::threads::vital::Needed;
 
 /// What signals ask for.
@@ -83,7 +84,7 @@ fn take(mut signals: Signals, start: &Start, to: (&Sender<()>, &Sender<()>)) {
             }
             SIGUSR2 => {
                 if let Some(log) = start.log.get() {
-                    log.write(stamp_now(), Message::HandOverUnknown, &[]);
+                    log.write(clocks::now(), Message::HandOverUnknown, &[]);
                 }
             }
             _ => {}
@@ -95,7 +96,7 @@ fn take(mut signals: Signals, start: &Start, to: (&Sender<()>, &Sender<()>)) {
 fn leave_start(start: &Start) -> ! {
     if let Some(log) = start.log.get() {
         let how = LogValue::Text("a signal while it started");
-        log.write(stamp_now(), Message::Stopped, &[("how", how)]);
+        log.write(clocks::now(), Message::Stopped, &[("how", how)]);
         write_out(log);
     }
     std::process::exit(0);

@@ -20,8 +20,9 @@ use nudged_journal::disk::DiskRead;
 use nudged_journal::reader::Tail;
 use nudged_journal::recovery::{self, Damage, RecoverError, RecoverOptions, Recovered};
 use nudged_journal::segment::{SegmentId, SetId};
+use nudged_runtime::clocks;
 use nudged_runtime::journal::directory::{DirectoryError, JournalDirectory, free_bytes};
-use nudged_runtime::threads::log_writer::{self, stamp_now};
+use nudged_runtime::threads::log_writer;
 use nudged_shard::users::unmerged::RecoveredUnmerged;
 use nudged_store::{FailureKind, Store, StoreError, StreamId};
 
@@ -261,7 +262,7 @@ struct ClaimedStream {
 
 /// Claims the journal's stream, and says what of SQL's settings weakens a promise.
 fn claim(store: &mut Store, set: SetId, log: &Log) -> Result<ClaimedStream, StoreError> {
-    log_weaknesses(log, stamp_now(), &store.check()?);
+    log_weaknesses(log, clocks::now(), &store.check()?);
     let stream = store.stream_id(set.0.to_le_bytes())?;
     Ok(ClaimedStream { stream, applied: store.position(stream)?, newest: store.newest(stream)? })
 }
@@ -285,14 +286,14 @@ fn log_recovery(recovered: &Recovered, log: &Log) {
     let unapplied = LogValue::Number(report.unapplied);
     let next = LogValue::Number(recovered.start.next.0);
     let fields = [("next_sequence", next), ("unapplied", unapplied)];
-    log.write(stamp_now(), Message::JournalRecovered, &fields);
+    log.write(clocks::now(), Message::JournalRecovered, &fields);
     if report.bytes_cut > 0 {
         let fields = [("bytes", LogValue::Number(report.bytes_cut))];
-        log.write(stamp_now(), Message::JournalTorn, &fields);
+        log.write(clocks::now(), Message::JournalTorn, &fields);
     }
     for damage in &report.lost {
         let text = damage.to_string();
-        log.write(stamp_now(), Message::JournalDamaged, &[("lost", LogValue::Text(&text))]);
+        log.write(clocks::now(), Message::JournalDamaged, &[("lost", LogValue::Text(&text))]);
     }
 }
 

@@ -31,7 +31,8 @@ use nudged_base::limits::{
 use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_config::Config;
 use nudged_domain::catalog::overrides::{Override, OverridePlace};
-use nudged_runtime::threads::log_writer::{stamp_now, tell};
+use nudged_runtime::clocks;
+use nudged_runtime::threads::log_writer::tell;
 use nudged_runtime::threads::sql_writer::WriterFigures;
 use nudged_runtime::threads::vital::Needed;
 use nudged_store::StoreError;
@@ -166,14 +167,14 @@ impl Destination {
         if is_felt {
             let fields =
                 [("place", LogValue::Text(self.place.word())), ("error", LogValue::Text(error))];
-            self.log.write(stamp_now(), message, &fields);
+            self.log.write(clocks::now(), message, &fields);
         }
     }
 
     /// Reports that it works.
     fn succeeded(&self) {
         let fields = [("place", LogValue::Text(self.place.word()))];
-        self.log.write(stamp_now(), Message::OverridesStored, &fields);
+        self.log.write(clocks::now(), Message::OverridesStored, &fields);
     }
 
     /// Takes in what the place knows; what is news is told.
@@ -195,7 +196,7 @@ impl Destination {
             ("who", LogValue::Text(who)),
             ("from", LogValue::Text(self.place.word())),
         ];
-        self.log.write(stamp_now(), Message::PopupChanged, &fields);
+        self.log.write(clocks::now(), Message::PopupChanged, &fields);
     }
 }
 

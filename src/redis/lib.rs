@@ -9,7 +9,7 @@
 //! wait for the answer · `learned` what is known of the server.
 
 pub mod address;
-pub mod breaker;
+mod breaker;
 pub mod clock;
 pub mod command;
 pub mod decode;

@@ -38,12 +38,13 @@ use nudged_base::limits::{
     LINK_BYTES_MAX, LINK_HANDSHAKE_MS, LINK_IDLE_MS, LINK_STEADY_MS, LINK_UNFIT_RETRY_MS,
     PARTITIONS, REDIS_REPLY_BYTES_MAX, REDIS_REPLY_ELEMENTS_MAX,
 };
+use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::time::{MonoNs, WallMs};
 use slots::{CommandSlot, CommandSlots, Times};
 
 pub use settings::{
-    BreakerSettings, BreakerState, Incompatible, LinkEvent, LinkMetrics, LinkRequest, LinkSettings,
-    NotSent, RedisServer,
+    BreakerSettings, BreakerState, Incompatible, LinkEvent, LinkRequest, LinkSettings, NotSent,
+    RedisServer,
 };
 
 /// A command that is sent again costs as much; each command earns `retry_budget_percent`.
@@ -96,7 +97,7 @@ pub struct Link {
     /// That something is denied was told, and nothing was done since.
     is_denied_told: bool,
     events: VecDeque<LinkEvent>,
-    figures: LinkMetrics,
+    counters: Arc<ShardCounters>,
     clock: ServerClock,
     /// The run of the latest connection.
     last_run: Option<u64>,
@@ -104,7 +105,7 @@ pub struct Link {
 
 impl Link {
     /// A link that wishes for its first connection. `seed` is for the jitter of its delays.
-    pub fn new(settings: Arc<LinkSettings>, seed: u64) -> Link {
+    pub fn new(settings: Arc<LinkSettings>, counters: Arc<ShardCounters>, seed: u64) -> Link {
         let limits =
             FrameLimits { bytes: REDIS_REPLY_BYTES_MAX, elements: REDIS_REPLY_ELEMENTS_MAX };
         Link {
@@ -122,7 +123,7 @@ impl Link {
             wishes_connect: true,
             is_denied_told: false,
             events: VecDeque::new(),
-            figures: LinkMetrics::default(),
+            counters,
             clock: ServerClock::default(),
             last_run: None,
             settings,
@@ -161,7 +162,7 @@ impl Link {
         }
         let is_trial = self.breaker.sent();
         self.push(now, Some(ticket), command).is_trial = is_trial;
-        self.figures.commands += 1;
+        self.counters.redis_link_commands.increment();
         let percent = u64::from(self.settings.retry_budget_percent);
         let most = self.settings.window as u64 * percent;
         self.retries_earned = (self.retries_earned + percent).min(most);
@@ -224,7 +225,7 @@ impl Link {
             LinkStage::Waiting { until } if now >= *until => {
                 self.stage = LinkStage::Connecting { until: Some(now.plus_ms(LINK_HANDSHAKE_MS)) };
                 self.wishes_connect = true;
-                self.figures.reconnects += 1;
+                self.counters.redis_link_reconnects.increment();
             }
             LinkStage::Connecting { until: until @ None } => {
                 *until = Some(now.plus_ms(LINK_HANDSHAKE_MS));
@@ -284,14 +285,12 @@ impl Link {
         self.events.pop_front()
     }
 
-    /// Counts since the link was made.
-    pub fn figures(&self) -> LinkMetrics {
-        LinkMetrics {
-            breaker: self.breaker.state(),
-            opens: self.breaker.opens(),
-            in_flight: self.slots.len() as u64,
-            ..self.figures
-        }
+    /// Counts how the link fares now; what has happened is counted as it happens.
+    pub fn count(&self) {
+        let counters = &self.counters;
+        counters.redis_breaker.set(self.breaker.state() as u64);
+        counters.redis_breaker_opens.set(self.breaker.opens());
+        counters.redis_in_flight.set(self.slots.len() as u64);
     }
 
     fn push(
@@ -339,7 +338,6 @@ impl Link {
         else {
             return;
         };
-        self.figures.changed += 1;
         self.events.push_back(LinkEvent::Changed { partition, user: user.into(), revision });
     }
 
@@ -348,7 +346,8 @@ impl Link {
         let Some(slot) = self.slots.pop() else { return self.out_of_step(now) };
         let result = reply::read(slot.expected, frame);
         if let Err(NoReply::Refused(kind)) = result {
-            self.figures.refused[kind.index()] += 1;
+            self.counters.redis_link_refused.increment();
+            self.counters.redis_refused.of(kind.name()).increment();
         }
         let Some(ticket) = slot.ticket else {
             let is_trial = slot.is_trial && !slot.is_expired;
@@ -364,7 +363,7 @@ impl Link {
             (Err(NoReply::Refused(RedisRefusal::NoScript)), Some(script))
                 if !slot.has_body && !slot.is_expired =>
             {
-                self.figures.noscript += 1;
+                self.counters.redis_link_noscript.increment();
                 return self.slots.push_with_body(slot, script, now);
             }
             (Ok(reply), _) => {
@@ -383,12 +382,12 @@ impl Link {
         // The next refusal of a right is news again.
         self.is_denied_told &= result.is_err();
         if slot.is_expired {
-            self.figures.late += 1;
+            self.counters.redis_link_late.increment();
         } else {
-            self.figures.replies += 1;
+            self.counters.redis_link_replies.increment();
             let deadline_ns = self.settings.deadline_ms.saturating_mul(1_000_000);
             let begun = slot.deadline.0.saturating_sub(deadline_ns);
-            self.figures.round_trip_ns += now.0.saturating_sub(begun);
+            self.counters.redis_link_round_trip_ns.add(now.0.saturating_sub(begun));
             match result {
                 Err(CommandFailure::Refused(_) | CommandFailure::Unknown) => {
                     self.breaker.bad(now, slot.is_trial)
@@ -416,7 +415,7 @@ impl Link {
 
     fn answer(&mut self, ticket: u64, late: bool, result: Result<Reply, CommandFailure>) {
         if result == Err(CommandFailure::Unknown) {
-            self.figures.unknown += 1;
+            self.counters.redis_link_unknown.increment();
         }
         self.events.push_back(LinkEvent::Reply { ticket, late, result });
     }
@@ -447,7 +446,7 @@ impl Link {
             }
             is_kept
         });
-        self.figures.retries += resent;
+        self.counters.redis_link_retries.add(resent);
         for (ticket, is_expired) in lost {
             self.answer(ticket, is_expired, Err(CommandFailure::Unknown));
         }
@@ -456,7 +455,7 @@ impl Link {
 
     /// Bytes that are no reply, or not the reply to what was asked: nothing more is believed.
     fn out_of_step(&mut self, now: MonoNs) {
-        self.figures.malformed += 1;
+        self.counters.redis_link_malformed.increment();
         self.end(now, LinkEnd::GivenUp);
     }
 
@@ -522,7 +521,7 @@ impl Link {
                     None => self.breaker.probe_failed(now),
                     Some(ticket) => {
                         self.breaker.bad(now, slot.is_trial);
-                        self.figures.expired += 1;
+                        self.counters.redis_link_expired.increment();
                         self.events.push_back(LinkEvent::Expired { ticket });
                     }
                 }

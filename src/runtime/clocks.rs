@@ -2,7 +2,13 @@
 
 use rustix::time::{ClockId, clock_gettime};
 
+use nudged_base::clock::Now;
 use nudged_base::time::{MonoNs, WallMs};
+
+/// Both clocks of the machine.
+pub fn now() -> Now {
+    Now { mono: mono(), wall: wall() }
+}
 
 /// The monotonic clock that counts through suspension.
 pub fn mono() -> MonoNs {

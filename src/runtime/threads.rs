@@ -25,9 +25,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 
 use crate::threads::vital::Needed;
-use crate::{clocks, topology};
+use crate::topology;
 use nudged_background::sql_failure::{SqlFailure, SqlMeaning};
-use nudged_base::clock::Now;
 use nudged_base::ids::StreamId;
 use nudged_store::{FailureKind, StoreError};
 
@@ -50,11 +49,6 @@ pub(super) fn start(
         run();
         needed.leave(stop.load(Ordering::Acquire));
     })
-}
-
-/// Both clocks of the machine that this runs on.
-pub(super) fn now() -> Now {
-    Now { mono: clocks::mono(), wall: clocks::wall() }
 }
 
 /// What an error of a store means.

@@ -113,8 +113,8 @@ impl Core {
             Some(arbiter) => {
                 // What earlier processes accepted and did not merge lies before.
                 lane.begin_behind(arbiter.journal_end);
-                let (shard, shards) = (setup.shard, setup.shards);
-                Arbitration::Redis(Box::new(Arbiter::new(arbiter, shard, shards, setup.seed)))
+                let (counters, place) = (Arc::clone(&setup.counters), (setup.shard, setup.shards));
+                Arbitration::Redis(Box::new(Arbiter::new(arbiter, counters, place, setup.seed)))
             }
             None => Arbitration::Own(Box::new(InFlightTable::new(setup.seed))),
         };

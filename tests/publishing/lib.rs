@@ -15,8 +15,8 @@ use nudged_base::telemetry::log::{Level, Log};
 use nudged_base::time::WallMs;
 use nudged_config::Config;
 use nudged_domain::state::user::{self, UserState};
+use nudged_runtime::clocks;
 use nudged_runtime::shard::mesh::Mesh;
-use nudged_runtime::threads::log_writer::stamp_now;
 use nudged_shard::control::{ControlOutcome, ControlReply, ControlRequest};
 
 /// When a fake shard erases.
@@ -141,7 +141,7 @@ impl NodeDirectory {
 
     /// The log's lines so far, those that would come a second later included.
     pub fn logged(&self) -> String {
-        let mut later = stamp_now();
+        let mut later = clocks::now();
         later.mono = later.mono.plus_ms(LOG_SETTLE_MS);
         self.log.sweep(later);
         std::iter::from_fn(|| self.log.next_line()).collect()

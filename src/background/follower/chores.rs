@@ -5,7 +5,6 @@
 use std::collections::VecDeque;
 
 use super::{Effect, Follower, Input, Stage, View, log_weaknesses};
-use crate::logging::stamp_of;
 use nudged_base::limits::{
     KEEPER_SQL_BEAT_MS, RIGHTS_AGAIN_MS, SQL_FOLD_PERIOD_MS, SQL_FOLD_RETRY_MS,
 };
@@ -155,7 +154,7 @@ impl Follower {
     pub(super) fn take_done(&mut self, view: &View<'_, impl DiskRead>, chore: Chore, input: Input) {
         match (chore, input) {
             (Chore::Check, Input::Checked(warnings)) => {
-                log_weaknesses(&self.setup.log, stamp_of(view.now), &warnings);
+                log_weaknesses(&self.setup.log, view.now, &warnings);
             }
             (Chore::Fold, Input::Folded(folded)) => {
                 // A reader may be in the way: it is tried again.

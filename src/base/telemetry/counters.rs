@@ -22,11 +22,6 @@ impl Counter {
         self.add(1);
     }
 
-    /// Takes from a gauge, not below 0. Only the owning thread may.
-    pub fn subtract(&self, count: u64) {
-        self.set(self.get().saturating_sub(count));
-    }
-
     /// Sets a gauge. Only the owning thread may.
     pub fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
@@ -360,7 +355,6 @@ mod tests {
         assert_eq!(shard.decisions_nothing.of("gap").get(), 1);
         assert_eq!(shard.decisions_nothing.of("other").get(), 2);
         shard.connections_open.set(1);
-        shard.connections_open.subtract(2);
         assert_eq!(shard.connections_open.get(), 0);
         assert_eq!(align_of::<ShardCounters>(), 128);
     }

@@ -54,18 +54,6 @@ impl Histogram {
             (1 << (power + FIRST_POWER as usize), count)
         })
     }
-
-    /// An upper bound, in nanoseconds, of the shortest `per_mille` thousandths of the durations
-    /// that any of these counted; `None` where nothing was counted, `u64::MAX` beyond 34 s.
-    pub fn quantile(histograms: &[&Histogram], per_mille: u64) -> Option<u64> {
-        let total: u64 = histograms.iter().map(|histogram| histogram.count()).sum();
-        let wanted = total.saturating_mul(per_mille).div_ceil(1_000).max(1);
-        let mut count = 0;
-        (0..BUCKETS).find_map(|index| {
-            count += histograms.iter().map(|one| one.buckets[index].get()).sum::<u64>();
-            (count >= wanted).then(|| upper_bound_ns(index))
-        })
-    }
 }
 
 fn bucket(ns: u64) -> usize {
@@ -80,21 +68,21 @@ fn bucket(ns: u64) -> usize {
     1 + 4 * (power - FIRST_POWER) as usize + quarter
 }
 
-/// The least duration that is in a later bucket, in nanoseconds.
-fn upper_bound_ns(bucket: usize) -> u64 {
-    if bucket == 0 {
-        return 1 << FIRST_POWER;
-    }
-    if bucket == BUCKETS - 1 {
-        return u64::MAX;
-    }
-    let (power, quarter) = ((bucket - 1) / 4, (bucket - 1) % 4);
-    (4 + quarter as u64 + 1) << (power + FIRST_POWER as usize - 2)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The least duration that is in a later bucket, in nanoseconds.
+    fn upper_bound_ns(bucket: usize) -> u64 {
+        if bucket == 0 {
+            return 1 << FIRST_POWER;
+        }
+        if bucket == BUCKETS - 1 {
+            return u64::MAX;
+        }
+        let (power, quarter) = ((bucket - 1) / 4, (bucket - 1) % 4);
+        (4 + quarter as u64 + 1) << (power + FIRST_POWER as usize - 2)
+    }
 
     proptest::proptest! {
         #[test]
@@ -109,14 +97,10 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_and_cumulative_counts() {
+    fn counts_are_cumulative() {
         let (one, other) = (Histogram::default(), Histogram::default());
-        assert_eq!(Histogram::quantile(&[&one, &other], 500), None);
         (0..99).for_each(|_| one.record(1_500));
         other.record(1 << 40);
-        assert_eq!(Histogram::quantile(&[&one, &other], 500), Some(1_536));
-        assert_eq!(Histogram::quantile(&[&one, &other], 990), Some(1_536));
-        assert_eq!(Histogram::quantile(&[&one, &other], 1_000), Some(u64::MAX));
         let below: Vec<(u64, u64)> = one.cumulative().take(3).collect();
         assert_eq!(below, [(1_024, 0), (2_048, 99), (4_096, 99)]);
         assert_eq!(one.cumulative().last(), Some((1 << 35, 99)));

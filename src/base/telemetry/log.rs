@@ -17,8 +17,9 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use crossbeam::queue::ArrayQueue;
 
 use self::outage::{Due, Outages, Part};
+use crate::clock::Now;
 use crate::limits::{LOG_BURST, LOG_LINES_MAX, LOG_PERIOD_MS};
-use crate::time::{MonoNs, WallMs};
+use crate::time::MonoNs;
 
 /// Weight of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -200,15 +201,6 @@ messages! {
         "SIGUSR2 asks for a handover to a new process, which this version can't do; ignored";
 }
 
-/// A moment by both clocks: the rate limit goes by one, the line shows the other.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Stamp {
-    /// The monotonic time.
-    pub mono: MonoNs,
-    /// The time to show.
-    pub wall: WallMs,
-}
-
 /// A field of a line: its name and its value.
 pub type LogField<'a> = (&'static str, LogValue<'a>);
 
@@ -318,7 +310,7 @@ impl Log {
 
     /// Logs a message, unless it is below the level or came too often; of an outage, what its
     /// table says. Allocates the line.
-    pub fn write(&self, stamp: Stamp, message: Message, fields: &[LogField<'_>]) {
+    pub fn write(&self, stamp: Now, message: Message, fields: &[LogField<'_>]) {
         match self.shared.outages.take(stamp, message, fields, || self.wake()) {
             Part::Other => self.write_paced(stamp, message, fields),
             Part::Report(true) if self.wants(message, None) => {
@@ -328,7 +320,7 @@ impl Log {
         }
     }
 
-    fn write_paced(&self, stamp: Stamp, message: Message, fields: &[LogField<'_>]) {
+    fn write_paced(&self, stamp: Now, message: Message, fields: &[LogField<'_>]) {
         let user = fields.iter().find_map(|(_, value)| match value {
             LogValue::User(user) => Some(*user),
             _ => None,
@@ -348,7 +340,7 @@ impl Log {
 
     /// Logs what is left to be said: of outages, and lines that were lost or suppressed with none
     /// after them to carry their count. To be called about once a second.
-    pub fn sweep(&self, stamp: Stamp) {
+    pub fn sweep(&self, stamp: Now) {
         self.shared.outages.sweep(stamp, false, |due| self.push_due(stamp, &due));
         for (message, pace) in Message::ALL.iter().zip(&self.shared.paces) {
             if pace.suppressed.load(Ordering::Relaxed) > 0 && pace.allow(stamp.mono) {
@@ -366,7 +358,7 @@ impl Log {
     }
 
     /// Logs the ends of outages that are over: nothing comes after this.
-    pub fn finish(&self, stamp: Stamp) {
+    pub fn finish(&self, stamp: Now) {
         self.shared.outages.sweep(stamp, true, |due| self.push_due(stamp, &due));
     }
 
@@ -375,7 +367,7 @@ impl Log {
         self.shared.outages.all()
     }
 
-    fn push_due(&self, stamp: Stamp, due: &Due) {
+    fn push_due(&self, stamp: Now, due: &Due) {
         if !self.wants(due.message, None) {
             return;
         }
@@ -401,7 +393,7 @@ impl Log {
     }
 
     /// A line as it would be queued, with its line end, for who has to write it himself. Allocates.
-    pub fn line(&self, stamp: Stamp, message: Message, fields: &[LogField<'_>]) -> String {
+    pub fn line(&self, stamp: Now, message: Message, fields: &[LogField<'_>]) -> String {
         let line = line::LogLine { at: stamp.wall, message, fields, listed: false, suppressed: 0 };
         line.render(self.shared.json.load(Ordering::Relaxed))
     }
@@ -410,7 +402,7 @@ impl Log {
     /// many lines of this message were left out before it. Whether there was room.
     fn push(
         &self,
-        stamp: Stamp,
+        stamp: Now,
         message: Message,
         fields: &[LogField<'_>],
         listed_suppressed: (bool, u64),

@@ -7,7 +7,7 @@
 //! JSON or text.
 
 pub mod counters;
-pub mod histogram;
+mod histogram;
 pub mod log;
 pub mod table;
 pub mod text;

@@ -49,7 +49,7 @@ impl Client {
 fn a_connection_without_a_byte_ends_after_its_time() {
     let mut client = Client::new(Mode::AtOnce);
     client.expires_in(FIRST_BYTE_TIMEOUT_MS, Expiry::Closed);
-    assert!(client.connection.should_close());
+    assert!(client.should_close());
     assert!(client.sent.is_empty());
     assert_eq!(client.connection.deadline(&Timeouts::DEFAULT), None);
 }
@@ -67,7 +67,7 @@ fn an_idle_connection_ends_after_its_time() {
     let all = buffer.len();
     client.sent_back(buffer, Ok(all));
     client.expires_in(IDLE_TIMEOUT_MS, Expiry::Closed);
-    assert!(client.connection.should_close());
+    assert!(client.should_close());
     assert_eq!(client.answers(), ["200 GET / <>"]);
 }
 
@@ -191,9 +191,9 @@ fn a_peer_that_takes_nothing_is_reset() {
     let buffer = client.connection.take_output(client.now).unwrap();
     assert_eq!(client.connection.take_output(client.now), None, "one send at a time");
     client.expires_in(WRITE_STALL_TIMEOUT_MS, Expiry::Reset);
-    assert!(client.connection.should_close());
+    assert!(client.should_close());
     client.sent_back(buffer, Err(SendFailed));
-    assert!(client.connection.should_close());
+    assert!(client.should_close());
     assert_eq!(client.connection.deadline(&Timeouts::DEFAULT), None);
 }
 
@@ -228,7 +228,7 @@ fn a_failed_send_ends_the_connection() {
         client.answer_all();
         let buffer = client.connection.take_output(client.now).unwrap();
         client.sent_back(buffer, result);
-        assert!(client.connection.should_close());
+        assert!(client.should_close());
         assert!(!client.connection.wants_reading());
         client.receive(GET);
         assert_eq!(client.handled, 1, "nothing is done for a peer that cannot be told");
@@ -246,7 +246,7 @@ fn a_half_closed_peer_gets_its_answers_and_then_the_end() {
     client.answer_all();
     client.send();
     assert_eq!(client.answers(), ["200 GET / <>", "200 GET / <> close"]);
-    assert!(client.connection.should_close());
+    assert!(client.should_close());
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn a_peer_that_leaves_between_requests_ends_the_connection() {
         client.receive(before);
         let sent = client.sent.len();
         client.peer_closed();
-        assert!(client.connection.should_close());
+        assert!(client.should_close());
         assert_eq!(client.sent.len(), sent);
     }
 }
@@ -334,17 +334,17 @@ fn a_refused_peer_is_read_from_until_it_leaves_or_its_time_is_over() {
     };
     let mut leaves = refused();
     leaves.peer_closed();
-    assert!(leaves.connection.should_close());
+    assert!(leaves.should_close());
 
     let mut stays = refused();
     stays.expires_in(LINGER_TIMEOUT_MS, Expiry::Closed);
-    assert!(stays.connection.should_close());
+    assert!(stays.should_close());
 
     let mut floods = refused();
     floods.receive(&vec![b'x'; LINGER_BYTES_MAX]);
     assert_eq!(floods.ending(), ConnectionEnd::Open);
     floods.receive(b"x");
-    assert!(floods.connection.should_close());
+    assert!(floods.should_close());
     assert_eq!(floods.answers(), ["400 bare_line_end"]);
 }
 

@@ -43,6 +43,10 @@ struct Client {
 }
 
 impl Client {
+    fn should_close(&self) -> bool {
+        self.connection.ending() == ConnectionEnd::Close
+    }
+
     fn new(mode: Mode) -> Client {
         let now = MonoNs(1_000_000_000);
         let (connection, pool) = (Connection::new(now), BufferPool::new(8));

@@ -83,7 +83,7 @@ pub enum Poison {
 }
 
 /// What an appender tells of itself, for metrics and readiness.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AppenderMetrics {
     /// Everything up to here is in the files: readable.
     pub written: Sequence,

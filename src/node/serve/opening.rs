@@ -23,7 +23,6 @@ use nudged_publish::publisher::{
 use nudged_runtime::clocks;
 use nudged_runtime::shard::listener;
 use nudged_runtime::shard::mesh::Mesh;
-use nudged_runtime::threads::log_writer::stamp_now;
 use nudged_store::Store;
 
 /// The wall clock may be this far behind the journal at start, in milliseconds: an hour.
@@ -96,7 +95,7 @@ pub(super) fn start_clock(
     // A wall clock ahead of the journal is the ordinary case.
     if ahead_ms > 0 && ahead_ms.unsigned_abs() > CLOCK_APART_MS {
         let ahead = LogValue::Number(ahead_ms.unsigned_abs());
-        log.write(stamp_now(), Message::ClockApart, &[("journal_ahead_ms", ahead)]);
+        log.write(clocks::now(), Message::ClockApart, &[("journal_ahead_ms", ahead)]);
     }
     Ok(NodeClock::start(mono, wall, newest))
 }
@@ -123,6 +122,6 @@ pub(super) fn warn_of_open_doors(config: &Config, addresses: &[SocketAddr], log:
     }
     for address in addresses.iter().filter(|address| !address.ip().is_loopback()) {
         let text = address.to_string();
-        log.write(stamp_now(), Message::KeysMissing, &[("listener", LogValue::Text(&text))]);
+        log.write(clocks::now(), Message::KeysMissing, &[("listener", LogValue::Text(&text))]);
     }
 }

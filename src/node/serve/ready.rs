@@ -14,7 +14,6 @@ use nudged_config::AckMode;
 use nudged_runtime::clocks;
 use nudged_runtime::journal::lanes::JournalLanes;
 use nudged_runtime::redis_status::RedisStatus;
-use nudged_runtime::threads::log_writer::stamp_now;
 use nudged_runtime::threads::sql_fitness::SqlFitness;
 
 /// Redis is waited for this long: its run has to be compared and cleared, and a new one filled.
@@ -34,12 +33,12 @@ pub(super) fn await_journal(
     data: &Path,
 ) -> Result<(), Failure> {
     // With `synced`, what an earlier process only wrote may be answered on once it is synced, too.
-    let is_synced = || ack == AckMode::Written || journal.gauges().synced >= journal.written();
+    let is_synced = || ack == AckMode::Written || journal.metrics().synced >= journal.written();
     loop {
         if let Some(lack) = journal.lack() {
             return Err(Failure::directory(data)(lack));
         }
-        if (journal.is_accepting() || journal.gauges().is_at_budget) && is_synced() {
+        if (journal.is_accepting() || journal.metrics().is_at_budget) && is_synced() {
             return Ok(());
         }
         std::thread::sleep(Duration::from_millis(1));
@@ -89,6 +88,6 @@ pub(super) fn await_redis(
         std::thread::sleep(Duration::from_millis(1));
     }
     let why = "Redis can't decide for every user yet; see /v1/status for the progress";
-    log.write(stamp_now(), Message::RedisNotReady, &[("error", LogValue::Text(why))]);
+    log.write(clocks::now(), Message::RedisNotReady, &[("error", LogValue::Text(why))]);
     true
 }

@@ -24,7 +24,7 @@ use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_domain::catalog::source::{Definition, parse_json_popup};
 use nudged_redis::refusal::RedisRefusal;
 use nudged_redis::request::RedisError;
-use nudged_runtime::threads::log_writer::stamp_now;
+use nudged_runtime::clocks;
 use nudged_store::{CatalogChange, Store, StoredCatalog};
 
 /// A change of one popup that an operator asks for.
@@ -181,13 +181,13 @@ impl Publisher {
         match self.show(published, has_file) {
             Ok((shown, true)) => {
                 let version = LogValue::Number(shown.snapshot.version);
-                self.log.write(stamp_now(), Message::CatalogChanged, &[("version", version)]);
+                self.log.write(clocks::now(), Message::CatalogChanged, &[("version", version)]);
             }
             Ok((_, false)) => {}
             Err(error) => {
                 let error = error.to_string();
                 self.log.write(
-                    stamp_now(),
+                    clocks::now(),
                     Message::CatalogUnconfirmed,
                     &[("error", LogValue::Text(&error))],
                 );
@@ -255,7 +255,7 @@ impl Publisher {
                 let count = u64::try_from(ids.len()).unwrap_or(u64::MAX);
                 let ids = ids.join(" ");
                 let fields = [("popups", LogValue::Text(&ids)), ("count", LogValue::Number(count))];
-                self.log.write(stamp_now(), message, &fields);
+                self.log.write(clocks::now(), message, &fields);
             }
         }
     }
@@ -267,7 +267,7 @@ impl Publisher {
             ("status", LogValue::Text(known.status.word())),
             ("who", LogValue::Text(context.who)),
         ];
-        self.log.write(stamp_now(), Message::PopupChanged, &fields);
+        self.log.write(clocks::now(), Message::PopupChanged, &fields);
     }
 }
 

@@ -15,7 +15,6 @@ use nudged_domain::catalog::compile::{CatalogEntry, compile, compile_unstored};
 use nudged_domain::catalog::snapshot::{Settings, Snapshot, Status};
 use nudged_domain::catalog::source::{Definition, SourceError, parse_json_popup};
 use nudged_runtime::clocks;
-use nudged_runtime::threads::log_writer::stamp_now;
 use nudged_store::{StoredCatalog, StoredPopup};
 
 /// Definitions that have been read, by id: each text is read once.
@@ -135,7 +134,7 @@ fn read_stored(stored: Vec<StoredPopup>, definitions: &Definitions, log: &Log) -
                 let error = errors.first().map(ToString::to_string).unwrap_or_default();
                 let fields =
                     [("popup", LogValue::Text(&stored.id)), ("error", LogValue::Text(&error))];
-                log.write(stamp_now(), Message::CatalogRefused, &fields);
+                log.write(clocks::now(), Message::CatalogRefused, &fields);
             }
         }
     }

@@ -10,7 +10,7 @@ use nudged_domain::catalog::lint::lint;
 use nudged_domain::catalog::overrides::Override;
 use nudged_domain::catalog::snapshot::{Snapshot, Status};
 use nudged_domain::catalog::source::Definition;
-use nudged_runtime::threads::log_writer::stamp_now;
+use nudged_runtime::clocks;
 use nudged_store::{StoredCatalog, StoredPopup};
 
 /// A popup as it is stored, with its definition read.
@@ -82,7 +82,7 @@ impl Published {
     pub(super) fn log_warnings(&self, log: &Log) -> Vec<String> {
         let warnings = self.warnings();
         for warning in &warnings {
-            log.write(stamp_now(), Message::CatalogLint, &[("warning", LogValue::Text(warning))]);
+            log.write(clocks::now(), Message::CatalogLint, &[("warning", LogValue::Text(warning))]);
         }
         warnings
     }

@@ -25,7 +25,7 @@ use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_config::{Config, Difference, reloadable_difference};
 use nudged_domain::catalog::overrides::OverridePlace;
 use nudged_domain::catalog::snapshot::Status;
-use nudged_runtime::threads::log_writer::stamp_now;
+use nudged_runtime::clocks;
 use nudged_shard::control::ControlRequest;
 use nudged_store::StoreError;
 
@@ -67,7 +67,7 @@ impl Publisher {
                 _ => Message::CatalogRefused,
             };
             for line in error.lines() {
-                self.log.write(stamp_now(), message, &[("error", LogValue::Text(&line))]);
+                self.log.write(clocks::now(), message, &[("error", LogValue::Text(&line))]);
             }
         })
     }
@@ -175,7 +175,7 @@ impl Publisher {
         let mut reloaded = self.finish(difference, &shown, is_changed)?;
         if file.is_some() {
             let why = why.to_string();
-            self.log.write(stamp_now(), Message::FileWaits, &[("error", LogValue::Text(&why))]);
+            self.log.write(clocks::now(), Message::FileWaits, &[("error", LogValue::Text(&why))]);
             reloaded.warnings.push(format!("{why}: {WAITS}"));
         }
         Ok(reloaded)
@@ -242,7 +242,7 @@ impl Publisher {
         let (entries, problem) = overrides::known_at_start(&config);
         if let Some(problem) = problem {
             self.log.write(
-                stamp_now(),
+                clocks::now(),
                 Message::OverridesUnread,
                 &[("error", LogValue::Text(&problem))],
             );
@@ -273,13 +273,17 @@ impl Publisher {
     fn log_reload(&self, reloaded: &Reloaded, waiting_anew: &[&str]) {
         if reloaded.is_changed {
             let version = LogValue::Number(reloaded.version);
-            self.log.write(stamp_now(), Message::CatalogChanged, &[("version", version)]);
+            self.log.write(clocks::now(), Message::CatalogChanged, &[("version", version)]);
         }
         for (message, keys) in
             [(Message::ConfigReloaded, &reloaded.applied[..]), (Message::ConfigWaits, waiting_anew)]
         {
             if !keys.is_empty() {
-                self.log.write(stamp_now(), message, &[("keys", LogValue::Text(&keys.join(" ")))]);
+                self.log.write(
+                    clocks::now(),
+                    message,
+                    &[("keys", LogValue::Text(&keys.join(" ")))],
+                );
             }
         }
     }

@@ -16,8 +16,8 @@ use crate::shared_catalog::SharedCatalog;
 use nudged_base::limits::{ADMIN_SQL_SILENCE_MS, CATALOG_TURN_MS};
 use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_config::Config;
+use nudged_runtime::clocks;
 use nudged_runtime::shard::mesh::Mesh;
-use nudged_runtime::threads::log_writer::stamp_now;
 use nudged_store::{Store, StoredCatalog};
 
 /// What a publisher is made of.
@@ -109,6 +109,6 @@ fn newest_copy(config: &Config, log: &Log) -> Option<StoredCatalog> {
         ("error", LogValue::Text("SQL does not answer; the node starts with a copy")),
         ("version", LogValue::Number(copy.version)),
     ];
-    log.write(stamp_now(), Message::CatalogStale, &fields);
+    log.write(clocks::now(), Message::CatalogStale, &fields);
     Some(copy)
 }

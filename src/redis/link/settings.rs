@@ -1,9 +1,8 @@
-//! What a link is told, and what it tells: settings, wishes, events, figures. Plain values.
+//! What a link is told, and what it tells: settings, requests, events. Plain values.
 
 use std::fmt;
 
 use crate::command::{CommandFailure, Reply};
-use crate::refusal::RedisRefusal;
 use nudged_base::ids::{Partition, Revision};
 use nudged_config::SecretText;
 
@@ -169,49 +168,14 @@ pub enum NotSent {
     Full,
 }
 
-/// Where a breaker stands.
+/// Where a breaker stands, as metrics number it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BreakerState {
     /// Commands pass.
     #[default]
-    Closed,
+    Closed = 0,
     /// Nothing passes until a probe is due.
-    Open,
+    Open = 1,
     /// A probe is on its way, or one command is.
-    Probing,
-}
-
-/// Counts since the link was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LinkMetrics {
-    /// Commands that were taken.
-    pub commands: u64,
-    /// Replies in time, errors included.
-    pub replies: u64,
-    /// Commands whose deadline has passed.
-    pub expired: u64,
-    /// Replies after the deadline.
-    pub late: u64,
-    /// Commands whose outcome is not known.
-    pub unknown: u64,
-    /// Errors by kind.
-    pub refused: [u64; RedisRefusal::COUNT],
-    /// Scripts that the server did not have.
-    pub noscript: u64,
-    /// Connections that were asked for after the first.
-    pub reconnects: u64,
-    /// Commands that were sent again after a lost connection.
-    pub retries: u64,
-    /// Connections that were given up for bytes that are no reply.
-    pub malformed: u64,
-    /// Changes that were told.
-    pub changed: u64,
-    /// Where the breaker stands.
-    pub breaker: BreakerState,
-    /// Times the breaker opened.
-    pub opens: u64,
-    /// Commands in flight now.
-    pub in_flight: u64,
-    /// Nanoseconds from sending to reply, summed over `replies`.
-    pub round_trip_ns: u64,
+    Probing = 2,
 }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::command::Meta;
+use nudged_base::telemetry::counters::Counter;
 
 const HELLO: &str = "%1\r\n+proto\r\n:3\r\n";
 const NO_SCRIPT: &str = "-NOSCRIPT No matching script. Please use EVAL.\r\n";
@@ -37,7 +38,7 @@ fn meta(number: u64) -> String {
 
 impl Bench {
     fn new(settings: LinkSettings) -> Bench {
-        let mut link = Link::new(Arc::new(settings), 7);
+        let mut link = Link::new(Arc::new(settings), Arc::default(), 7);
         assert_eq!(link.wish(), Some(LinkRequest::Connect));
         link.tick(MonoNs(0));
         Bench { link, now: MonoNs(0), sent: Vec::new() }
@@ -212,8 +213,10 @@ fn a_late_reply_is_never_the_next_ones() {
     assert_eq!(bench.events(), [answered(1, true)]);
     bench.say(&meta(2));
     assert_eq!(bench.events(), [answered(2, false)]);
-    let figures = bench.link.figures();
-    assert_eq!((figures.expired, figures.late, figures.replies), (1, 1, 1));
+    let counters = &bench.link.counters;
+    let counts =
+        [&counters.redis_link_expired, &counters.redis_link_late, &counters.redis_link_replies];
+    assert_eq!(counts.map(Counter::get), [1, 1, 1]);
 }
 
 #[test]
@@ -245,7 +248,7 @@ fn bytes_that_are_no_reply_end_the_connection() {
         let events = bench.events();
         assert!(events.contains(&unknown) && events.contains(&LinkEvent::Down), "{bytes}");
         assert_eq!((bench.wishes(), events.len()), (vec![LinkRequest::Close], 2), "{bytes}");
-        assert_eq!(bench.link.figures().malformed, 1);
+        assert_eq!(bench.link.counters.redis_link_malformed.get(), 1);
     }
     let mut bench = Bench::up(settings());
     bench.say(&meta(1));
@@ -266,7 +269,7 @@ fn a_missing_script_is_sent_for_its_slot_alone() {
     bench.ask(4).unwrap();
     bench.say(&format!("{}{}", meta(2), meta(4)));
     assert_eq!(bench.events(), [answered(2, false), answered(4, false)]);
-    assert_eq!(bench.link.figures().noscript, 1);
+    assert_eq!(bench.link.counters.redis_link_noscript.get(), 1);
 }
 
 #[test]
@@ -314,7 +317,7 @@ fn a_lost_connections_commands_are_sent_again_once() {
         [LinkEvent::Down, failed(3, false, CommandFailure::Unknown)],
         "only once"
     );
-    assert_eq!(bench.link.figures().retries, 2);
+    assert_eq!(bench.link.counters.redis_link_retries.get(), 2);
 }
 
 #[test]
@@ -338,7 +341,7 @@ fn errors_open_the_breaker_and_one_command_closes_it() {
     }
     assert_eq!(bench.events().len(), 5);
     assert_eq!(bench.ask(6), Err(NotSent::Closed));
-    assert_eq!(bench.link.figures().refused[RedisRefusal::Loading.index()], 5);
+    assert_eq!(bench.link.counters.redis_refused.of("loading").get(), 5);
     bench.sent.clear();
     bench.pass(100);
     bench.flush();
@@ -364,7 +367,7 @@ fn in_trial() -> Bench {
     bench.pass(100);
     bench.say("+PONG\r\n");
     bench.sent.clear();
-    assert_eq!(bench.link.figures().breaker, BreakerState::Probing);
+    assert_eq!(bench.link.breaker.state(), BreakerState::Probing);
     assert_eq!(bench.link.next_deadline(), Some(bench.now.plus_ms(LINK_IDLE_MS)));
     bench.pass(LINK_IDLE_MS - 1);
     bench.flush();
@@ -381,27 +384,27 @@ fn in_trial() -> Bench {
 fn without_a_command_a_ping_closes_the_breaker_or_opens_it_again() {
     let mut good = in_trial();
     good.say("+PONG\r\n");
-    assert_eq!(good.link.figures().breaker, BreakerState::Closed);
+    assert_eq!(good.link.breaker.state(), BreakerState::Closed);
     good.ask(6).unwrap();
     good.ask(7).unwrap();
 
     let mut refused = in_trial();
     refused.say("-LOADING Redis is loading the dataset in memory\r\n");
-    assert_eq!(refused.link.figures().breaker, BreakerState::Open);
+    assert_eq!(refused.link.breaker.state(), BreakerState::Open);
 
     // A late one says that somebody is there again, and no more.
     let mut late = in_trial();
     late.pass(settings().deadline_ms);
-    assert_eq!(late.link.figures().breaker, BreakerState::Open);
+    assert_eq!(late.link.breaker.state(), BreakerState::Open);
     late.say("+PONG\r\n");
-    assert_eq!(late.link.figures().breaker, BreakerState::Probing);
+    assert_eq!(late.link.breaker.state(), BreakerState::Probing);
     late.ask(6).unwrap();
     late.say(&meta(6));
-    assert_eq!(late.link.figures().breaker, BreakerState::Closed);
+    assert_eq!(late.link.breaker.state(), BreakerState::Closed);
 
     let mut lost = in_trial();
     lost.link.broken(lost.now);
-    assert_eq!(lost.link.figures().breaker, BreakerState::Open);
+    assert_eq!(lost.link.breaker.state(), BreakerState::Open);
 }
 
 #[test]

@@ -358,11 +358,11 @@ impl JournalCore {
         if let Some(poison) = self.appender.poison() {
             self.lanes.set_poison(poison);
         }
-        let gauges = self.appender.metrics();
+        let metrics = self.appender.metrics();
         let failed = (self.appender.poison(), self.appender.prepare_failure());
-        self.reporter.tell(clocks::mono(), &gauges, failed, &self.lanes);
+        self.reporter.tell(clocks::mono(), &metrics, failed, &self.lanes);
         // Watermarks come before the acknowledgements that rest on them.
-        if self.lanes.publish(&gauges) {
+        if self.lanes.publish(metrics) {
             self.wakers.reader.wake();
         }
         let mut last: Option<ShardId> = None;

@@ -7,6 +7,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use crossbeam::atomic::AtomicCell;
 use crossbeam::queue::ArrayQueue;
 use crossbeam::utils::CachePadded;
 
@@ -27,28 +28,15 @@ struct ShardLane {
     promised_bytes: AtomicU64,
 }
 
-/// What the journal tells everyone; each number stands for itself.
-#[derive(Debug, Default)]
-struct Watermarks {
-    written: CachePadded<AtomicU64>,
-    synced: AtomicU64,
-    is_accepting: CachePadded<AtomicBool>,
-    is_full: AtomicBool,
-    is_low: AtomicBool,
-    is_at_budget: AtomicBool,
-    room_bytes: AtomicU64,
-    unapplied_bytes: AtomicU64,
-    total_bytes: AtomicU64,
-    segments: AtomicUsize,
-    failures: AtomicU64,
-}
-
 /// All lanes of a node. Shared by the shards, the journal's core and the SQL thread.
 #[derive(Debug)]
 pub struct JournalLanes {
     lanes: Vec<CachePadded<ShardLane>>,
     core: Waker,
-    marks: Watermarks,
+    /// Read by every shard each turn, so it stands apart from the other numbers.
+    is_accepting: CachePadded<AtomicBool>,
+    written: CachePadded<AtomicU64>,
+    metrics: AtomicCell<AppenderMetrics>,
     applied: CachePadded<AtomicU64>,
     is_stopping: AtomicBool,
     poison: OnceLock<Poison>,
@@ -76,7 +64,9 @@ impl JournalLanes {
         Ok(JournalLanes {
             lanes: (0..shards).map(|_| lane()).collect(),
             core: Waker::new()?,
-            marks: Watermarks::default(),
+            is_accepting: CachePadded::default(),
+            written: CachePadded::default(),
+            metrics: AtomicCell::default(),
             applied: CachePadded::new(AtomicU64::new(0)),
             is_stopping: AtomicBool::new(false),
             poison: OnceLock::new(),
@@ -95,7 +85,7 @@ impl JournalLanes {
 
     /// Whether decisions may rest on records now: budgets, disk, health.
     pub fn is_accepting(&self) -> bool {
-        self.marks.is_accepting.load(Ordering::Relaxed)
+        self.is_accepting.load(Ordering::Relaxed)
     }
 
     /// Hands a turn's records over and wakes the journal's core. Only the shard itself may.
@@ -149,7 +139,7 @@ impl JournalLanes {
 
     /// Everything up to here is in the files.
     pub fn written(&self) -> Sequence {
-        Sequence(self.marks.written.load(Ordering::Acquire))
+        Sequence(self.written.load(Ordering::Acquire))
     }
 
     /// Everything up to here is in SQL.
@@ -179,22 +169,9 @@ impl JournalLanes {
         self.lack_changes.load(Ordering::Acquire)
     }
 
-    /// The journal's figures as they were last told.
-    pub fn gauges(&self) -> AppenderMetrics {
-        let marks = &self.marks;
-        AppenderMetrics {
-            written: self.written(),
-            synced: Sequence(marks.synced.load(Ordering::Relaxed)),
-            is_accepting: self.is_accepting(),
-            is_full: marks.is_full.load(Ordering::Relaxed),
-            is_low: marks.is_low.load(Ordering::Relaxed),
-            is_at_budget: marks.is_at_budget.load(Ordering::Relaxed),
-            room_bytes: marks.room_bytes.load(Ordering::Relaxed),
-            unapplied_bytes: marks.unapplied_bytes.load(Ordering::Relaxed),
-            total_bytes: marks.total_bytes.load(Ordering::Relaxed),
-            segments: marks.segments.load(Ordering::Relaxed),
-            failures: marks.failures.load(Ordering::Relaxed),
-        }
+    /// What the journal told of itself last.
+    pub fn metrics(&self) -> AppenderMetrics {
+        self.metrics.load()
     }
 
     // --- the journal's side ----------------------------------------------------------------------
@@ -227,20 +204,12 @@ impl JournalLanes {
         lane.acks.push(ack).expect("no more are outstanding than the queue holds");
     }
 
-    /// Publishes figures; returns whether there is more to read than before.
-    pub(super) fn publish(&self, gauges: &AppenderMetrics) -> bool {
-        let marks = &self.marks;
-        marks.synced.store(gauges.synced.0, Ordering::Relaxed);
-        marks.is_accepting.store(gauges.is_accepting, Ordering::Relaxed);
-        marks.is_full.store(gauges.is_full, Ordering::Relaxed);
-        marks.is_low.store(gauges.is_low, Ordering::Relaxed);
-        marks.is_at_budget.store(gauges.is_at_budget, Ordering::Relaxed);
-        marks.room_bytes.store(gauges.room_bytes, Ordering::Relaxed);
-        marks.unapplied_bytes.store(gauges.unapplied_bytes, Ordering::Relaxed);
-        marks.total_bytes.store(gauges.total_bytes, Ordering::Relaxed);
-        marks.segments.store(gauges.segments, Ordering::Relaxed);
-        marks.failures.store(gauges.failures, Ordering::Relaxed);
-        marks.written.swap(gauges.written.0, Ordering::AcqRel) < gauges.written.0
+    /// Publishes what the journal tells of itself; returns whether there is more to read than
+    /// before.
+    pub(super) fn publish(&self, metrics: AppenderMetrics) -> bool {
+        self.metrics.store(metrics);
+        self.is_accepting.store(metrics.is_accepting, Ordering::Relaxed);
+        self.written.swap(metrics.written.0, Ordering::AcqRel) < metrics.written.0
     }
 
     pub(super) fn set_lack(&self, lack: Option<&str>) {

@@ -25,7 +25,6 @@ use crate::shard::mesh::Mesh;
 use crate::shard::ports::Ports;
 use crate::shard::ring::{Completion, Ring};
 use crate::shard::slot::{ConnectionSlot, LinkSocket, ListenerSlot, Operation, pack, unpack};
-use crate::threads::log_writer;
 use nudged_base::clock::{NodeClock, Now};
 use nudged_base::ids::ShardId;
 use nudged_base::limits::{CLOCK_APART_MS, TICK_MS};
@@ -217,14 +216,14 @@ impl<S: Step> Driver<S> {
         let ahead = [("wall_ahead_ms", LogValue::Text(&ahead_ms.to_string()))];
         let Some(log) = self.log.as_ref().filter(|_| self.tells_clock) else { return };
         if stepped_ms > CLOCK_STEP_MS {
-            log.write(log_writer::stamp_now(), Message::ClockStepped, &ahead);
+            log.write(clocks::now(), Message::ClockStepped, &ahead);
         }
         let is_apart = ahead_ms.unsigned_abs() > CLOCK_APART_MS;
         let (message, fields) = match is_apart {
             true => (Message::ClockApart, &ahead[..]),
             false => (Message::ClockTogether, &[][..]),
         };
-        log.write(log_writer::stamp_now(), message, fields);
+        log.write(clocks::now(), message, fields);
     }
 
     fn take_completions(&mut self) -> io::Result<()> {

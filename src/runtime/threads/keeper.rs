@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::clocks;
 use crate::journal::lanes::JournalLanes;
 use crate::redis_client::BlockingRedis;
 use crate::redis_status::{NO_RUN, RedisStatus};
@@ -89,7 +90,7 @@ pub fn keeper_stores(config: &Config) -> Result<(Store, StoreReader), StoreError
 pub fn start(setup: KeeperSetup) -> std::io::Result<JoinHandle<()>> {
     let (cpu, stop) = (setup.cpu, Arc::clone(&setup.stop));
     threads::start("keeper".to_owned(), cpu, &stop, move || {
-        let now = threads::now().mono;
+        let now = clocks::now().mono;
         let machine = Rounds::new(RoundsSetup {
             node: setup.node,
             token: format!("{}-{}-{}", setup.node, std::process::id(), now.0),
@@ -153,7 +154,7 @@ impl KeeperThread {
             refused[kind.index()] = of_shards.sum::<u64>() + redis.refused(kind);
         }
         View {
-            now: threads::now(),
+            now: clocks::now(),
             is_stopping: stop.load(Ordering::Acquire),
             own_compared,
             own_lost,
@@ -251,7 +252,7 @@ fn beat(store: &mut Store, writer: &WriterFigures, name: &str) -> Result<Vec<Nod
 
 /// What SQL said, and that it did or did not.
 fn well<T>(writer: &WriterFigures, result: Result<T, StoreError>) -> Result<T, SqlFailure> {
-    let now = threads::now().mono;
+    let now = clocks::now().mono;
     match &result {
         Ok(_) => writer.fitness.succeeded(now, Asker::Keeper),
         Err(error) => writer.fitness.failed(now, Asker::Keeper, error),

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::clocks;
 use crate::redis_client::BlockingRedis;
 use crate::threads;
 use crate::threads::sql_fitness::Asker;
@@ -103,7 +104,7 @@ impl DrainLane {
         let DrainSetup { redis, store, stop, .. } = &self.setup;
         let rest_ms = |left: Duration| u64::try_from(left.as_millis()).unwrap_or(u64::MAX - 1);
         View {
-            now: threads::now(),
+            now: clocks::now(),
             is_stopping: stop.load(Ordering::Acquire),
             redis_rest_ms: redis.rest_left().map(rest_ms),
             denials: redis.refused(RedisRefusal::Denied),
@@ -126,7 +127,7 @@ impl DrainLane {
         match self.setup.store.apply_runs(&runs) {
             Ok(applied) => {
                 let asker = Asker::Lists(self.setup.lane);
-                self.setup.writer.fitness.succeeded(threads::now().mono, asker);
+                self.setup.writer.fitness.succeeded(clocks::now().mono, asker);
                 Ok((applied.records, applied.duplicates))
             }
             Err(error) => Err(self.failed(&error)),
@@ -137,7 +138,7 @@ impl DrainLane {
         // A list that is another node's is no failure of SQL.
         if !matches!(error, StoreError::Fenced { .. }) {
             let asker = Asker::Lists(self.setup.lane);
-            self.setup.writer.fitness.failed(threads::now().mono, asker, error);
+            self.setup.writer.fitness.failed(clocks::now().mono, asker, error);
         }
         threads::failure_of(error)
     }

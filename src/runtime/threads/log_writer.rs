@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle, park, park_timeout};
 use std::time::Duration;
 
+use crate::clocks;
 use crate::threads::vital::Needed;
 use nudged_base::limits::LOG_PERIOD_MS;
-use nudged_base::telemetry::log::{Log, LogValue, Message, Stamp};
-use nudged_base::time::{MonoNs, WallMs};
+use nudged_base::telemetry::log::{Log, LogValue, Message};
 
 /// A running writer of the log. Dropped, it writes what is queued and ends: a start that fails has
 /// said why.
@@ -79,29 +79,16 @@ pub fn write_last(mut bytes: &[u8]) {
 
 /// Logs a message with what went wrong, now.
 pub fn tell(log: &Log, message: Message, error: &str) {
-    log.write(stamp_now(), message, &[("error", LogValue::Text(error))]);
-}
-
-/// Both clocks, now.
-pub fn stamp_now() -> Stamp {
-    let mono = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    let wall = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
-    // The monotonic clock starts at boot, so neither part is negative.
-    let seconds = u64::try_from(mono.tv_sec).unwrap_or(0);
-    let nanoseconds = u64::try_from(mono.tv_nsec).unwrap_or(0);
-    Stamp {
-        mono: MonoNs(seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)),
-        wall: WallMs(wall.tv_sec.saturating_mul(1_000).saturating_add(wall.tv_nsec / 1_000_000)),
-    }
+    log.write(clocks::now(), message, &[("error", LogValue::Text(error))]);
 }
 
 fn write_lines(log: &Log, mut output: impl Write, stopping: &AtomicBool) {
     loop {
         // Read before the queue is: what was queued before the stop is then written.
         let last = stopping.load(Ordering::Acquire);
-        log.sweep(stamp_now());
+        log.sweep(clocks::now());
         if last {
-            log.finish(stamp_now());
+            log.finish(clocks::now());
         }
         while let Some(line) = log.next_line() {
             // Where the log can't be written there is nowhere to say so; the node goes on.
@@ -143,10 +130,10 @@ mod tests {
     fn lines_from_before_the_start_and_before_the_stop_are_written() {
         let log = Log::new(Level::Info, false, &[]);
         let output = Output::default();
-        log.write(stamp_now(), Message::Started, &[]);
+        log.write(clocks::now(), Message::Started, &[]);
         let thread = LogThread::start(&log, output.clone()).unwrap();
-        log.write(stamp_now(), Message::Ready, &[]);
-        log.write(stamp_now(), Message::Stopped, &[]);
+        log.write(clocks::now(), Message::Ready, &[]);
+        log.write(clocks::now(), Message::Stopped, &[]);
         thread.stop();
         let text = String::from_utf8(output.0.lock().unwrap().clone()).unwrap();
         assert_eq!(text.lines().count(), 3, "{text}");

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use crate::clocks;
 use crate::shard::mesh::Mesh;
 use crate::threads;
 use crate::threads::sql_fitness::Asker;
@@ -89,7 +90,7 @@ impl<D: DiskRead> ReaderThread<D> {
         let mut input = Input::Go;
         loop {
             let applied = self.mesh.journal.applied();
-            let view = View { now: threads::now(), disk: &self.disk, applied };
+            let view = View { now: clocks::now(), disk: &self.disk, applied };
             input = match self.machine.step(&view, input) {
                 Effect::Listen => match self.await_batch() {
                     Some(users) => Input::Asked(users),
@@ -130,7 +131,7 @@ impl<D: DiskRead> ReaderThread<D> {
         let result = self.reader.read_users(&users, &mut |index, state| {
             states[index] = Some(state);
         });
-        let (fitness, now) = (&self.writer.fitness, threads::now().mono);
+        let (fitness, now) = (&self.writer.fitness, clocks::now().mono);
         match result {
             Ok(_) => fitness.succeeded(now, Asker::Reader),
             Err(error) => {

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::clocks;
 use crate::journal::lanes::JournalLanes;
 use crate::redis_status::RedisStatus;
 use crate::threads::sql_fitness::{Asker, SqlFitness};
@@ -146,8 +147,8 @@ impl<D: DiskRead> WriterThread<D> {
                 of_sql => {
                     let fitness = &self.figures.fitness;
                     carry_out(&mut self.store, &self.machine, &of_sql, |told| match told {
-                        Ok(()) => fitness.succeeded(threads::now().mono, Asker::Writer),
-                        Err(error) => fitness.failed(threads::now().mono, Asker::Writer, error),
+                        Ok(()) => fitness.succeeded(clocks::now().mono, Asker::Writer),
+                        Err(error) => fitness.failed(clocks::now().mono, Asker::Writer, error),
                     })
                 }
             };
@@ -164,7 +165,7 @@ impl<D: DiskRead> WriterThread<D> {
             redis_status.as_deref().is_none_or(|redis_status| redis_status.may_pass(sequence, user))
         };
         let view = View {
-            now: threads::now(),
+            now: clocks::now(),
             disk,
             written: lanes.written(),
             is_stopping: self.stop.load(Ordering::Acquire),
@@ -209,7 +210,7 @@ impl<D: DiskRead> WriterThread<D> {
         };
         let claimed = match checked.and_then(|()| (self.check_store)(&mut self.store)) {
             Ok(Some(words)) => {
-                let now = threads::now().mono;
+                let now = clocks::now().mono;
                 Ok(ClaimOutcome::Misplaced(self.figures.fitness.take_denied(now, Some(words))))
             }
             Ok(None) => claim(&mut self.store, set),
@@ -218,14 +219,14 @@ impl<D: DiskRead> WriterThread<D> {
         let fitness = &self.figures.fitness;
         match &claimed {
             Ok(ClaimOutcome::Misplaced(_)) => {}
-            Ok(_) => fitness.succeeded(threads::now().mono, Asker::Writer),
-            Err(error) => fitness.failed(threads::now().mono, Asker::Writer, error),
+            Ok(_) => fitness.succeeded(clocks::now().mono, Asker::Writer),
+            Err(error) => fitness.failed(clocks::now().mono, Asker::Writer, error),
         }
         Input::Claimed(warnings, claimed.map_err(|error| failure_of(&error)))
     }
 
     fn try_rights(&mut self) -> Input {
-        let now = threads::now().mono;
+        let now = clocks::now().mono;
         let fitness = &self.figures.fitness;
         Input::Rights(match self.store.missing_rights() {
             Ok(missing) => fitness.take_rights(now, &missing),
@@ -270,7 +271,7 @@ pub fn carry_out(
             Input::Skipped(skipped.map_err(|error| failure_of(&error)))
         }
         Effect::Check => Input::Checked(store.check().unwrap_or_default()),
-        Effect::Purge => match store.purge_tombstones(threads::now().wall) {
+        Effect::Purge => match store.purge_tombstones(clocks::now().wall) {
             Ok(_) => Input::Done(Ok(())),
             Err(error) => Input::Done(tell(Err(error))),
         },

@@ -21,7 +21,8 @@ use std::time::Duration;
 
 use rustix::thread::{Pid, gettid};
 
-use crate::threads::log_writer::{stamp_now, write_last, write_out};
+use crate::clocks;
+use crate::threads::log_writer::{write_last, write_out};
 use nudged_base::telemetry::log::{Log, LogValue, Message};
 
 /// The exit code of a process that a thread has ended.
@@ -137,7 +138,7 @@ pub fn end(thread: &str, why: &str) -> ! {
         Some(log) => {
             write_out(log);
             let fields = [("thread", LogValue::Text(thread)), ("error", LogValue::Text(why))];
-            let line = log.line(stamp_now(), Message::ThreadEnded, &fields);
+            let line = log.line(clocks::now(), Message::ThreadEnded, &fields);
             write_last(line.as_bytes());
         }
         None => write_last(format!("nudged: the thread {thread} has ended: {why}\n").as_bytes()),

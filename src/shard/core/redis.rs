@@ -10,8 +10,6 @@ use crate::users::in_flight::{Resumed, StateAccess, Waiter};
 use crate::users::redis::RedisUsers;
 use crate::users::redis::merging::MergeProgress;
 use nudged_base::clock::Now;
-use nudged_redis::link::BreakerState;
-use nudged_redis::refusal::RedisRefusal;
 
 impl Core {
     /// Whether an input is of the link's connection; acts upon it then.
@@ -123,29 +121,8 @@ impl Core {
     /// Tells how the link fares.
     pub(super) fn count_link(&self) {
         let Arbitration::Redis(arbiter) = &self.arbitration else { return };
-        let (figures, counters) = (arbiter.connection.link.figures(), &self.users.counters);
-        counters.redis_link_commands.set(figures.commands);
-        counters.redis_link_replies.set(figures.replies);
-        counters.redis_link_expired.set(figures.expired);
-        counters.redis_link_late.set(figures.late);
-        counters.redis_link_unknown.set(figures.unknown);
-        counters.redis_link_refused.set(figures.refused.iter().sum());
-        for (kind, name) in RedisRefusal::ALL {
-            counters.redis_refused.of(name).set(figures.refused[kind.index()]);
-        }
-        counters.redis_link_noscript.set(figures.noscript);
-        counters.redis_link_reconnects.set(figures.reconnects);
-        counters.redis_link_retries.set(figures.retries);
-        counters.redis_link_malformed.set(figures.malformed);
-        counters.redis_link_round_trip_ns.set(figures.round_trip_ns);
-        counters.redis_breaker_opens.set(figures.opens);
-        counters.redis_breaker.set(match figures.breaker {
-            BreakerState::Closed => 0,
-            BreakerState::Open => 1,
-            BreakerState::Probing => 2,
-        });
-        counters.redis_in_flight.set(figures.in_flight);
-        counters.redis_pursued.set(arbiter.pursuits.len() as u64);
+        arbiter.connection.link.count();
+        self.users.counters.redis_pursued.set(arbiter.pursuits.len() as u64);
     }
 
     /// What the keeper lets the shards do.

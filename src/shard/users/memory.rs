@@ -13,7 +13,7 @@ use nudged_api::outcome::EncodedOutcome;
 use nudged_base::clock::Now;
 use nudged_base::ids::{LaneSequence, UserKey};
 use nudged_base::telemetry::counters::ShardCounters;
-use nudged_base::telemetry::log::{Log, LogField, LogValue, Message, Stamp};
+use nudged_base::telemetry::log::{Log, LogField, LogValue, Message};
 use nudged_domain::decide::gates::Gate;
 use nudged_domain::state::slice::Slice;
 use nudged_domain::state::user::{self, UserState};
@@ -73,7 +73,7 @@ pub(crate) struct Users {
 impl Users {
     /// Says what happened to this shard; the log keeps the pace.
     pub(crate) fn log(&self, now: Now, message: Message, fields: &[LogField<'_>]) {
-        self.log.write(Stamp { mono: now.mono, wall: now.wall }, message, fields);
+        self.log.write(now, message, fields);
     }
 
     /// Says what happened to a user's request, where the level or the list of users asks for it.

@@ -49,10 +49,11 @@ use nudged_base::clock::Now;
 use nudged_base::ids::{LaneSequence, Partition, Revision, Sequence, ShardId};
 use nudged_base::limits::LINK_UNFIT_RETRY_MS;
 use nudged_base::mix::STEP;
+use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_domain::state::slice::Slice;
 use nudged_redis::command::{Meta, RedisCommand, RequestId};
-use nudged_redis::link::{LinkSettings, RedisServer};
+use nudged_redis::link::{Link, LinkSettings, RedisServer};
 
 /// Where the records of commits go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,10 +130,15 @@ pub(crate) struct Arbiter {
 
 impl Arbiter {
     /// An arbiter that wishes for its connection.
-    pub(crate) fn new(mut setup: ArbiterSetup, shard: ShardId, shards: u16, seed: u64) -> Arbiter {
-        let link_seed = seed ^ setup.request_seed;
+    pub(crate) fn new(
+        mut setup: ArbiterSetup,
+        counters: Arc<ShardCounters>,
+        (shard, shards): (ShardId, u16),
+        seed: u64,
+    ) -> Arbiter {
+        let link = Link::new(Arc::clone(&setup.link), counters, seed ^ setup.request_seed);
         Arbiter {
-            connection: LinkConnection::new(&setup.link, setup.connection, link_seed),
+            connection: LinkConnection::new(link, setup.connection),
             in_flight: InFlightTable::new(seed),
             partitions: Partitions::new(shard, shards),
             fanouts: Fanouts::default(),

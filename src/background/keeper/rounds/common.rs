@@ -85,6 +85,6 @@ impl Common {
     pub fn log_numbers(&self, now: Now, message: Message, numbers: &[(&'static str, u64)]) {
         let fields: Vec<LogField<'_>> =
             numbers.iter().map(|(name, number)| (*name, LogValue::Number(*number))).collect();
-        self.log.write(logging::stamp_of(now), message, &fields);
+        self.log.write(now, message, &fields);
     }
 }

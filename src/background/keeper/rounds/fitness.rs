@@ -12,7 +12,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::logging::stamp_of;
 use nudged_base::clock::Now;
 use nudged_base::limits::{REFUSES_FOR_MS, REFUSES_WRITTEN_MS};
 use nudged_base::telemetry::log::{Log, LogValue, Message};
@@ -71,7 +70,7 @@ impl Fitness {
         for (cause, why) in self.take(now.mono, seen) {
             let message = if why.is_some() { Message::RedisUnfit } else { Message::RedisFit };
             let why = LogValue::Text(why.as_deref().unwrap_or_default());
-            log.write(stamp_of(now), message, &[("cause", LogValue::Text(cause)), ("error", why)]);
+            log.write(now, message, &[("cause", LogValue::Text(cause)), ("error", why)]);
         }
     }
 
@@ -144,7 +143,7 @@ const REPLICA: &str = "Redis is a replica: set redis.url to its primary";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nudged_base::telemetry::log::{Level, Stamp};
+    use nudged_base::telemetry::log::Level;
 
     fn at(ms: u64) -> MonoNs {
         MonoNs(0).plus_ms(ms)
@@ -184,7 +183,7 @@ mod tests {
         for cause in kinds.chain(["rights", "handshake", "eviction", "replica"]) {
             let log = Log::new(Level::Info, true, &[]);
             let fields = [("cause", LogValue::Text(cause)), ("error", LogValue::Text("why"))];
-            log.write(Stamp::default(), Message::RedisUnfit, &fields);
+            log.write(Now::default(), Message::RedisUnfit, &fields);
             assert!(log.has_unsaid(), "{cause}");
         }
     }

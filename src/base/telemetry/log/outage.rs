@@ -18,10 +18,11 @@
 //! nobody has done so within a second, or once it is over. Only atomics are shared, and a lock that
 //! nobody but the log's own thread waits for: no shard is held up.
 
+use crate::clock::Now;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{LogField, LogValue, Message, Stamp};
+use super::{LogField, LogValue, Message};
 use crate::hash;
 use crate::limits::{LOG_OUTAGE_PERIOD_MS, LOG_QUIET_MS, LOG_SETTLE_MS};
 
@@ -211,7 +212,7 @@ impl Outages {
     /// Takes a message. `wake` is called where a line will be due without another message.
     pub(super) fn take(
         &self,
-        stamp: Stamp,
+        stamp: Now,
         message: Message,
         fields: &[LogField<'_>],
         wake: impl FnOnce(),
@@ -231,7 +232,7 @@ impl Outages {
         }
     }
 
-    fn begin(&self, stamp: Stamp, met: Met, fields: &[LogField<'_>], wake: impl FnOnce()) -> bool {
+    fn begin(&self, stamp: Now, met: Met, fields: &[LogField<'_>], wake: impl FnOnce()) -> bool {
         let Met { place, key } = met;
         let (row, report) = (&REPORTS[place], &self.reports[place][key]);
         let state = &self.states[row.outage as usize][key];
@@ -269,7 +270,7 @@ impl Outages {
         is_new
     }
 
-    fn end(&self, stamp: Stamp, end: Message, fields: &[LogField<'_>]) {
+    fn end(&self, stamp: Now, end: Message, fields: &[LogField<'_>]) {
         for (row, reports) in REPORTS.iter().zip(&self.reports).filter(|(row, _)| row.end == end) {
             let Some(key) = key_of(row.outage, fields) else { continue };
             let report = &reports[key];
@@ -303,7 +304,7 @@ impl Outages {
     }
 
     /// The lines that are due. `is_last`: what has ended is told now, since nobody comes again.
-    pub(super) fn sweep(&self, stamp: Stamp, is_last: bool, mut tell: impl FnMut(Due)) {
+    pub(super) fn sweep(&self, stamp: Now, is_last: bool, mut tell: impl FnMut(Due)) {
         let now_ns = stamp.mono.0.max(1);
         self.end_quiet(now_ns);
         for (outage, key, state) in self.all_states() {

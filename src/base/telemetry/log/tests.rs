@@ -1,5 +1,7 @@
 //! The log tells what matters, never too much, never in a way that breaks a line or shows an id.
 
+use crate::clock::Now;
+use crate::time::WallMs;
 use proptest::prelude::*;
 
 use super::*;
@@ -7,8 +9,8 @@ use crate::limits::LOG_FIELD_BYTES_MAX;
 
 const AT: WallMs = WallMs(1_772_323_200_123);
 
-fn at_ms(ms: u64) -> Stamp {
-    Stamp { mono: MonoNs(ms * 1_000_000), wall: AT }
+fn at_ms(ms: u64) -> Now {
+    Now { mono: MonoNs(ms * 1_000_000), wall: AT }
 }
 
 fn lines(log: &Log) -> Vec<String> {

@@ -4,9 +4,10 @@
 
 use std::path::PathBuf;
 
+use crate::clocks;
 use crate::journal::directory::free_bytes;
 use crate::journal::lanes::JournalLanes;
-use crate::threads::log_writer::{stamp_now, tell};
+use crate::threads::log_writer::tell;
 use nudged_base::limits::DISK_RETRY_MS;
 use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_base::time::MonoNs;
@@ -45,14 +46,14 @@ impl JournalReporter {
     pub(super) fn tell(
         &mut self,
         now: MonoNs,
-        gauges: &AppenderMetrics,
+        metrics: &AppenderMetrics,
         (poison, refusal): (Option<Poison>, Option<DiskError>),
         lanes: &JournalLanes,
     ) {
-        if gauges.failures > self.failures {
-            self.failures = gauges.failures;
-            let fields = [("failures", LogValue::Number(gauges.failures))];
-            self.log.write(stamp_now(), Message::JournalFailed, &fields);
+        if metrics.failures > self.failures {
+            self.failures = metrics.failures;
+            let fields = [("failures", LogValue::Number(metrics.failures))];
+            self.log.write(clocks::now(), Message::JournalFailed, &fields);
         }
         if let Some(poison) = poison {
             if !std::mem::replace(&mut self.is_poisoned, true) {
@@ -62,29 +63,29 @@ impl JournalReporter {
             }
             return;
         }
-        if gauges.is_low && !self.is_low && !gauges.is_full {
-            self.tell_room(Message::JournalLow, gauges, refusal);
+        if metrics.is_low && !self.is_low && !metrics.is_full {
+            self.tell_room(Message::JournalLow, metrics, refusal);
         }
-        if self.is_low && !gauges.is_low {
-            self.log.write(stamp_now(), Message::JournalRoom, &[]);
+        if self.is_low && !metrics.is_low {
+            self.log.write(clocks::now(), Message::JournalRoom, &[]);
         }
-        if gauges.is_full && !self.is_full {
-            self.tell_room(Message::JournalFull, gauges, refusal);
+        if metrics.is_full && !self.is_full {
+            self.tell_room(Message::JournalFull, metrics, refusal);
         }
-        if self.is_full && !gauges.is_full {
-            self.log.write(stamp_now(), Message::JournalResumed, &[]);
+        if self.is_full && !metrics.is_full {
+            self.log.write(clocks::now(), Message::JournalResumed, &[]);
         }
-        let was_full = std::mem::replace(&mut self.is_full, gauges.is_full);
-        self.is_low = gauges.is_low;
-        if gauges.is_full && (!was_full || now >= self.look_at) {
+        let was_full = std::mem::replace(&mut self.is_full, metrics.is_full);
+        self.is_low = metrics.is_low;
+        if metrics.is_full && (!was_full || now >= self.look_at) {
             self.look_at = now.plus_ms(DISK_RETRY_MS);
             lanes.set_lack(Some(&self.lack(refusal)));
-        } else if was_full && !gauges.is_full {
+        } else if was_full && !metrics.is_full {
             lanes.set_lack(None);
         }
     }
 
-    fn tell_room(&self, message: Message, gauges: &AppenderMetrics, refusal: Option<DiskError>) {
+    fn tell_room(&self, message: Message, metrics: &AppenderMetrics, refusal: Option<DiskError>) {
         let directory = self.directory.to_string_lossy();
         let why = refusal.unwrap_or(DiskError::NoSpace).to_string();
         let fields = [
@@ -92,9 +93,9 @@ impl JournalReporter {
             ("error", LogValue::Text(&why)),
             ("needed_bytes", LogValue::Number(self.segment_bytes)),
             ("free_bytes", LogValue::Number(free_bytes(&self.directory).unwrap_or(0))),
-            ("left_in_segment_bytes", LogValue::Number(gauges.room_bytes)),
+            ("left_in_segment_bytes", LogValue::Number(metrics.room_bytes)),
         ];
-        self.log.write(stamp_now(), message, &fields);
+        self.log.write(clocks::now(), message, &fields);
     }
 
     fn lack(&self, refusal: Option<DiskError>) -> String {

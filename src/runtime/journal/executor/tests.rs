@@ -124,7 +124,7 @@ fn what_is_acknowledged_is_in_the_files_and_a_start_goes_on_behind_it() {
         assert_eq!(last, Sequence(820 + 120));
         assert!(bench.lanes.written() >= last && bench.lanes.is_accepting());
         if ack == AckLevel::Synced {
-            assert!(bench.lanes.gauges().synced >= last);
+            assert!(bench.lanes.metrics().synced >= last);
         }
         // As a kill would leave it: the files as they are while the journal runs.
         let killed = found(&path, 0);
@@ -133,7 +133,7 @@ fn what_is_acknowledged_is_in_the_files_and_a_start_goes_on_behind_it() {
         assert_eq!(read_all(&path, last), everything);
         let lanes = Arc::clone(&bench.lanes);
         assert_eq!(bench.handle.stop(), Ok(()));
-        assert_eq!((lanes.gauges().synced, lanes.is_accepting()), (last, false));
+        assert_eq!((lanes.metrics().synced, lanes.is_accepting()), (last, false));
 
         let mut again = begin(&path, ack, 900);
         again.push(1, 1);
@@ -153,8 +153,8 @@ fn records_that_fill_segments_come_back_and_applied_segments_go() {
     }
     let last = bench.wait();
     assert_eq!(last, Sequence(6_000));
-    assert!(bench.lanes.gauges().segments >= 4, "{:?}", bench.lanes.gauges());
-    assert!(bench.lanes.gauges().unapplied_bytes > 780_000);
+    assert!(bench.lanes.metrics().segments >= 4, "{:?}", bench.lanes.metrics());
+    assert!(bench.lanes.metrics().unapplied_bytes > 780_000);
     let counters = read_all(&path, last);
     assert_eq!(counters[0], (1..=6_000).collect::<Vec<u64>>());
     // Their times are of 1970: what SQL has applied goes at once.
@@ -173,6 +173,6 @@ fn stopping_finishes_what_was_pushed() {
     }
     let lanes = Arc::clone(&bench.lanes);
     assert_eq!(bench.handle.stop(), Ok(()));
-    assert_eq!(lanes.gauges().synced, Sequence(1_500));
+    assert_eq!(lanes.metrics().synced, Sequence(1_500));
     assert_eq!(found(&path, 0).report.unapplied, 1_500);
 }

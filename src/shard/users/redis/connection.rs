@@ -1,11 +1,9 @@
 //! The shard's connection to Redis: a link, and what the driver does for it. One send is under way
 //! at a time, and a lost connection is closed before another is made. Knows no command.
 
-use std::sync::Arc;
-
 use crate::seam::{Effect, Input, Outbox};
 use nudged_base::time::MonoNs;
-use nudged_redis::link::{Link, LinkRequest, LinkSettings};
+use nudged_redis::link::{Link, LinkRequest};
 
 /// A link with its connection.
 pub(crate) struct LinkConnection {
@@ -20,9 +18,9 @@ pub(crate) struct LinkConnection {
 
 impl LinkConnection {
     /// A link that wishes for its connection, which has this number.
-    pub(crate) fn new(settings: &Arc<LinkSettings>, number: u32, seed: u64) -> LinkConnection {
+    pub(crate) fn new(link: Link, number: u32) -> LinkConnection {
         LinkConnection {
-            link: Box::new(Link::new(Arc::clone(settings), seed)),
+            link: Box::new(link),
             number,
             output: Vec::new(),
             is_sending: false,

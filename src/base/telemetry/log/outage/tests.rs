@@ -1,14 +1,15 @@
 //! An outage has one line at its begin, one a minute, one at its end; whoever meets it, and however
 //! often.
 
-use super::super::{Level, Log, LogField, LogValue, Message, Stamp};
+use super::super::{Level, Log, LogField, LogValue, Message};
 use super::*;
+use crate::clock::Now;
 use crate::time::{MonoNs, WallMs};
 
 const SECOND: u64 = 1_000;
 
-fn at(ms: u64) -> Stamp {
-    Stamp { mono: MonoNs((1_000_000 + ms) * MS), wall: WallMs(0) }
+fn at(ms: u64) -> Now {
+    Now { mono: MonoNs((1_000_000 + ms) * MS), wall: WallMs(0) }
 }
 
 /// A log with time: sweeps come once a second, as the log's thread makes them.

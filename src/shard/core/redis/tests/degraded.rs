@@ -3,7 +3,7 @@
 //! shows by its own memory it does not show again within its gap.
 
 use super::*;
-use nudged_base::telemetry::log::Stamp;
+use nudged_base::clock::Now;
 
 const LOCAL: &str = "[[popup]]\nid = \"p\"\nafter_shown = \"1h\"\non_failure = \"local\"\n\
                      [[popup]]\nid = \"h\"\npriority = 1\nafter_shown = \"1h\"\n\
@@ -249,7 +249,7 @@ fn where_a_reply_has_to_survive_the_loss_of_power_each_new_connection_says_wheth
         world.down(0);
         // What was told of the connection before is over.
         let log = &world.nodes[0].core.users.log;
-        log.finish(Stamp::default());
+        log.finish(Now::default());
         while log.next_line().is_some() {}
         let greeting = Greeting { life: LIFE, syncs_always: *syncs_always };
         world.nodes[0].up(world.now, greeting);
