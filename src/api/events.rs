@@ -82,7 +82,7 @@ pub type Element<'a> = Result<Event<'a>, EventCode>;
 
 /// What events are read with.
 #[derive(Clone, Copy, Debug)]
-pub struct EventContext<'a, 'k> {
+pub(crate) struct EventContext<'a, 'k> {
     /// Verify the tokens.
     pub keys: &'k Keys,
     /// The node's time, by which superseded keys end.

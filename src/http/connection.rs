@@ -100,7 +100,7 @@ const BETWEEN: Phase = Phase::Head(HeadReader::NEW);
 /// Facts about a connection, one bit each.
 mod flag {
     /// No byte of a request has come yet.
-    pub const FRESH: u16 = 1 << 0;
+    pub(crate) const FRESH: u16 = 1 << 0;
     /// A send is under way.
     pub(crate) const SENDING: u16 = 1 << 1;
     /// No request is taken any more; the last answer says so.

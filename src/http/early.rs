@@ -39,12 +39,6 @@ pub trait EarlyAnswers {
     }
 }
 
-/// Adds nothing.
-#[derive(Clone, Copy, Debug)]
-pub struct Plain;
-
-impl EarlyAnswers for Plain {}
-
 /// What can be told of a head that is wrong or has not ended: read leniently, so nothing of it may
 /// be relied upon or echoed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

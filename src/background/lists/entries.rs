@@ -32,7 +32,7 @@ pub struct BadEntry(pub Partition);
 
 /// The entries of many lists as they were read.
 #[derive(Debug, Default)]
-pub struct ListHeads {
+pub(crate) struct ListHeads {
     lists: BTreeMap<Partition, Vec<Vec<u8>>>,
 }
 
@@ -47,11 +47,6 @@ impl ListHeads {
     /// Leaves a list out.
     pub fn remove(&mut self, partition: Partition) {
         self.lists.remove(&partition);
-    }
-
-    /// Whether nothing was there.
-    pub fn is_empty(&self) -> bool {
-        self.lists.is_empty()
     }
 
     /// How many entries were read.

@@ -60,7 +60,7 @@ pub struct Decoded {
 
 /// What the encoded parts of a show that is taken back say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DecodedWithdrawn {
+pub(crate) struct DecodedWithdrawn {
     /// The user's clocks as before the show.
     pub clocks: UserClocks,
     /// The popup's entry as before the show, if there was one.

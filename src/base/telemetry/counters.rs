@@ -91,7 +91,7 @@ pub struct Descriptor {
 }
 
 /// One histogram of the table.
-pub struct HistogramDescriptor {
+pub(crate) struct HistogramDescriptor {
     /// Its name without `nudged_`.
     pub name: &'static str,
     /// What it says.

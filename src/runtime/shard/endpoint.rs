@@ -84,7 +84,7 @@ impl Endpoint {
     }
 
     /// No address could be connected to: the name is asked for again.
-    pub fn tell_failed(&self) {
+    pub(crate) fn tell_failed(&self) {
         if self.name.is_some() && !self.is_stale.swap(true, Ordering::AcqRel) {
             self.resolver.wake();
         }

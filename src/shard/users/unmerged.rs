@@ -26,7 +26,7 @@ struct UnmergedOfUser {
 
 /// The entries of one shard, by user.
 #[derive(Debug, Default)]
-pub struct UnmergedTable {
+pub(crate) struct UnmergedTable {
     users: BTreeMap<Box<str>, UnmergedOfUser>,
     entries: usize,
     promised_bytes: u64,

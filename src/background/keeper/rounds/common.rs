@@ -52,7 +52,7 @@ pub(super) struct Common {
 }
 
 impl Common {
-    pub fn may_ask_sql(&self, now: Now) -> bool {
+    pub(crate) fn may_ask_sql(&self, now: Now) -> bool {
         self.sql_rest.left(now.mono).is_none()
     }
 
@@ -74,7 +74,7 @@ impl Common {
     }
 
     /// Shares what is known of Redis with the node.
-    pub fn share_learned(&mut self) {
+    pub(crate) fn share_learned(&mut self) {
         self.notices.push(Notice::Learn(self.learned));
     }
 
@@ -82,7 +82,7 @@ impl Common {
         logging::log_error(&self.log, now, message, text);
     }
 
-    pub fn log_numbers(&self, now: Now, message: Message, numbers: &[(&'static str, u64)]) {
+    pub(crate) fn log_numbers(&self, now: Now, message: Message, numbers: &[(&'static str, u64)]) {
         let fields: Vec<LogField<'_>> =
             numbers.iter().map(|(name, number)| (*name, LogValue::Number(*number))).collect();
         self.log.write(now, message, &fields);
