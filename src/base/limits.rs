@@ -175,7 +175,7 @@ pub const EVENTS_PER_REQUEST_MAX: usize = 100;
 pub const TOKEN_BYTES_MAX: usize = 512;
 /// `expires_in` of an answer, in seconds (docs/semantics.md#answers).
 pub const EXPIRES_IN_S: u32 = 30;
-/// `next_in` of an answer is at most a day, in seconds (docs/semantics.md#answers).
+/// `next_in` of an answer is at most a day, in seconds (docs/semantics.md#gates).
 pub const NEXT_IN_S_MAX: u32 = 86_400;
 
 // --- journal (src/journal/FORMAT.md) -------------------------------------------------------------

@@ -7,6 +7,7 @@ mod circles;
 mod citations;
 mod documents;
 mod floors;
+mod gates;
 mod model;
 mod names;
 mod sql;

@@ -57,15 +57,32 @@ impl Explainer<'_> {
             (gate, Fact::Clocks { last_at, day_shows, session_shows }) => {
                 self.clocks(gate, *last_at, (*day_shows, *session_shows))
             }
-            (Gate::Status, _) => status(popup.status),
-            (Gate::Schedule, _) => self.schedule(popup),
-            (Gate::Window, _) => self.window(popup),
-            (_, Fact::Definition) => self.placement(popup),
+            (gate, Fact::Definition) => self.definition(popup, gate),
         };
         if let Some(opens_at) = failure.opens_at {
             held.why.push_str(&format!("; this opens at {}", self.moment(opens_at)));
         }
         held
+    }
+
+    /// A gate that goes by the popup and the request alone. Each gate is named, so that a new one
+    /// is thought of here.
+    fn definition(&self, popup: &Popup, gate: Gate) -> HeldBack {
+        match gate {
+            Gate::Status => status(popup.status),
+            Gate::Schedule => self.schedule(popup),
+            Gate::Window => self.window(popup),
+            Gate::Placement => self.placement(popup),
+            // These have facts of their own.
+            Gate::Target
+            | Gate::Rollout
+            | Gate::MaxShows
+            | Gate::Gap
+            | Gate::Cap
+            | Gate::Quiet
+            | Gate::Day
+            | Gate::Session => HeldBack { why: gate.as_str().to_owned(), facts: json!({}) },
+        }
     }
 
     fn schedule(&self, popup: &Popup) -> HeldBack {
