@@ -53,7 +53,7 @@ fn status_of(error: &StoreError) -> (u16, &'static str) {
         StoreError::Foreign { .. }
         | StoreError::SchemaNewer { .. }
         | StoreError::Address { .. } => (500, "sql_unusable"),
-        other => of_kind(other.kind()),
+        other => of_kind(other.refusal_kind()),
     }
 }
 
@@ -105,6 +105,24 @@ mod tests {
 
     #[test]
     fn a_file_of_the_nodes_own_is_told_apart_as_well() {
+        let sqlite = |code: i32| StoreError::Sql {
+            action: "change popups",
+            path: PathBuf::from("nudged.db"),
+            source: rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None),
+        };
+        for (code, want) in [
+            (rusqlite::ffi::SQLITE_FULL, (507, "sql_disk_full")),
+            (rusqlite::ffi::SQLITE_READONLY, (503, "sql_read_only")),
+            (rusqlite::ffi::SQLITE_TOOBIG, (413, "too_large_for_sql")),
+            (rusqlite::ffi::SQLITE_CONSTRAINT, (409, "sql_conflict")),
+            (rusqlite::ffi::SQLITE_AUTH, (500, "sql_denied")),
+            (rusqlite::ffi::SQLITE_NOMEM, (503, "sql_unavailable")),
+            (rusqlite::ffi::SQLITE_MISMATCH, (500, "sql_failed")),
+            (rusqlite::ffi::SQLITE_IOERR, (503, "sql_unavailable")),
+            (rusqlite::ffi::SQLITE_ERROR, (500, "sql_failed")),
+        ] {
+            assert_eq!(status_of(&sqlite(code)), want, "{code}");
+        }
         let failed = |code: i32| StoreError::File {
             action: "write it",
             path: PathBuf::from("x"),

@@ -6,8 +6,6 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crossbeam::channel::{Receiver, Sender, bounded};
-
 use super::answer::AdminAnswer;
 use super::refusals;
 use nudged_base::clock::NodeClock;
@@ -22,6 +20,7 @@ use nudged_runtime::threads::keeper::KeeperMetrics;
 use nudged_runtime::threads::list_drain::DrainMetrics;
 use nudged_runtime::threads::sql_writer::WriterFigures;
 use nudged_runtime::topology::Topology;
+use nudged_runtime::turns::{HeldTurn, Turns};
 use nudged_store::{StoreError, StoreReader};
 
 /// The node that operators see. The listener's address, its token file and the journal's retention
@@ -73,7 +72,7 @@ pub(super) struct Service {
     /// When this process took up its service.
     pub(super) started: (MonoNs, WallMs),
     /// The one connection that reads rows for people, while it is free.
-    readers: (Sender<StoreReader>, Receiver<StoreReader>),
+    readers: Turns<StoreReader>,
     clock: Mutex<NodeClock>,
     clock_ahead_ms: AtomicI64,
     ready: Arc<AtomicBool>,
@@ -87,38 +86,13 @@ impl Deref for Service {
     }
 }
 
-/// The connection that reads, until it is dropped.
-pub(super) struct ReaderLease<'s> {
-    reader: Option<StoreReader>,
-    free: &'s Sender<StoreReader>,
-}
-
-impl Deref for ReaderLease<'_> {
-    type Target = StoreReader;
-
-    fn deref(&self) -> &StoreReader {
-        self.reader.as_ref().expect("it goes when this is dropped")
-    }
-}
-
-impl Drop for ReaderLease<'_> {
-    fn drop(&mut self) {
-        if let Some(reader) = self.reader.take() {
-            let is_back = self.free.try_send(reader).is_ok();
-            debug_assert!(is_back, "there is room for the one that was taken");
-        }
-    }
-}
-
 impl Service {
     pub(super) fn new(node: AdminContext, clock: NodeClock, mut reader: StoreReader) -> Service {
         reader.answer_within(Duration::from_millis(ADMIN_SQL_SILENCE_MS));
-        let readers = bounded(1);
-        readers.0.try_send(reader).expect("there is room for one");
         Service {
             node,
             started: (clocks::mono(), clocks::wall()),
-            readers,
+            readers: Turns::new(reader),
             clock: Mutex::new(clock),
             clock_ahead_ms: AtomicI64::new(0),
             ready: Arc::new(AtomicBool::new(true)),
@@ -159,11 +133,9 @@ impl Service {
     ///
     /// # Errors
     /// 503 where they have it for longer than SQL may be silent.
-    pub(super) fn reader(&self) -> Result<ReaderLease<'_>, AdminAnswer> {
-        let (free, readers) = &self.readers;
-        let reader = readers.recv_timeout(Duration::from_millis(ADMIN_SQL_SILENCE_MS));
-        let reader = reader.map_err(|_| AdminAnswer::unavailable("sql_busy"))?;
-        Ok(ReaderLease { reader: Some(reader), free })
+    pub(super) fn reader(&self) -> Result<HeldTurn<'_, StoreReader>, AdminAnswer> {
+        let reader = self.readers.take_within(Duration::from_millis(ADMIN_SQL_SILENCE_MS));
+        reader.ok_or_else(|| AdminAnswer::unavailable("sql_busy"))
     }
 
     /// Logs a message, now.

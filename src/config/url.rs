@@ -62,7 +62,7 @@ pub enum UrlProblem {
     /// Several hosts where one is meant.
     #[error(
         "it names several hosts, but `redis://` is one server: lists are for Redis Cluster and \
-         RedisSettings Sentinel, which this version of nudged does not support yet; name one host"
+         Redis Sentinel, which this version of nudged does not support yet; name one host"
     )]
     HostList,
     /// A host without a name among several.
@@ -334,6 +334,8 @@ mod tests {
             let said = problem.to_string();
             assert!(!said.contains("canary") && !said.contains("can"), "{said}");
         }
+        let said = UrlProblem::HostList.to_string();
+        assert!(said.contains("Redis Cluster and Redis Sentinel"), "{said}");
         let said = unescaped('?').to_string();
         assert!(said.ends_with("write it as %3F"), "{said}");
     }

@@ -17,7 +17,7 @@ use nudged_admin::AdminHandle;
 use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_config::{Config, QueueMode};
 use nudged_publish::Publishing;
-use nudged_publish::publisher::Publisher;
+use nudged_publish::publisher::{PublishError, Publisher};
 use nudged_runtime::clocks;
 use nudged_runtime::journal::executor::JournalHandle;
 use nudged_runtime::shard::mesh::{ControlEnvelope, Mesh};
@@ -80,8 +80,9 @@ pub(super) fn take_reloads(
     let spawned = std::thread::Builder::new().name("reloads".to_owned()).spawn(move || {
         let needed = Needed::here("reloads");
         for () in reloads {
-            // The publisher has said in the log what came of it.
-            let _ = publisher.reload("SIGHUP");
+            // The publisher has said in the log what came of it. Nobody is there to ask again where
+            // changes before it take too long.
+            while let Err(PublishError::Late(_)) = publisher.reload("SIGHUP") {}
         }
         // Its sender lives as long as the thread that takes signals.
         needed.leave(false);

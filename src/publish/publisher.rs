@@ -24,7 +24,6 @@ mod showing;
 mod start;
 #[cfg(test)]
 mod tests;
-mod turns;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -38,9 +37,9 @@ use nudged_base::telemetry::log::Log;
 use nudged_config::Config;
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_runtime::shard::mesh::Mesh;
+use nudged_runtime::turns::{HeldTurn, Turns};
 use nudged_shard::view::Rules;
 use nudged_store::Store;
-use turns::Turns;
 
 pub use change::{Changed, EditContext, ExpectedVersion, PopupEdit};
 pub use import::{ImportedLine, import_popups};
@@ -70,10 +69,11 @@ struct Announcing {
 /// Publishes catalogs and settings to the shards of this node.
 pub struct Publisher {
     changing: Turns<Changing>,
-    /// How long a change waits for those before it.
+    /// How long a change waits for those before it, and a reload.
     turn_max: Duration,
+    reload_turn_max: Duration,
     /// The popups file waits until the store can be reached: the node started with a copy, or its
-    /// last reload found the store away. Set by changes alone.
+    /// last reload found the store away, or held up by changes before it.
     is_file_pending: AtomicBool,
     current: RwLock<Published>,
     config: RwLock<Arc<Config>>,
@@ -84,6 +84,8 @@ pub struct Publisher {
     reloading: Turns<Config>,
     /// How often this node's popups file has undone what another one's had set.
     replaced: AtomicU64,
+    /// How many changes and reloads were given up since those before them took too long.
+    late: AtomicU64,
     /// Catalogs that were current and by which answers on their way may have been decided.
     former: Mutex<Vec<Arc<Snapshot>>>,
     mesh: Arc<Mesh>,
@@ -128,7 +130,22 @@ impl Publisher {
 
     /// How many changes and reloads were given up because those before them took too long.
     pub fn late(&self) -> u64 {
-        self.changing.refused() + self.reloading.refused()
+        self.late.load(Ordering::Relaxed)
+    }
+
+    /// Waits for the turn of a change.
+    ///
+    /// # Errors
+    /// `Late`, where it does not come in time.
+    fn turn(&self, limit: Duration) -> Result<HeldTurn<'_, Changing>, PublishError> {
+        self.changing.take_within(limit).ok_or(PublishError::Late(limit))
+    }
+
+    /// Counts what somebody asked for and was given up.
+    fn count_late(&self, error: &PublishError) {
+        if matches!(error, PublishError::Late(_)) {
+            self.late.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Whether the popups file waits until the store can be reached.

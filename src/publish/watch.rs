@@ -47,16 +47,7 @@ impl Watch {
         log: Log,
     ) -> io::Result<Watch> {
         let (stop, stopped) = bounded(0);
-        let config = publisher.config();
-        let mut watcher = Watcher {
-            shared: SharedCatalog::of(&config),
-            config,
-            publisher,
-            reader,
-            log,
-            sql_asked: None,
-            copied: None,
-        };
+        let mut watcher = Watcher::new(publisher, reader, log);
         let run = move || {
             let needed = Needed::here("catalog-watch");
             while watcher.turn(&stopped) {}
@@ -78,7 +69,7 @@ impl Drop for Watch {
     }
 }
 
-struct Watcher {
+pub(crate) struct Watcher {
     publisher: Arc<Publisher>,
     reader: StoreReader,
     log: Log,
@@ -91,6 +82,19 @@ struct Watcher {
 }
 
 impl Watcher {
+    pub(crate) fn new(publisher: Arc<Publisher>, reader: StoreReader, log: Log) -> Watcher {
+        let config = publisher.config();
+        Watcher {
+            shared: SharedCatalog::of(&config),
+            config,
+            publisher,
+            reader,
+            log,
+            sql_asked: None,
+            copied: None,
+        }
+    }
+
     /// Waits and looks; false once it is to end.
     fn turn(&mut self, stopped: &Receiver<()>) -> bool {
         self.look();
@@ -114,7 +118,9 @@ impl Watcher {
         }
         let in_redis = in_redis.and_then(Result::ok);
         match self.look_at_sql() {
-            Ok(()) => self.put(in_redis),
+            Ok(true) => self.put(in_redis),
+            // What SQL has is not taken over yet: Redis is not to get what was there before.
+            Ok(false) => {}
             Err(error) => {
                 tell(&self.log, Message::CatalogStale, &error.to_string());
                 self.take_from_redis(in_redis.flatten());
@@ -133,7 +139,8 @@ impl Watcher {
         self.publisher.current().stored_version
     }
 
-    fn look_at_sql(&mut self) -> Result<(), StoreError> {
+    /// Takes over what SQL has; whether that is current now.
+    pub(crate) fn look_at_sql(&mut self) -> Result<bool, StoreError> {
         self.sql_asked = Some(Instant::now());
         let version = self.reader.catalog_version()?;
         let is_file_pending = self.publisher.is_file_pending();
@@ -150,7 +157,7 @@ impl Watcher {
             }
             Err(error) => tell(&self.log, Message::CatalogBehind, &error.to_string()),
         }
-        Ok(())
+        Ok(self.ours() >= version)
     }
 
     /// Puts what SQL has into Redis, where that has another version or none.
@@ -171,8 +178,9 @@ impl Watcher {
         let is_newer = in_redis.is_some_and(|version| version > self.ours());
         let Some(shared) = self.shared.as_mut().filter(|_| is_newer) else { return };
         let Ok(Some(catalog)) = shared.load() else { return };
-        if let Err(error) = self.publisher.take_copy(catalog) {
-            tell(&self.log, Message::CatalogBehind, &error.to_string());
+        match self.publisher.take_copy(catalog) {
+            Ok(()) | Err(PublishError::Late(_)) => {}
+            Err(error) => tell(&self.log, Message::CatalogBehind, &error.to_string()),
         }
     }
 

@@ -8,7 +8,8 @@
 //! What these share: `clocks` · `wake` wakers and their eventfds · `redis_client` asks Redis and
 //! waits, over a `stream` · `redis_status` what shards and keeper tell each other of Redis ·
 //! `topology` cores and pinning · `whole_file` files that are replaced whole, `two_copies` one that
-//! a full disk does not matter to · `uninterrupted` calls that signals end.
+//! a full disk does not matter to · `turns` a value that one thread at a time may have ·
+//! `uninterrupted` calls that signals end.
 //!
 //! What the process needs: `probe` is this kernel fit, `process_limits` and `thread_room` this
 //! process · `signal_mask` keeps signals back · `memory` gives it back.
@@ -26,6 +27,7 @@ pub mod stream;
 pub mod thread_room;
 pub mod threads;
 pub mod topology;
+pub mod turns;
 pub mod two_copies;
 mod uninterrupted;
 pub mod wake;

@@ -193,6 +193,23 @@ impl StoreError {
         }
     }
 
+    /// What it is to whoever sent what was to be stored: of SQLite finer than [`StoreError::kind`],
+    /// by which the writer sets records aside.
+    pub fn refusal_kind(&self) -> FailureKind {
+        use rusqlite::ErrorCode::{
+            AuthorizationForStatementDenied, ConstraintViolation, OutOfMemory, TooBig, TypeMismatch,
+        };
+        let StoreError::Sql { source, .. } = self else { return self.kind() };
+        match source.sqlite_error_code() {
+            Some(TooBig) => FailureKind::PacketTooLarge,
+            Some(ConstraintViolation) => FailureKind::Duplicate,
+            Some(AuthorizationForStatementDenied) => FailureKind::Denied,
+            Some(OutOfMemory) => FailureKind::Unreachable,
+            Some(TypeMismatch) => FailureKind::Other,
+            _ => self.kind(),
+        }
+    }
+
     /// Whether the same transaction may well succeed at once: others held its locks.
     pub fn is_transient(&self) -> bool {
         matches!(self.kind(), FailureKind::Deadlock | FailureKind::LockWait)

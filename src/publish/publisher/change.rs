@@ -81,7 +81,7 @@ impl Publisher {
         context: EditContext<'_>,
         edit: &PopupEdit,
     ) -> Result<Changed, PublishError> {
-        let changed = self.try_change(context, edit)?;
+        let changed = self.try_change(context, edit).inspect_err(|error| self.count_late(error))?;
         self.announce(&changed.published);
         Ok(changed)
     }
@@ -91,7 +91,7 @@ impl Publisher {
         context: EditContext<'_>,
         edit: &PopupEdit,
     ) -> Result<Changed, PublishError> {
-        let mut changing = self.changing.take_within(self.turn_max)?;
+        let mut changing = self.turn(self.turn_max)?;
         // What is refused is refused by what everybody can see.
         self.catch_up(&mut changing)?;
         until_unmoved(|| {
@@ -134,7 +134,7 @@ impl Publisher {
     /// # Errors
     /// Where the store fails.
     pub fn refresh(&self) -> Result<(), PublishError> {
-        let mut changing = self.changing.take_within(self.turn_max)?;
+        let mut changing = self.turn(self.turn_max)?;
         self.catch_up(&mut changing)
     }
 
@@ -200,7 +200,7 @@ impl Publisher {
     /// # Errors
     /// Where its popups can't stand together.
     pub(crate) fn take_copy(&self, copy: StoredCatalog) -> Result<(), PublishError> {
-        let changing = self.changing.take_within(self.turn_max)?;
+        let changing = self.turn(self.turn_max)?;
         let current = self.current();
         if copy.version > current.stored_version {
             let published =

@@ -22,7 +22,7 @@ use nudged_runtime::clocks;
 pub enum OverrideRequest {
     /// Set one.
     Set(OverrideKind),
-    /// OverrideEnd those that this node knows.
+    /// End those that this node knows.
     Resume,
 }
 

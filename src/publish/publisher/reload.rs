@@ -16,16 +16,16 @@ use super::import::{check_not_emptied, import_file};
 use super::prepare::{add_definitions, compile_file, definitions_of, publish, read_file};
 use super::published::{KnownPopup, Published};
 use super::settings::{is_json, rules_of};
-use super::turns::Turn;
 use super::{Changing, PublishError, Publisher};
 use crate::overrides;
 use crate::popups_file::PopupsFile;
-use nudged_base::limits::{FILE_STATUSES_MS, RELOAD_TURN_MS};
+use nudged_base::limits::FILE_STATUSES_MS;
 use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_config::{Config, Difference, reloadable_difference};
 use nudged_domain::catalog::overrides::OverridePlace;
 use nudged_domain::catalog::snapshot::Status;
 use nudged_runtime::clocks;
+use nudged_runtime::turns::HeldTurn;
 use nudged_shard::control::ControlRequest;
 use nudged_store::StoreError;
 
@@ -44,10 +44,6 @@ pub struct Reloaded {
     pub is_changed: bool,
 }
 
-/// How long a reload waits for the changes before it: an operator's is refused by then, and a
-/// file's pauses hold meanwhile.
-const RELOAD_TURN: Duration = Duration::from_millis(RELOAD_TURN_MS);
-
 /// What is said, behind SQL's own reason, where a file was read that SQL does not know yet.
 const WAITS: &str = "the file's own pauses and archives already apply on this node; the whole file \
                      is imported when SQL answers";
@@ -58,9 +54,11 @@ impl Publisher {
     /// nothing said.
     ///
     /// # Errors
-    /// [`PublishError`]; nothing has changed, but for `Unconfirmed`.
+    /// [`PublishError`]; nothing has changed, but for `Unconfirmed`, and but for what the file
+    /// pauses and archives where it is `Late`: that holds, and the file is imported by itself.
     pub fn reload(&self, who: &str) -> Result<Reloaded, PublishError> {
         self.reload_in_turn(who).inspect_err(|error| {
+            self.count_late(error);
             let message = match error {
                 PublishError::Config(_) => Message::ConfigRefused,
                 PublishError::Unconfirmed(_) => Message::CatalogUnconfirmed,
@@ -73,7 +71,8 @@ impl Publisher {
     }
 
     fn reload_in_turn(&self, who: &str) -> Result<Reloaded, PublishError> {
-        let mut last_read = self.reloading.take_within(RELOAD_TURN)?;
+        let limit = self.reload_turn_max;
+        let mut last_read = self.reloading.take_within(limit).ok_or(PublishError::Late(limit))?;
         let new = (self.read_config)()?;
         let reloaded = self.try_reload(&new, who)?;
         self.announce(&self.current());
@@ -94,7 +93,7 @@ impl Publisher {
         };
         let before = self.live.lock().file_statuses.clone();
         let is_over = AtomicBool::new(false);
-        let mut turn: Option<Turn<'_, Changing>> = None;
+        let mut turn: Option<HeldTurn<'_, Changing>> = None;
         let outcome = std::thread::scope(|scope| {
             let (done, is_done) = bounded::<()>(0);
             let late = Duration::from_millis(FILE_STATUSES_MS);
@@ -104,7 +103,7 @@ impl Publisher {
                     self.hold_file(file, is_over);
                 }
             });
-            let changing = self.changing.take_within(RELOAD_TURN);
+            let changing = self.turn(self.reload_turn_max);
             let outcome = changing.and_then(|changing| {
                 self.reload_with(turn.insert(changing), &difference, who, is_over)
             });
@@ -119,6 +118,14 @@ impl Publisher {
                 let mut reloaded = self.reload_without_sql(turn, difference, file)?;
                 reloaded.is_changed |= self.live.lock().file_statuses != before;
                 Ok(reloaded)
+            }
+            // What is paused in an emergency does not come back for a slow database. A file that
+            // was another one until now is left to who asks again.
+            Err(late @ PublishError::Late(_))
+                if file.is_some() && difference.config.popups == self.config().popups =>
+            {
+                self.is_file_pending.store(true, Ordering::Release);
+                Err(late)
             }
             Err(error) => {
                 drop(turn);
@@ -155,7 +162,7 @@ impl Publisher {
     /// Takes what can be taken: settings, and what the file does not show.
     fn reload_without_sql(
         &self,
-        mut changing: Turn<'_, Changing>,
+        mut changing: HeldTurn<'_, Changing>,
         difference: Difference,
         (file, why): (Option<&(PopupsFile, PathBuf)>, &StoreError),
     ) -> Result<Reloaded, PublishError> {

@@ -9,15 +9,15 @@ use std::time::Duration;
 use super::import::{Imported, import_file};
 use super::live::LiveLock;
 use super::prepare::{Definitions, publish};
-use super::turns::Turns;
 use super::{Announcing, Changing, PublishError, Publisher, ReadConfig};
 use crate::catalog_copy;
 use crate::shared_catalog::SharedCatalog;
-use nudged_base::limits::{ADMIN_SQL_SILENCE_MS, CATALOG_TURN_MS};
+use nudged_base::limits::{ADMIN_SQL_SILENCE_MS, CATALOG_TURN_MS, RELOAD_TURN_MS};
 use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_config::Config;
 use nudged_runtime::clocks;
 use nudged_runtime::shard::mesh::Mesh;
+use nudged_runtime::turns::Turns;
 use nudged_store::{Store, StoredCatalog};
 
 /// What a publisher is made of.
@@ -59,6 +59,7 @@ impl Publisher {
         let publisher = Publisher {
             changing: Turns::new(Changing { store, config: config.clone() }),
             turn_max: Duration::from_millis(CATALOG_TURN_MS),
+            reload_turn_max: Duration::from_millis(RELOAD_TURN_MS),
             is_file_pending: AtomicBool::new(is_file_pending),
             current: RwLock::new(published.clone()),
             reloading: Turns::new(config.clone()),
@@ -66,6 +67,7 @@ impl Publisher {
             announcing: Mutex::new(Announcing { shared, version: 0 }),
             live: LiveLock::default(),
             replaced: AtomicU64::new(0),
+            late: AtomicU64::new(0),
             former: Mutex::default(),
             mesh,
             read_config,

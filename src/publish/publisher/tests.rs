@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use super::settings::rules_of;
 use super::*;
+use crate::watch::Watcher;
 use nudged_api::access::Access;
-use nudged_base::time::DurationMs;
+use nudged_base::limits::FILE_STATUSES_MS;
+use nudged_base::time::{DurationMs, WallMs};
 use nudged_domain::catalog::snapshot::{Snapshot, Status};
 use nudged_domain::state::user::UserState;
 use nudged_publishing::{FakeShards, NodeDirectory};
+use nudged_store::{CatalogChange, StoreReader};
 
 const TWO: &str = "[[popup]]\nid = \"a\"\n[[popup]]\nid = \"b\"\npriority = 2\n";
 
@@ -153,6 +156,8 @@ fn a_change_behind_one_that_sql_holds_up_is_refused_in_time_and_changes_nothing(
     let mut publisher = load(&directory, &shards.mesh).unwrap();
     publisher.turn_max = Duration::from_millis(10);
     let held_up = publisher.changing.take_within(Duration::ZERO).unwrap();
+    assert!(matches!(publisher.refresh(), Err(PublishError::Late(_))));
+    assert_eq!(publisher.late(), 0, "nobody asked for that");
     let context = EditContext { id: "c", who: "ann", expected: None };
     let late = publisher.change(context, &PopupEdit::Delete).unwrap_err();
     assert!(matches!(late, PublishError::Late(_)), "{late}");
@@ -163,6 +168,46 @@ fn a_change_behind_one_that_sql_holds_up_is_refused_in_time_and_changes_nothing(
     let next = publisher.change(context, &PopupEdit::Delete).unwrap_err();
     assert!(matches!(next, PublishError::NoSuchPopup), "{next}");
     assert!(shards.take_told().is_empty());
+}
+
+#[test]
+fn what_is_not_taken_over_in_time_is_not_taken_for_what_sql_has() {
+    let (directory, shards) = (NodeDirectory::with_popups(TWO), shards());
+    let mut publisher = load(&directory, &shards.mesh).unwrap();
+    publisher.turn_max = Duration::from_millis(10);
+    let publisher = Arc::new(publisher);
+    let reader = StoreReader::open(directory.path()).unwrap();
+    let mut watcher = Watcher::new(Arc::clone(&publisher), reader, directory.log.clone());
+    assert!(watcher.look_at_sql().unwrap());
+    let held_up = publisher.changing.take_within(Duration::ZERO).unwrap();
+    let text = "{\"id\":\"c\"}";
+    let change = CatalogChange::Put { id: "c", text, is_rollback: false };
+    let mut other = Store::open(directory.path()).unwrap();
+    other.change_catalog(None, change, "ann", WallMs(1)).unwrap();
+    assert!(!watcher.look_at_sql().unwrap(), "Redis must not get what was there before");
+    drop(held_up);
+    assert!(watcher.look_at_sql().unwrap());
+    assert!(publisher.current().find("c").is_some());
+}
+
+#[test]
+fn what_a_file_pauses_holds_where_changes_before_its_reload_take_too_long() {
+    let (directory, shards) = (NodeDirectory::with_popups(TWO), shards());
+    let mut publisher = load(&directory, &shards.mesh).unwrap();
+    publisher.reload_turn_max = Duration::from_millis(FILE_STATUSES_MS * 2);
+    let changing = publisher.changing.take_within(Duration::ZERO).unwrap();
+    directory.write_popups("[[popup]]\nid = \"a\"\nstatus = \"paused\"\n[[popup]]\nid = \"b\"\n");
+    assert!(matches!(publisher.reload("test"), Err(PublishError::Late(_))));
+    let status = |id: &str| publisher.current().find(id).unwrap().status;
+    assert_eq!((status("a"), status("b"), publisher.late()), (Status::Paused, Status::Live, 1));
+    assert!(publisher.is_file_pending(), "the watch imports it");
+    drop(changing);
+    publisher.refresh().unwrap();
+    assert!(!publisher.is_file_pending());
+    let stored = Store::open(directory.path()).unwrap().load_catalog().unwrap();
+    let stored = stored.popups.iter().find(|popup| popup.id == "a").unwrap();
+    assert!(stored.text.contains("paused"), "{}", stored.text);
+    assert_eq!(status("a"), Status::Paused);
 }
 
 #[test]
