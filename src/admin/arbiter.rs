@@ -19,7 +19,7 @@ pub(super) fn status(service: &Service) -> Value {
     if service.publisher.config().redis.url.is_none() {
         return Value::Null;
     }
-    let mut value = board_json(&service.mesh.redis_status, service.topology.shards);
+    let mut value = redis_json(&service.mesh.redis_status, service.topology.shards);
     // The breakers know first.
     let is_away = service.counters.iter().all(|shard| shard.redis_breaker.get() != 0);
     if is_away && value["state"] == "open" {
@@ -47,7 +47,7 @@ pub(super) fn status(service: &Service) -> Value {
     value
 }
 
-fn board_json(redis_status: &RedisStatus, shards: u16) -> Value {
+fn redis_json(redis_status: &RedisStatus, shards: u16) -> Value {
     let found: Vec<ServerFound> =
         (0..shards).map(|shard| redis_status.found(ShardId(shard))).collect();
     let server = found.iter().find_map(|found| match *found {
@@ -140,14 +140,14 @@ mod tests {
     fn each_state_has_its_word() {
         let wakers = (0..2).map(|_| Arc::new(Waker::new().unwrap())).collect();
         let redis_status = RedisStatus::new(wakers).unwrap();
-        let word = || board_json(&redis_status, 2)["state"].as_str().unwrap().to_owned();
+        let word = || redis_json(&redis_status, 2)["state"].as_str().unwrap().to_owned();
         assert_eq!(word(), "away");
         redis_status.report_found(ShardId(0), SERVER);
         assert_eq!(word(), "comparing");
         redis_status
             .report_found(ShardId(1), ServerFound::Incompatible(Incompatible::Denied("info")));
         assert_eq!(word(), "unfit");
-        assert!(board_json(&redis_status, 2)["unfit"].as_str().unwrap().contains("users.acl"));
+        assert!(redis_json(&redis_status, 2)["unfit"].as_str().unwrap().contains("users.acl"));
         redis_status.report_found(ShardId(1), SERVER);
         redis_status.report_lost(Partition(5));
         (0..2).for_each(|shard| redis_status.report_compared(ShardId(shard), 7));
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(word(), "rebuilding");
         redis_status.settle(Partition(5));
         assert_eq!(word(), "open");
-        let shown = board_json(&redis_status, 2);
+        let shown = redis_json(&redis_status, 2);
         assert_eq!(
             (&shown["run"], &shown["run_cleared"]),
             (&json!("0000000000000007"), &json!(true))

@@ -64,7 +64,22 @@ macro_rules! binary_enum {
     };
 }
 
-pub(super) use {binary_enum, binary_struct};
+/// A case is its place in the table `ALL` of its type.
+macro_rules! binary_table {
+    ($Type:ty) => {
+        impl $crate::binary::Binary<'_> for $Type {
+            fn put(&self, out: &mut Vec<u8>) {
+                out.push(*self as u8);
+            }
+
+            fn take(reader: &mut $crate::binary::Reader<'_>) -> $Type {
+                <$Type>::ALL[usize::from(<u8 as $crate::binary::Binary>::take(reader))]
+            }
+        }
+    };
+}
+
+pub(super) use {binary_enum, binary_struct, binary_table};
 
 /// What is read from the front of its bytes.
 pub(super) struct Reader<'a> {

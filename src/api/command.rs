@@ -6,7 +6,7 @@
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
-use super::binary::{Binary, Reader, binary_enum, binary_struct};
+use super::binary::{Binary, Reader, binary_enum, binary_struct, binary_table};
 use super::decide::DecideRequest;
 use super::events::{Element, Event, EventCode};
 use super::ignored::Ignored;
@@ -100,16 +100,7 @@ binary_struct!(PlacedEvent<'a> { place, event });
 binary_struct!(Event<'a> { token_text, token, action, ts });
 binary_struct!(Token<'a> { user, popup, version, variant, number, at, local });
 binary_struct!(Ignored<'a> { names, count });
-
-impl Binary<'_> for Action {
-    fn put(&self, out: &mut Vec<u8>) {
-        out.push(*self as u8);
-    }
-
-    fn take(reader: &mut Reader<'_>) -> Action {
-        Action::ALL[usize::from(u8::take(reader))]
-    }
-}
+binary_table!(Action);
 
 impl EncodedCommand {
     /// Writes a command into an empty buffer. Allocates only where that has to grow.

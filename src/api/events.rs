@@ -5,7 +5,7 @@
 
 use bumpalo::Bump;
 
-use super::binary::{Binary, Reader};
+use super::binary::binary_table;
 use super::ignored::Unknown;
 use super::json::{self, Json};
 use super::refusal::{Code, RequestField, RequestRefusal};
@@ -54,28 +54,7 @@ named! {
     }
 }
 
-impl EventCode {
-    /// Every code, in the order of their numbers.
-    pub const ALL: [EventCode; 7] = [
-        EventCode::BadEvent,
-        EventCode::BadDecision,
-        EventCode::UnknownAction,
-        EventCode::BadTs,
-        EventCode::TooLate,
-        EventCode::OtherUser,
-        EventCode::Overloaded,
-    ];
-}
-
-impl Binary<'_> for EventCode {
-    fn put(&self, out: &mut Vec<u8>) {
-        out.push(*self as u8);
-    }
-
-    fn take(reader: &mut Reader<'_>) -> EventCode {
-        EventCode::ALL[usize::from(u8::take(reader))]
-    }
-}
+binary_table!(EventCode);
 
 /// One element of a request, in its place.
 pub type Element<'a> = Result<Event<'a>, EventCode>;

@@ -11,6 +11,9 @@ macro_rules! named {
         pub enum $Enum { $($(#[$of_case])* $Case,)* }
 
         impl $Enum {
+            /// Every case, in the order of their numbers.
+            pub const ALL: &'static [$Enum] = &[$($Enum::$Case,)*];
+
             /// The name, as clients see it.
             pub fn name(self) -> &'static str {
                 match self { $($Enum::$Case => $name,)* }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bumpalo::Bump;
 
-use super::binary::{Binary, Reader, binary_enum, binary_struct};
+use super::binary::{Binary, Reader, binary_enum, binary_struct, binary_table};
 use super::verdict::{PlacedVerdict, Verdict};
 use nudged_base::limits::EVENTS_PER_REQUEST_MAX;
 use nudged_base::time::WallMs;
@@ -139,16 +139,7 @@ binary_enum!(Reason {
     1 => Degraded,
     2 => Gate(gate),
 });
-
-impl Binary<'_> for Gate {
-    fn put(&self, out: &mut Vec<u8>) {
-        out.push(*self as u8);
-    }
-
-    fn take(reader: &mut Reader<'_>) -> Gate {
-        Gate::ALL[usize::from(u8::take(reader))]
-    }
-}
+binary_table!(Gate);
 
 impl EncodedOutcome {
     /// Writes an outcome, decided by `snapshot`, into an empty buffer. Allocates only where that

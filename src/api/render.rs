@@ -3,7 +3,6 @@
 //! they came out so.
 
 use bumpalo::Bump;
-use bumpalo::collections::Vec as BumpVec;
 
 use super::ignored::Ignored;
 use super::outcome::{Candidate, Decided, Outcome, Verdicts};
@@ -160,14 +159,13 @@ impl<'r> Rendering<'r> {
 
     fn write_verdicts(&self, verdicts: &Verdicts<'_>, out: &mut Vec<u8>) {
         let (response, bump) = (&self.response, self.bump);
-        let mut all = BumpVec::with_capacity_in(verdicts.verdicts.len(), bump);
-        all.extend(verdicts.verdicts.iter().map(|(_, verdict)| *verdict));
-        let is_refused = all.contains(&Verdict::UNAVAILABLE)
-            && !all.iter().any(|verdict| verdict.rests_on_record());
+        let all = verdicts.verdicts.iter().map(|(_, verdict)| *verdict);
+        let is_refused = all.clone().any(|verdict| verdict == Verdict::UNAVAILABLE)
+            && !all.clone().any(Verdict::rests_on_record);
         if is_refused {
             return write_journal_full(out, response, self.disk_lack, bump);
         }
         let ignored = Ignored { names: verdicts.ignored, count: 0 };
-        write_accepted(out, response, &all, &ignored, bump);
+        write_accepted(out, response, all, &ignored, bump);
     }
 }

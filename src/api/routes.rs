@@ -129,7 +129,13 @@ pub fn route<'a>(
         (Route::Decide, Method::Get | Method::Post) => command_decide(request, policy, bump),
         (Route::Events, Method::Post) => match command_events(request, policy, bump) {
             Ok(EventsRequest { events: [], rejected: [], ignored }) => {
-                return Routed::Answered(write_accepted(out, &response, &[], &ignored, bump));
+                return Routed::Answered(write_accepted(
+                    out,
+                    &response,
+                    std::iter::empty(),
+                    &ignored,
+                    bump,
+                ));
             }
             events => events.map(Command::Events),
         },

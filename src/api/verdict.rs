@@ -99,14 +99,14 @@ pub(super) fn write_verdicts(
 pub(super) fn write_accepted(
     out: &mut Vec<u8>,
     response: &ResponseContext<'_>,
-    verdicts: &[Verdict],
+    verdicts: impl ExactSizeIterator<Item = Verdict> + Clone,
     ignored: &Ignored<'_>,
     bump: &Bump,
 ) -> u16 {
     const STATUS: u16 = 202;
     let mut json = JsonText::new(bump, 64 + 48 * verdicts.len());
     json.raw("{");
-    write_verdicts(verdicts.iter().copied(), &mut json);
+    write_verdicts(verdicts, &mut json);
     for (place, name) in ignored.names.iter().enumerate() {
         json.raw(if place == 0 { ",\"ignored\":[" } else { "," }).text(name);
     }

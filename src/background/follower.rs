@@ -23,7 +23,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use self::chores::{Chore, Chores};
 pub use self::seam::{ClaimOutcome, Effect, Input, SqlView, View};
-use crate::logging::log_error;
 use crate::sql_failure::{SqlFailure, SqlMeaning};
 use nudged_base::backoff::{Backoff, lengthened};
 use nudged_base::clock::Now;
@@ -167,7 +166,7 @@ impl Follower {
     pub fn new(setup: FollowerSetup) -> Follower {
         Follower {
             highest_applied: setup.applied,
-            chores: Chores::new(setup.beats),
+            chores: Chores::default(),
             setup,
             framed: Vec::new(),
             reads: VecDeque::new(),
@@ -273,7 +272,7 @@ impl Follower {
         match said.as_deref() {
             None => {}
             Some("") => self.setup.log.write(view.now, Message::SqlResumed, &[]),
-            Some(line) => self.log_error(view.now, Message::SqlUnfit, line),
+            Some(line) => self.setup.log.write_error(view.now, Message::SqlUnfit, line),
         }
     }
 
@@ -314,7 +313,7 @@ impl Follower {
             for (sequence, record) in batch {
                 let Ok(record) = record else {
                     let error = format!("record {} can't be read", sequence.0);
-                    log_error(&self.setup.log, view.now, Message::SqlFailed, &error);
+                    self.setup.log.write_error(view.now, Message::SqlFailed, &error);
                     continue;
                 };
                 let before = self.framed.len();
@@ -358,7 +357,7 @@ impl Follower {
         self.backoff.next_is(BACKOFF_SLOW_MS);
         self.setup.metrics.failures.fetch_add(1, Ordering::Relaxed);
         if let Some(line) = said {
-            self.log_error(view.now, Message::SqlUnfit, &line);
+            self.setup.log.write_error(view.now, Message::SqlUnfit, &line);
         }
         Next::Wait
     }
@@ -383,7 +382,7 @@ impl Follower {
             position.0 + 1,
             retired.0
         );
-        self.log_error(view.now, Message::SqlRegressed, &text);
+        self.setup.log.write_error(view.now, Message::SqlRegressed, &text);
         let effect = Effect::Skip { stream, from: None, through: retired };
         Ok(self.wait(Stage::Seeking(stream, retired), effect))
     }
@@ -418,7 +417,7 @@ impl Follower {
         match error.meaning {
             SqlMeaning::Fenced(_) | SqlMeaning::Halted => {
                 self.setup.metrics.is_halted.store(true, Ordering::Release);
-                self.log_error(view.now, Message::SqlHalted, &error.text);
+                self.setup.log.write_error(view.now, Message::SqlHalted, &error.text);
                 return Next::End;
             }
             SqlMeaning::Denied => {
@@ -448,12 +447,8 @@ impl Follower {
     }
 
     fn log_failure(&mut self, view: &View<'_, impl DiskRead>, what: &str) -> Turn {
-        self.log_error(view.now, Message::SqlFailed, what);
+        self.setup.log.write_error(view.now, Message::SqlFailed, what);
         Err(Next::Wait)
-    }
-
-    fn log_error(&self, now: Now, message: Message, text: &str) {
-        log_error(&self.setup.log, now, message, text);
     }
 }
 

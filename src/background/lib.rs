@@ -7,7 +7,6 @@
 pub mod follower;
 pub mod keeper;
 pub mod lists;
-mod logging;
 pub mod projection;
 pub mod read_back;
 pub mod sql_failure;

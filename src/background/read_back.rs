@@ -7,7 +7,6 @@
 
 use std::sync::Arc;
 
-use crate::logging::log_error;
 use crate::projection::overlay;
 use crate::sql_failure::SqlFailure;
 use nudged_base::clock::Now;
@@ -107,7 +106,7 @@ impl ReadBack {
                 false => Ok(()),
             };
             if let Err(error) = &result {
-                log_error(log, view.now, Message::ReadFailed, &error.to_string());
+                log.write_error(view.now, Message::ReadFailed, &error.to_string());
             }
             records.push(result.is_ok().then_some(found));
         }
@@ -121,13 +120,13 @@ impl ReadBack {
         match states {
             Ok(states) => {
                 if !self.records.contains(&None) {
-                    log_error(&self.log, now, Message::ReadResumed, "");
+                    self.log.write_error(now, Message::ReadResumed, "");
                 }
                 let overlaid = self.records.iter().zip(states);
                 overlaid.map(|(records, state)| overlay(records.as_deref()?, state?)).collect()
             }
             Err(error) => {
-                log_error(&self.log, now, Message::ReadFailed, &error.text);
+                self.log.write_error(now, Message::ReadFailed, &error.text);
                 self.users.iter().map(|_| None).collect()
             }
         }

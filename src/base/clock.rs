@@ -18,7 +18,7 @@ const MS_NS: i64 = 1_000_000;
 pub struct Now {
     /// For deadlines.
     pub mono: MonoNs,
-    /// For decisions and records: the node's time.
+    /// For decisions and records: the node's time. For log lines it may be the machine's own.
     pub wall: WallMs,
 }
 

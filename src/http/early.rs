@@ -27,16 +27,13 @@ pub trait EarlyAnswers {
 
     /// Appends the whole answer where a request's head alone decides it, and says whether it did.
     /// Asked only where the client waits for `100 Continue` (RFC 9110, 10.1.1); the request has no
-    /// body yet. The default waits for the body.
+    /// body yet.
     fn answer_head(
         &self,
         request: &Request<'_>,
         frame: &ResponseFlags<'_>,
         out: &mut Vec<u8>,
-    ) -> bool {
-        let _ = (request, frame, out);
-        false
-    }
+    ) -> bool;
 }
 
 /// What can be told of a head that is wrong or has not ended: read leniently, so nothing of it may

@@ -90,7 +90,7 @@ const USER_OFFSET: usize = 1 + 8 + 4 + 8;
 pub enum RecordError {
     /// The frame is cut short, empty or longer than a record may be.
     #[error("a record has the wrong length")]
-    RecordFrame,
+    Frame,
     /// A kind that this version does not know.
     #[error("a record has an unknown kind")]
     Kind,
@@ -211,7 +211,7 @@ fn append_blob(blob: &[u8], bytes: &mut Vec<u8>) {
 /// [`RecordError`] for any bytes that [`append`] would not have written.
 pub fn decode(bytes: &[u8]) -> Result<Record<'_>, RecordError> {
     if bytes.is_empty() || bytes.len() > RECORD_BYTES_MAX {
-        return Err(RecordError::RecordFrame);
+        return Err(RecordError::Frame);
     }
     let mut fields = FieldReader::new(bytes);
     match fields.u8() {
@@ -312,7 +312,7 @@ impl<'a> Iterator for RecordFrames<'a> {
             .filter(|body| body.len() > USER_OFFSET && body.len() <= RECORD_BYTES_MAX)
             .map(|bytes| RecordFrame { bytes });
         self.rest = frame.map_or(&[], |frame| &self.rest[frame.framed_bytes()..]);
-        Some(frame.ok_or(RecordError::RecordFrame))
+        Some(frame.ok_or(RecordError::Frame))
     }
 }
 

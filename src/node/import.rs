@@ -108,7 +108,7 @@ fn make_directory(config: &Config) -> Result<(), Failure> {
     }
 }
 
-/// ImportLines that are not empty, with their numbers.
+/// Lines that are not empty, with their numbers.
 pub(super) struct ImportLines {
     input: BufReader<Box<dyn io::Read>>,
     name: String,

@@ -57,7 +57,7 @@ enum MigrationStep {
     Statistics { after: Option<WholeStat>, count: u64 },
     Positions,
     Redis,
-    StoreMark,
+    Mark,
     Done,
 }
 
@@ -197,7 +197,7 @@ impl Migration {
             }
             MigrationStep::Positions => self.move_positions(),
             MigrationStep::Redis => self.take_epochs_away(),
-            MigrationStep::StoreMark => self.mark(),
+            MigrationStep::Mark => self.mark(),
             MigrationStep::Done => Ok(None),
         }
     }
@@ -395,7 +395,7 @@ impl Migration {
             true => "redis: the first node that starts fills it from MySQL",
             false => "redis: not configured",
         };
-        self.go_on(MigrationStep::StoreMark, said)
+        self.go_on(MigrationStep::Mark, said)
     }
 
     fn mark(&mut self) -> Result<Option<String>, Failure> {

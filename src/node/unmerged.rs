@@ -34,7 +34,8 @@ pub fn of_shard(left: &RecoveredUnmerged, shard: ShardId, shards: u16) -> Recove
     left.iter().filter(|(_, user, _)| is_own(user)).cloned().collect()
 }
 
-/// Says on the board, before the writer begins and before the shards do, what it must not pass.
+/// Says on the Redis status, before the writer begins and before the shards do, what it must not
+/// pass.
 pub fn announce(redis_status: &RedisStatus, left: &RecoveredUnmerged, end: Sequence, shards: u16) {
     for shard in (0..shards).map(ShardId) {
         let first = of_shard(left, shard, shards).iter().map(|(sequence, ..)| *sequence).min();

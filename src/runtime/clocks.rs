@@ -5,7 +5,8 @@ use rustix::time::{ClockId, clock_gettime};
 use nudged_base::clock::Now;
 use nudged_base::time::{MonoNs, WallMs};
 
-/// Both clocks of the machine.
+/// Both clocks of the machine: the wall clock as it is, which may go back. What decides and records
+/// goes by a [`NodeClock`](nudged_base::clock::NodeClock)'s time instead.
 pub fn now() -> Now {
     Now { mono: mono(), wall: wall() }
 }

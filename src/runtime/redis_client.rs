@@ -266,10 +266,7 @@ impl BlockingRedis {
             match self.next_frame(until)? {
                 None => {}
                 Some(OwnedReply::Error(text)) => {
-                    return Err(RedisError::Refused {
-                        kind: RedisRefusal::of(text.as_bytes()),
-                        text,
-                    });
+                    return Err(RedisError::refused(text));
                 }
                 Some(_) => return Err(RedisError::Malformed),
             }
@@ -318,7 +315,7 @@ impl BlockingRedis {
         }
         for answer in answers {
             if let OwnedReply::Error(text) = answer {
-                return Err(RedisError::Refused { kind: RedisRefusal::of(text.as_bytes()), text });
+                return Err(RedisError::refused(text));
             }
         }
         Ok(())

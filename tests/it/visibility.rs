@@ -44,8 +44,10 @@ fn said_in_public<'a>(lines: &[&'a str]) -> Vec<&'a str> {
         let depth = line.len() - line.trim_start().len();
         let begun = open.is_none().then(|| offered(line).map(|item| (item.kind, depth)));
         open = open.or(begun.flatten());
-        // A field or an associated item of what is not public itself counts by its own `pub`.
-        let is_field = open.is_none() && line.trim_start().starts_with("pub ");
+        // A field or an associated item of what is not public itself counts by its own `pub`, and
+        // what a trait is told of a type (`type Item`) by the trait's.
+        let code = line.trim_start();
+        let is_field = code.starts_with("pub ") || (depth > 0 && code.starts_with("type "));
         let Some((kind, begin)) = open else {
             said.extend(is_field.then(|| words(line)).into_iter().flatten());
             continue;
@@ -121,5 +123,7 @@ fn the_test_itself_catches_what_it_should() {
     assert_eq!(unused(&["pub struct Spare;\npub(crate) fn own() {}"], outside), ["Spare"]);
     let part = "pub struct Part;\npub fn used() -> Part {\n    Part\n}";
     assert!(unused(&[part], outside).is_empty());
+    let item = "pub struct Item;\nimpl Iterator for All {\n    type Item = Item;\n}";
+    assert!(unused(&[item], outside).is_empty());
     assert_eq!(offered("    pub unsafe fn lay(x: u8)"), Some(Offered { kind: "fn", name: "lay" }));
 }

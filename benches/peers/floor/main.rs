@@ -19,7 +19,7 @@ use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_domain::catalog::compile;
 use nudged_domain::catalog::snapshot::Settings;
-use nudged_http::connection::Timeouts;
+use nudged_http::connection::{Answer, Timeouts};
 use nudged_http::head::Request;
 use nudged_http::reply::{self, ImfDate};
 use nudged_runtime::shard::driver::{Driver, Setup};
@@ -27,7 +27,7 @@ use nudged_runtime::shard::listener;
 use nudged_runtime::shard::mesh::Mesh;
 use nudged_runtime::{clocks, topology};
 use nudged_shard::edge::connections::{Connections, ShardTurn};
-use nudged_shard::edge::serve::{Arrived, Served};
+use nudged_shard::edge::serve::Arrived;
 use nudged_shard::seam::{Input, Outbox, Step};
 use nudged_shard::view::{Rules, View};
 
@@ -54,7 +54,7 @@ impl Step for Constant {
             reply::start(out, 200, &frame);
             let body = if *is_echo { request.body } else { &BODY[..] };
             reply::end_with_body(out, "application/json", body, &frame);
-            Served::Answered
+            Answer::Now
         };
         let mut turn = ShardTurn { view, now, outbox };
         match input {

@@ -150,7 +150,13 @@ fn the_reply() {
         let mut out = Vec::new();
         let ignored = Ignored { names, count: 9 };
         let want = &format!("{}{member}}}", &want[..want.len() - 1]);
-        write_accepted(&mut out, &response(&Cors::default()), verdicts, &ignored, &Bump::new());
+        write_accepted(
+            &mut out,
+            &response(&Cors::default()),
+            verdicts.iter().copied(),
+            &ignored,
+            &Bump::new(),
+        );
         let reply = FixtureReply::read(&out);
         assert_eq!((reply.status, reply.body.as_str()), (202, want.as_str()));
         assert_eq!(reply.field("content-type"), Some("application/json"));

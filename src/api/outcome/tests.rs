@@ -13,7 +13,7 @@ fn snapshot() -> Arc<Snapshot> {
 }
 
 fn verdicts() -> Vec<Verdict> {
-    let rejected = EventCode::ALL.into_iter().map(Verdict::Rejected);
+    let rejected = EventCode::ALL.iter().copied().map(Verdict::Rejected);
     [Verdict::Accepted, Verdict::Duplicate].into_iter().chain(rejected).collect()
 }
 
@@ -118,7 +118,7 @@ fn numbers_stand_for_one_thing_each() {
     for (place, gate) in Gate::ALL.into_iter().enumerate() {
         assert_eq!(gate as usize, place);
     }
-    for (place, code) in EventCode::ALL.into_iter().enumerate() {
+    for (place, code) in EventCode::ALL.iter().copied().enumerate() {
         assert_eq!(code as usize, place);
     }
 }

@@ -85,7 +85,7 @@ impl Follower {
             (Err(SqlFailure { meaning: SqlMeaning::Behind(position), .. }), Some(stream)) => {
                 self.setup.metrics.regressions.fetch_add(1, Ordering::Relaxed);
                 let text = format!("its position is {position}, but was {}", self.setup.applied);
-                self.log_error(view.now, Message::SqlRegressed, &text);
+                self.setup.log.write_error(view.now, Message::SqlRegressed, &text);
                 self.go_on_from(view, stream, position)
             }
             (Err(error), _) => Err(self.failed(view, &error)),
@@ -104,7 +104,11 @@ impl Follower {
         self.setup.metrics.duplicates.fetch_add(of(duplicates), Ordering::Relaxed);
         self.setup.metrics.rejected.fetch_add(of(rejected), Ordering::Relaxed);
         if rejected > 0 {
-            self.log_error(view.now, Message::DeadLetter, &format!("{rejected} records"));
+            self.setup.log.write_error(
+                view.now,
+                Message::DeadLetter,
+                &format!("{rejected} records"),
+            );
         }
     }
 }

@@ -38,27 +38,13 @@ pub(super) enum Chore {
 }
 
 /// When each is due, in milliseconds of the monotonic clock, and what is left to do now.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Chores {
-    beats: bool,
     purge_due_ms: u64,
     beat_due_ms: u64,
     fold_due_ms: u64,
     fold_wait_ms: Option<u64>,
     left: VecDeque<Chore>,
-}
-
-impl Chores {
-    pub(super) fn new(beats: bool) -> Chores {
-        Chores {
-            beats,
-            purge_due_ms: 0,
-            beat_due_ms: 0,
-            fold_due_ms: 0,
-            fold_wait_ms: None,
-            left: VecDeque::new(),
-        }
-    }
 }
 
 fn ms_of(view: &View<'_, impl DiskRead>) -> u64 {
@@ -93,7 +79,7 @@ impl Follower {
 
     fn note_success(&mut self, view: &View<'_, impl DiskRead>) {
         self.backoff.succeeded();
-        self.log_error(view.now, Message::SqlResumed, "");
+        self.setup.log.write_error(view.now, Message::SqlResumed, "");
     }
 
     fn begin_chore(&mut self, view: &View<'_, impl DiskRead>, chore: Chore) -> Option<Effect> {
@@ -114,13 +100,15 @@ impl Follower {
             Chore::Fold => self.begin_fold(view),
             Chore::FoldLast => Some(Effect::Fold),
             Chore::Heartbeat => {
-                let stream = self.setup.stream.filter(|_| chores.beats)?;
+                let stream = self.setup.stream.filter(|_| self.setup.beats)?;
                 (now_ms >= chores.beat_due_ms).then(|| {
                     chores.beat_due_ms = now_ms + KEEPER_SQL_BEAT_MS;
                     Effect::Heartbeat(stream, format!("{:032x}", self.setup.set.0))
                 })
             }
-            Chore::SayStopped => self.setup.stream.filter(|_| chores.beats).map(Effect::SayStopped),
+            Chore::SayStopped => {
+                self.setup.stream.filter(|_| self.setup.beats).map(Effect::SayStopped)
+            }
             Chore::Sleep => Some(self.sleep(view)),
             Chore::AwaitStop => Some(Effect::AwaitStop),
             Chore::End => Some(Effect::End),
@@ -159,7 +147,7 @@ impl Follower {
             (Chore::Fold, Input::Folded(folded)) => {
                 // A reader may be in the way: it is tried again.
                 if let Err(error) = &folded {
-                    self.log_error(view.now, Message::SqlFailed, &error.text);
+                    self.setup.log.write_error(view.now, Message::SqlFailed, &error.text);
                 }
                 if !folded.unwrap_or(false) {
                     self.chores.fold_due_ms = ms_of(view) + SQL_FOLD_RETRY_MS;
@@ -179,8 +167,8 @@ impl Follower {
     }
 
     fn sleep(&self, view: &View<'_, impl DiskRead>) -> Effect {
-        let Chores { beats, beat_due_ms, fold_wait_ms, .. } = &self.chores;
-        let beats = *beats && self.setup.stream.is_some();
+        let Chores { beat_due_ms, fold_wait_ms, .. } = &self.chores;
+        let beats = self.setup.beats && self.setup.stream.is_some();
         let beat_wait_ms = beats.then(|| beat_due_ms.saturating_sub(ms_of(view)));
         let wait_ms = fold_wait_ms.iter().copied().chain(beat_wait_ms).min().map(|ms| ms.max(1));
         let rights_ms = self.rights_due.map(|_| RIGHTS_AGAIN_MS);

@@ -231,24 +231,26 @@ fn status(
     }
 }
 
+/// What is read of a partition that Redis has nothing of.
+#[cfg(test)]
+pub(super) const NO_META: PartitionMeta = PartitionMeta {
+    epoch: None,
+    counter: 0,
+    phase: PartitionPhase::Open,
+    is_fenced: false,
+    vanishing: None,
+    evicted: None,
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn meta(epoch: u32, counter: u64, phase: PartitionPhase) -> PartitionMeta {
-        let epoch = Some(epoch);
-        PartitionMeta { epoch, counter, phase, is_fenced: false, vanishing: None, evicted: None }
+        PartitionMeta { epoch: Some(epoch), counter, phase, ..NO_META }
     }
 
     const COUNT: u16 = 4;
-    const NONE: PartitionMeta = PartitionMeta {
-        epoch: None,
-        counter: 0,
-        phase: PartitionPhase::Open,
-        is_fenced: false,
-        vanishing: None,
-        evicted: None,
-    };
     const QUIET: EvictionState =
         EvictionState { run: 7, is_evicting: false, evicted: 0, is_expiring: false };
 
@@ -267,9 +269,9 @@ mod tests {
         let lost = |epoch, fenced| PartitionStatus::Lost { epoch, fenced };
         let fenced = PartitionMeta { is_fenced: true, ..meta(3, 9, Barrier) };
         let table = [
-            (NONE, NONE, false, lost(None, true)),
-            (meta(3, 9, Open), NONE, false, lost(None, true)),
-            (NONE, meta(3, 9, Open), false, PartitionStatus::Open),
+            (NO_META, NO_META, false, lost(None, true)),
+            (meta(3, 9, Open), NO_META, false, lost(None, true)),
+            (NO_META, meta(3, 9, Open), false, PartitionStatus::Open),
             (meta(3, 9, Open), meta(3, 9, Open), false, PartitionStatus::Open),
             (meta(3, 9, Open), meta(3, 8, Open), false, lost(Some(3), false)),
             (meta(3, 9, Open), meta(2, 99, Open), false, lost(Some(2), false)),
@@ -318,7 +320,7 @@ mod tests {
             (meta(3, 9, Open), expiring, PartitionStatus::Open, Some(Expiry)),
             (marked(Expiry, Open), expiring, PartitionStatus::Open, None),
             (marked(Expiry, Open), QUIET, PartitionStatus::Open, None),
-            (NONE, evicting, PartitionStatus::Lost { epoch: None, fenced: true }, None),
+            (NO_META, evicting, PartitionStatus::Lost { epoch: None, fenced: true }, None),
         ];
         for (index, (found, losses, expected, mark)) in table.into_iter().enumerate() {
             let mut table = PartitionTable::new(COUNT);

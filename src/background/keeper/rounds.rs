@@ -266,7 +266,7 @@ impl Rounds {
 
     fn end_round(&mut self, view: &View) -> Effect {
         self.has_written = true;
-        self.common.log_error(view.now, Message::KeeperResumed, "");
+        self.common.log.write_error(view.now, Message::KeeperResumed, "");
         self.common.metrics.rounds.fetch_add(1, Ordering::Relaxed);
         self.publish(view);
         // What was done changes what is there: it is looked at at once.
@@ -291,7 +291,7 @@ impl Rounds {
             }
             // Logged as what is wrong with Redis.
             RoundError::Redis(RedisError::Refused { kind, .. }) if kind.remedy().is_some() => {}
-            _ => self.common.log_error(view.now, Message::KeeperFailed, &text),
+            _ => self.common.log.write_error(view.now, Message::KeeperFailed, &text),
         }
         self.common.notices.push(Notice::GiveUp(text));
         self.publish(view);

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::barrier::NodeProgress;
 use super::core::{Filling, Keeper, KeeperAction, Lead, RedisSigns, SealedEpoch, View};
-use super::partition_table::{EvictionState, PartitionMeta};
+use super::partition_table::{EvictionState, NO_META, PartitionMeta};
 use super::peers::{Heartbeat, NodeId};
 use nudged_base::ids::{Partition, Revision, Sequence};
 use nudged_base::limits::REBUILD_LOCK_MS;
@@ -46,15 +46,6 @@ struct Redis {
     acks: BTreeMap<(u32, u64), BTreeSet<NodeId>>,
     lock: Option<(NodeId, u64)>,
 }
-
-const NO_META: PartitionMeta = PartitionMeta {
-    epoch: None,
-    counter: 0,
-    phase: PartitionPhase::Open,
-    is_fenced: false,
-    vanishing: None,
-    evicted: None,
-};
 
 impl Redis {
     fn empty(run: u64) -> Redis {

@@ -19,7 +19,6 @@ use super::assignment::{ListAssignment, Pass};
 use super::entries::{HEAD_BYTES, ListHeads, ListRuns, ListStream, NumberedRuns, head};
 use super::metrics::DrainMetrics;
 use super::{TRIM, list_key};
-use crate::logging::log_error;
 use crate::sql_failure::{SqlFailure, SqlMeaning};
 use nudged_base::backoff::{Backoff, lengthened};
 use nudged_base::clock::Now;
@@ -161,7 +160,6 @@ pub struct Drain {
 impl Drain {
     /// Nothing is claimed yet. `lane` is which of the assignment's lanes this is.
     pub fn new(assignment: Arc<ListAssignment>, lane: usize, log: Log) -> Drain {
-        let pass = assignment.begin(lane);
         Drain {
             assignment,
             lane,
@@ -170,7 +168,7 @@ impl Drain {
             given_up: BTreeMap::new(),
             backoff: Backoff::new(REST_MS, REST_MAX_MS),
             stage: Stage::Resting,
-            going: Going { pass, ..Going::default() },
+            going: Going::default(),
             last: Ok(0),
         }
     }
@@ -206,10 +204,6 @@ impl Drain {
 
     fn metrics(&self) -> &DrainMetrics {
         &self.assignment.metrics[self.lane]
-    }
-
-    fn log_error(&self, view: &View, message: Message, text: &str) {
-        log_error(&self.log, view.now, message, text);
     }
 
     fn ask(&mut self, stage: Stage, commands: Vec<Vec<Vec<u8>>>) -> Effect {
@@ -301,7 +295,7 @@ impl Drain {
     fn claim(&mut self, view: &View) -> Effect {
         let (runs, bad) = self.going.reading.runs(self.going.most);
         for entry in &bad {
-            self.log_error(view, Message::ListEntryUnread, &entry.to_string());
+            self.log.write_error(view.now, Message::ListEntryUnread, &entry.to_string());
         }
         if runs.is_empty() {
             return self.read_on(view);
@@ -355,7 +349,7 @@ impl Drain {
         self.claims.retain(|(_, claimed), _| *claimed != partition);
         self.given_up.insert(partition, view.now.mono.plus_ms(LIST_GIVEN_UP_MS));
         self.metrics().given_up.fetch_add(1, Ordering::Relaxed);
-        self.log_error(view, Message::ListGivenUp, &format!("partition {}", partition.0));
+        self.log.write_error(view.now, Message::ListGivenUp, &format!("partition {}", partition.0));
         partition
     }
 
@@ -396,7 +390,7 @@ impl Drain {
         let (count, waiting) = (going.count, going.waiting);
         self.metrics().end(going.oldest.map_or(0, |oldest| view.now.wall.since(oldest).0));
         self.backoff.succeeded();
-        self.log_error(view, Message::ListResumed, "");
+        self.log.write_error(view.now, Message::ListResumed, "");
         if count as u64 >= waiting && self.given_up.is_empty() {
             self.assignment.end(self.lane, &self.going.pass);
         }
@@ -416,7 +410,7 @@ impl Drain {
         self.metrics().denials.store(view.denials, Ordering::Relaxed);
         let text = error.to_string();
         if !error.is_logged_by_keeper() {
-            self.log_error(view, error.message(), &text);
+            self.log.write_error(view.now, error.message(), &text);
         }
         self.last = Err(text);
         if self.going.is_last { Effect::End } else { Effect::Rest(self.rest_after_failure(view)) }

@@ -320,6 +320,11 @@ impl Log {
         }
     }
 
+    /// Logs a message with what is wrong as its `error`; with an empty text, that it is over.
+    pub fn write_error(&self, stamp: Now, message: Message, text: &str) {
+        self.write(stamp, message, &[("error", LogValue::Text(text))]);
+    }
+
     fn write_paced(&self, stamp: Now, message: Message, fields: &[LogField<'_>]) {
         let user = fields.iter().find_map(|(_, value)| match value {
             LogValue::User(user) => Some(*user),

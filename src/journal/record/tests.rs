@@ -242,8 +242,8 @@ fn malformed_records_are_refused_by_name() {
     let mut bytes = Vec::new();
     append(&longest().record(), &mut bytes);
     let mut good = bytes.split_off(2);
-    assert_eq!(decode(&[]), Err(RecordError::RecordFrame));
-    assert_eq!(decode(&vec![1; RECORD_BYTES_MAX + 1]), Err(RecordError::RecordFrame));
+    assert_eq!(decode(&[]), Err(RecordError::Frame));
+    assert_eq!(decode(&vec![1; RECORD_BYTES_MAX + 1]), Err(RecordError::Frame));
     assert_eq!(decode(&good[..good.len() - 1]), Err(RecordError::Malformed));
     good.push(0);
     assert_eq!(decode(&good), Err(RecordError::Malformed));
@@ -254,6 +254,6 @@ fn malformed_records_are_refused_by_name() {
     good[USER_OFFSET + 1] = 0xff;
     assert_eq!(decode(&good), Err(RecordError::Malformed), "a user is UTF-8");
     let mut frame = frames(&[5, 0, 1, 2, 3, 4, 5]);
-    assert_eq!(frame.next(), Some(Err(RecordError::RecordFrame)), "shorter than any record");
+    assert_eq!(frame.next(), Some(Err(RecordError::Frame)), "shorter than any record");
     assert_eq!(frame.next(), None);
 }

@@ -278,7 +278,7 @@ impl Walk {
         if sequence == header.end() {
             Ok(())
         } else {
-            let error = super::RecordError::RecordFrame;
+            let error = super::RecordError::Frame;
             Err(RecoverError::Record(segment, sequence, error))
         }
     }

@@ -79,7 +79,7 @@ pub(super) fn await_redis(
         let rounds = keeper.rounds.load(Ordering::Relaxed);
         let is_open = redis_status.is_open() && !redis_status.is_refused();
         let is_open = is_open && keeper.rebuild(clocks::mono()).is_none();
-        // What the keeper takes from the board it tells at the end of its round.
+        // What the keeper takes from the Redis status it tells at the end of its round.
         match open_since.filter(|_| is_open) {
             Some(first) if rounds > first => return true,
             Some(_) => {}

@@ -36,7 +36,8 @@ pub struct JournalLanes {
     /// Read by every shard each turn, so it stands apart from the other numbers.
     is_accepting: CachePadded<AtomicBool>,
     written: CachePadded<AtomicU64>,
-    metrics: AtomicCell<AppenderMetrics>,
+    /// Stored each turn of the journal, beside what shards read each turn.
+    metrics: CachePadded<AtomicCell<AppenderMetrics>>,
     applied: CachePadded<AtomicU64>,
     is_stopping: AtomicBool,
     poison: OnceLock<Poison>,
@@ -66,7 +67,7 @@ impl JournalLanes {
             core: Waker::new()?,
             is_accepting: CachePadded::default(),
             written: CachePadded::default(),
-            metrics: AtomicCell::default(),
+            metrics: CachePadded::default(),
             applied: CachePadded::new(AtomicU64::new(0)),
             is_stopping: AtomicBool::new(false),
             poison: OnceLock::new(),

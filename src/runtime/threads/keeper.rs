@@ -90,7 +90,7 @@ pub fn keeper_stores(config: &Config) -> Result<(Store, StoreReader), StoreError
 pub fn start(setup: KeeperSetup) -> std::io::Result<JoinHandle<()>> {
     let (cpu, stop) = (setup.cpu, Arc::clone(&setup.stop));
     threads::start("keeper".to_owned(), cpu, &stop, move || {
-        let now = clocks::now().mono;
+        let now = clocks::mono();
         let machine = Rounds::new(RoundsSetup {
             node: setup.node,
             token: format!("{}-{}-{}", setup.node, std::process::id(), now.0),
@@ -252,7 +252,7 @@ fn beat(store: &mut Store, writer: &WriterFigures, name: &str) -> Result<Vec<Nod
 
 /// What SQL said, and that it did or did not.
 fn well<T>(writer: &WriterFigures, result: Result<T, StoreError>) -> Result<T, SqlFailure> {
-    let now = clocks::now().mono;
+    let now = clocks::mono();
     match &result {
         Ok(_) => writer.fitness.succeeded(now, Asker::Keeper),
         Err(error) => writer.fitness.failed(now, Asker::Keeper, error),

@@ -127,7 +127,7 @@ impl DrainLane {
         match self.setup.store.apply_runs(&runs) {
             Ok(applied) => {
                 let asker = Asker::Lists(self.setup.lane);
-                self.setup.writer.fitness.succeeded(clocks::now().mono, asker);
+                self.setup.writer.fitness.succeeded(clocks::mono(), asker);
                 Ok((applied.records, applied.duplicates))
             }
             Err(error) => Err(self.failed(&error)),
@@ -138,7 +138,7 @@ impl DrainLane {
         // A list that is another node's is no failure of SQL.
         if !matches!(error, StoreError::Fenced { .. }) {
             let asker = Asker::Lists(self.setup.lane);
-            self.setup.writer.fitness.failed(clocks::now().mono, asker, error);
+            self.setup.writer.fitness.failed(clocks::mono(), asker, error);
         }
         threads::failure_of(error)
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::clocks;
 use crate::threads::vital::Needed;
 use nudged_base::limits::LOG_PERIOD_MS;
-use nudged_base::telemetry::log::{Log, LogValue, Message};
+use nudged_base::telemetry::log::{Log, Message};
 
 /// A running writer of the log. Dropped, it writes what is queued and ends: a start that fails has
 /// said why.
@@ -79,7 +79,7 @@ pub fn write_last(mut bytes: &[u8]) {
 
 /// Logs a message with what went wrong, now.
 pub fn tell(log: &Log, message: Message, error: &str) {
-    log.write(clocks::now(), message, &[("error", LogValue::Text(error))]);
+    log.write_error(clocks::now(), message, error);
 }
 
 fn write_lines(log: &Log, mut output: impl Write, stopping: &AtomicBool) {

@@ -131,7 +131,7 @@ impl<D: DiskRead> ReaderThread<D> {
         let result = self.reader.read_users(&users, &mut |index, state| {
             states[index] = Some(state);
         });
-        let (fitness, now) = (&self.writer.fitness, clocks::now().mono);
+        let (fitness, now) = (&self.writer.fitness, clocks::mono());
         match result {
             Ok(_) => fitness.succeeded(now, Asker::Reader),
             Err(error) => {

@@ -147,8 +147,8 @@ impl<D: DiskRead> WriterThread<D> {
                 of_sql => {
                     let fitness = &self.figures.fitness;
                     carry_out(&mut self.store, &self.machine, &of_sql, |told| match told {
-                        Ok(()) => fitness.succeeded(clocks::now().mono, Asker::Writer),
-                        Err(error) => fitness.failed(clocks::now().mono, Asker::Writer, error),
+                        Ok(()) => fitness.succeeded(clocks::mono(), Asker::Writer),
+                        Err(error) => fitness.failed(clocks::mono(), Asker::Writer, error),
                     })
                 }
             };
@@ -210,7 +210,7 @@ impl<D: DiskRead> WriterThread<D> {
         };
         let claimed = match checked.and_then(|()| (self.check_store)(&mut self.store)) {
             Ok(Some(words)) => {
-                let now = clocks::now().mono;
+                let now = clocks::mono();
                 Ok(ClaimOutcome::Misplaced(self.figures.fitness.take_denied(now, Some(words))))
             }
             Ok(None) => claim(&mut self.store, set),
@@ -219,14 +219,14 @@ impl<D: DiskRead> WriterThread<D> {
         let fitness = &self.figures.fitness;
         match &claimed {
             Ok(ClaimOutcome::Misplaced(_)) => {}
-            Ok(_) => fitness.succeeded(clocks::now().mono, Asker::Writer),
-            Err(error) => fitness.failed(clocks::now().mono, Asker::Writer, error),
+            Ok(_) => fitness.succeeded(clocks::mono(), Asker::Writer),
+            Err(error) => fitness.failed(clocks::mono(), Asker::Writer, error),
         }
         Input::Claimed(warnings, claimed.map_err(|error| failure_of(&error)))
     }
 
     fn try_rights(&mut self) -> Input {
-        let now = clocks::now().mono;
+        let now = clocks::mono();
         let fitness = &self.figures.fitness;
         Input::Rights(match self.store.missing_rights() {
             Ok(missing) => fitness.take_rights(now, &missing),
@@ -271,7 +271,7 @@ pub fn carry_out(
             Input::Skipped(skipped.map_err(|error| failure_of(&error)))
         }
         Effect::Check => Input::Checked(store.check().unwrap_or_default()),
-        Effect::Purge => match store.purge_tombstones(clocks::now().wall) {
+        Effect::Purge => match store.purge_tombstones(clocks::wall()) {
             Ok(_) => Input::Done(Ok(())),
             Err(error) => Input::Done(tell(Err(error))),
         },

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use early::ShardEarlyAnswers;
 
-use super::serve::{Arrived, Served};
+use super::serve::Arrived;
 use crate::origin::RequestSlot;
 use crate::seam::{Effect, Outbox};
 use crate::view::View;
@@ -190,7 +190,7 @@ impl Connections {
     /// buffer for it.
     pub fn receive<S>(&mut self, turn: &mut ShardTurn<'_>, number: u32, bytes: &[u8], mut serve: S)
     where
-        S: FnMut(&Request<'_>, Arrived, &mut Vec<u8>) -> Served,
+        S: FnMut(&Request<'_>, Arrived, &mut Vec<u8>) -> Answer,
     {
         let is_sparing = self.is_beyond_bound();
         let entry = &mut self.entries[number as usize];
@@ -205,7 +205,7 @@ impl Connections {
         let was_refused = entry.http.refusal().is_some();
         let is_tls = self.with_http(turn, number, |http, turn| {
             http.receive(bytes, turn, &mut |request: &Request<'_>, slot, out: &mut Vec<u8>| {
-                answer_of(serve(request, arrived(slot), out))
+                serve(request, arrived(slot), out)
             });
             http.is_tls()
         });
@@ -255,12 +255,12 @@ impl Connections {
     /// Goes on with the requests of a connection that had to wait.
     pub fn resume<S>(&mut self, turn: &mut ShardTurn<'_>, number: u32, mut serve: S)
     where
-        S: FnMut(&Request<'_>, Arrived, &mut Vec<u8>) -> Served,
+        S: FnMut(&Request<'_>, Arrived, &mut Vec<u8>) -> Answer,
     {
         let arrived = self.entries[number as usize].arrived(number);
         self.with_http(turn, number, |http, turn| {
             http.resume(turn, &mut |request: &Request<'_>, slot, out: &mut Vec<u8>| {
-                answer_of(serve(request, arrived(slot), out))
+                serve(request, arrived(slot), out)
             });
         });
         self.mark(number);
@@ -438,13 +438,6 @@ impl Connections {
             entry.is_dirty = true;
             self.dirty.push(number);
         }
-    }
-}
-
-fn answer_of(served: Served) -> Answer {
-    match served {
-        Served::Answered => Answer::Now,
-        Served::Later => Answer::Later,
     }
 }
 

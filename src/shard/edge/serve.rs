@@ -24,16 +24,8 @@ use nudged_base::ids::{ShardId, UserKey};
 use nudged_base::limits::HOPS_OUTSTANDING_MAX;
 use nudged_base::slab::{Handle, Slab};
 use nudged_base::telemetry::counters::ShardCounters;
+use nudged_http::connection::Answer;
 use nudged_http::head::{Method, Request};
-
-/// Whether an answer is there or will come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Served {
-    /// The answer was appended to the output.
-    Answered,
-    /// It comes later.
-    Later,
-}
 
 /// Where a request came in.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +55,7 @@ impl RequestServer<'_> {
         request: &Request<'_>,
         arrived: Arrived,
         out: &mut Vec<u8>,
-    ) -> Served {
+    ) -> Answer {
         self.bump.reset();
         let RequestServer { view, now, bump, coordinator } = self;
         let (view, bump) = (*view, &**bump);
@@ -74,7 +66,7 @@ impl RequestServer<'_> {
             Routed::Command(command) => command,
             Routed::Answered(status) => {
                 count_answered(&users.counters, request, status);
-                return Served::Answered;
+                return Answer::Now;
             }
         };
         let (cors, grant) = (&view.rules.cors, view.rules.cors.grant(request.origin));
@@ -82,7 +74,7 @@ impl RequestServer<'_> {
         let (until, attempt) = (arbitration.deadline(users, now.mono), Attempt::default());
         let context = RequestContext { view, now: *now, bump, origin, until, attempt };
         let outcome = coordinator.coordinate(&context, command);
-        let Some(outcome) = outcome else { return Served::Later };
+        let Some(outcome) = outcome else { return Answer::Later };
         let rendering = Rendering {
             response: ResponseContext { frame, cors, grant },
             snapshot: Some(&view.snapshot),
@@ -90,7 +82,7 @@ impl RequestServer<'_> {
             bump,
         };
         rendering.write(&outcome, out);
-        Served::Answered
+        Answer::Now
     }
 }
 

@@ -211,6 +211,15 @@ impl Users {
         }
     }
 
+    /// Says that an event was taken, where the log wants it.
+    pub(super) fn log_event(&self, now: Now, event: &Event<'_>) {
+        let fields = [
+            ("popup", LogValue::Text(event.token.popup)),
+            ("action", LogValue::Text(event.action.as_str())),
+        ];
+        self.log_user(now, Message::EventTaken, event.token.user, fields);
+    }
+
     /// Applies one event to the scratch state, and records it where it changed something.
     pub(super) fn apply_event(
         &mut self,
@@ -223,11 +232,7 @@ impl Users {
         let shown = shown_of(token);
         let state = &mut scratch.state;
         let verdict = apply::event(state, shown, event.action, event.ts, now.wall);
-        let fields = [
-            ("popup", LogValue::Text(token.popup)),
-            ("action", LogValue::Text(event.action.as_str())),
-        ];
-        self.log_user(now, Message::EventTaken, token.user, fields);
+        self.log_event(now, event);
         match verdict {
             EventVerdict::TooLate => Verdict::TOO_LATE,
             EventVerdict::Duplicate => Verdict::Duplicate,

@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 use super::seam::{Effect, Notice};
 use crate::keeper::metrics::KeeperMetrics;
 use crate::keeper::peers::NodeId;
-use crate::logging;
 use crate::sql_failure::SqlFailure;
 use nudged_base::backoff::Holdoff;
 use nudged_base::clock::Now;
@@ -61,13 +60,13 @@ impl Common {
         match result {
             Ok(value) => {
                 self.sql_rest.succeeded();
-                self.log_error(now, Message::KeeperSqlResumed, "");
+                self.log.write_error(now, Message::KeeperSqlResumed, "");
                 Some(value)
             }
             Err(error) => {
                 self.sql_rest.failed(now.mono);
                 self.metrics.sql_failures.fetch_add(1, Ordering::Relaxed);
-                self.log_error(now, Message::KeeperSqlFailed, &error.text);
+                self.log.write_error(now, Message::KeeperSqlFailed, &error.text);
                 None
             }
         }
@@ -76,10 +75,6 @@ impl Common {
     /// Shares what is known of Redis with the node.
     pub(crate) fn share_learned(&mut self) {
         self.notices.push(Notice::Learn(self.learned));
-    }
-
-    pub fn log_error(&self, now: Now, message: Message, text: &str) {
-        logging::log_error(&self.log, now, message, text);
     }
 
     pub(crate) fn log_numbers(&self, now: Now, message: Message, numbers: &[(&'static str, u64)]) {

@@ -21,7 +21,7 @@ const HEADER_BYTES: usize = 12;
 /// What a page costs beside its 64 KiB, in bytes.
 pub(super) const PAGE_OVERHEAD_BYTES: u64 = size_of::<Page>() as u64;
 
-/// PageSlot sizes: close together where users are many, else as many as fit in a page.
+/// Slot sizes: close together where users are many, else as many as fit in a page.
 const SIZES: [u16; 63] = [
     32, 40, 48, 56, 64, 72, 80, 88, 96, 104, 112, 120, 128, 144, 160, 176, 192, 208, 224, 240, 256,
     288, 320, 352, 384, 416, 448, 480, 512, 576, 640, 704, 768, 832, 896, 960, 1_024, 1_152, 1_280,

@@ -18,7 +18,6 @@ use nudged_base::clock::Now;
 use nudged_base::hash;
 use nudged_base::ids::PopupKey;
 use nudged_base::limits::EVENT_AGE_MAX_MS;
-use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::decide::choose::{self, Decision};
 use nudged_domain::state::apply::{self, ShowId};
@@ -97,11 +96,7 @@ impl RedisUsers<'_> {
         }
         let at = now.wall.max(token.at);
         let acted_at = apply::acted_at(event.ts, token.at, at);
-        let fields = [
-            ("popup", LogValue::Text(token.popup)),
-            ("action", LogValue::Text(event.action.as_str())),
-        ];
-        self.users.log_user(now, Message::EventTaken, token.user, fields);
+        self.users.log_event(now, event);
         let kind = UnmergedKind::Event { action: event.action, acted_at, local: token.local };
         let entry = UnmergedEntry::new(&Subject::of(event), at, kind, shown);
         self.put_unmerged(token.user, entry);

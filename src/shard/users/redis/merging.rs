@@ -30,6 +30,7 @@ use super::{Arbiter, RedisUsers};
 use crate::seam::{Effect, ShardReport};
 use crate::users::evaluate::{Happened, Subject, shown_of};
 use crate::users::in_flight::ProposedChange;
+use crate::users::memory::{Scratch, Users};
 use crate::users::unmerged::{Merged, UnmergedEntry, UnmergedKind};
 use nudged_api::events::Event;
 use nudged_base::clock::Now;
@@ -69,11 +70,11 @@ impl RedisUsers<'_> {
             return MergeProgress::Failed;
         }
         let base = self.begin_change(user);
-        // Taken out, so that they can be recorded while they are read.
-        let entries = self.arbiter.unmerged.of(user).to_vec();
-        for entry in &entries {
-            self.merge_one(snapshot, user, entry);
+        let entries = self.arbiter.unmerged.of(user);
+        for entry in entries {
+            self.users.merge_one(self.scratch, snapshot, user, entry);
         }
+        let merged = entries.len();
         // With a list too: it is by these records that a restart knows what is merged.
         let reserved = self.scratch.uncommitted_records.len();
         if !self.users.lane.reserve_promised(reserved) {
@@ -84,40 +85,15 @@ impl RedisUsers<'_> {
         if revision.counter == base.counter {
             self.users.lane.release(reserved);
             self.users.lane.append_framed(&self.scratch.uncommitted_records);
-            self.finish_merge(user, entries.len());
+            self.finish_merge(user, merged);
             return MergeProgress::Nothing;
         }
         let change = self.propose(now, base, DurationMs(MERGE_VALID_MS));
-        let change = ProposedChange { reserved, merged: entries.len(), ..change };
+        let change = ProposedChange { reserved, merged, ..change };
         match self.commit(now.mono, user, change) {
             true => MergeProgress::UnderWay,
             false => MergeProgress::Failed,
         }
-    }
-
-    /// Merges an entry into the scratch state, and records what came of it.
-    fn merge_one(&mut self, snapshot: &Snapshot, user: &str, entry: &UnmergedEntry) {
-        let (subject, shown_at) = (entry.subject(user), entry.shown.at);
-        let learnt = entry.learn(&mut self.scratch.state, snapshot);
-        self.record_learnt(snapshot, (&subject, shown_at), learnt);
-        let (kind, forgotten) = match entry.merge(&mut self.scratch.state, snapshot) {
-            Merged::Changed(kind, forgotten) => (kind, forgotten),
-            // It may be another node's, of the same millisecond, which that one is about to
-            // withdraw since nobody saw it.
-            Merged::Known(EventKind::Decided) => {
-                apply::confirm(&mut self.scratch.state);
-                (EventKind::Decided, None)
-            }
-            // Its first record may be in the journal of a node that is no more.
-            Merged::Known(kind) => (kind, None),
-            Merged::Dropped => return self.users.counters.merges_dropped.add(1),
-        };
-        let (at, acted_at) = match entry.kind {
-            UnmergedKind::Show { .. } => (shown_at, shown_at),
-            UnmergedKind::Event { acted_at, .. } => (entry.at, acted_at),
-        };
-        let happened = Happened { kind, at, acted_at, forgotten };
-        self.users.record(self.scratch, snapshot, &subject, happened);
     }
 
     /// The first entries of a user are merged, and their records are the last in the lane.
@@ -183,19 +159,58 @@ impl RedisUsers<'_> {
         }
         let late = LateShow { shown: shown_of(&event.token), session };
         let learnt = apply::learn_show(&mut self.scratch.state, snapshot, late);
-        self.record_learnt(snapshot, (&Subject::of(event), late.shown.at), learnt);
+        self.users.record_learnt(
+            self.scratch,
+            snapshot,
+            (&Subject::of(event), late.shown.at),
+            learnt,
+        );
+    }
+}
+
+impl Users {
+    /// Merges an entry into the scratch state, and records what came of it.
+    fn merge_one(
+        &mut self,
+        scratch: &mut Scratch,
+        snapshot: &Snapshot,
+        user: &str,
+        entry: &UnmergedEntry,
+    ) {
+        let (subject, shown_at) = (entry.subject(user), entry.shown.at);
+        let learnt = entry.learn(&mut scratch.state, snapshot);
+        self.record_learnt(scratch, snapshot, (&subject, shown_at), learnt);
+        let (kind, forgotten) = match entry.merge(&mut scratch.state, snapshot) {
+            Merged::Changed(kind, forgotten) => (kind, forgotten),
+            // It may be another node's, of the same millisecond, which that one is about to
+            // withdraw since nobody saw it.
+            Merged::Known(EventKind::Decided) => {
+                apply::confirm(&mut scratch.state);
+                (EventKind::Decided, None)
+            }
+            // Its first record may be in the journal of a node that is no more.
+            Merged::Known(kind) => (kind, None),
+            Merged::Dropped => return self.counters.merges_dropped.add(1),
+        };
+        let (at, acted_at) = match entry.kind {
+            UnmergedKind::Show { .. } => (shown_at, shown_at),
+            UnmergedKind::Event { acted_at, .. } => (entry.at, acted_at),
+        };
+        let happened = Happened { kind, at, acted_at, forgotten };
+        self.record(scratch, snapshot, &subject, happened);
     }
 
     /// Records a show that was learnt, with the popup that it pushed out.
     fn record_learnt(
         &mut self,
+        scratch: &mut Scratch,
         snapshot: &Snapshot,
         (subject, at): (&Subject<'_>, WallMs),
         learnt: Option<Option<PopupKey>>,
     ) {
         let Some(forgotten) = learnt else { return };
         let happened = Happened { kind: EventKind::Decided, at, acted_at: at, forgotten };
-        self.users.record(self.scratch, snapshot, subject, happened);
-        self.users.counters.shows_learnt.add(1);
+        self.record(scratch, snapshot, subject, happened);
+        self.counters.shows_learnt.add(1);
     }
 }

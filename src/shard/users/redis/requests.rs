@@ -53,9 +53,6 @@ impl RedisUsers<'_> {
         context: &RequestContext<'a, '_>,
         request: &DecideRequest<'a>,
     ) -> Option<Outcome<'a>> {
-        if context.attempt.is_without_state() {
-            return self.decide_degraded(context, request);
-        }
         let (user, command) = (request.context.user, Command::Decide(*request));
         let wall = match self.state_source(context, user) {
             StateSource::Copy(wall) => wall,
