@@ -33,7 +33,8 @@ pub struct AnswerReader {
 }
 
 impl AnswerReader {
-    /// Takes bytes in; the answer, where these were its last. Allocates only where it came in parts.
+    /// Takes bytes in; the answer, where these were its last. Allocates only where it came in
+    /// parts.
     ///
     /// # Errors
     /// [`Malformed`]: the connection is of no use any more.

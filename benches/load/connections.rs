@@ -12,7 +12,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
-use rustix::event::{Timespec, epoll};
+use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 
@@ -187,10 +187,23 @@ impl Connections {
     /// # Errors
     /// Where the epoll fails.
     pub fn wait(&mut self, limit_ns: u64) -> io::Result<usize> {
-        let limit = Duration::from_nanos(limit_ns);
-        let limit = Timespec::try_from(limit).map_err(io::Error::other)?;
+        let limit = Timespec::try_from(Duration::from_nanos(limit_ns)).map_err(io::Error::other)?;
+        if self.look()? > 0 || limit_ns == 0 {
+            return Ok(self.events.len());
+        }
+        // An epoll itself waits for whole milliseconds.
+        let mut polled = [PollFd::new(&self.epoll, PollFlags::IN)];
+        match poll(&mut polled, Some(&limit)) {
+            Ok(0) | Err(Errno::INTR) => Ok(0),
+            Ok(_) => self.look(),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn look(&mut self) -> io::Result<usize> {
         self.events.clear();
-        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&limit)) {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&now)) {
             Ok(_) | Err(Errno::INTR) => Ok(self.events.len()),
             Err(error) => Err(error.into()),
         }

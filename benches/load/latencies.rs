@@ -1,5 +1,5 @@
-//! Durations in buckets that are each a 64th wide of what they hold: a quantile is at most 1.6 % too
-//! high. Mean and maximum are exact.
+//! Durations in buckets that are each a 64th wide of what they hold: a quantile is at most 1.6 %
+//! too high. Mean and maximum are exact.
 
 /// Buckets of each doubling.
 const STEPS: usize = 64;

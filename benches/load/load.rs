@@ -1,5 +1,5 @@
-//! The loop: opens what is closed, sends what is due, takes what has come, and waits for the next of
-//! these. It never waits for an answer before it sends what is due.
+//! The loop: opens what is closed, sends what is due, takes what has come, and waits for the next
+//! of these. It never waits for an answer before it sends what is due.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
