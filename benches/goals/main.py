@@ -2,33 +2,36 @@
 
 import argparse
 import contextlib
+import json
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from . import host, job, node, open_loop, peers, proofs, stores, table
+from . import curves, disk, host, job, node, open_loop, peers, proofs, stores, table
 from .host import ROOT
 from .servers import MariaDb, Nudged, Redis, Server, raise_descriptors
 from .traffic import fill
 
-# Each function gives rows of its goal; those of the job are measured together.
-ALONE = {**proofs.ROWS, **node.ROWS, **stores.ROWS, **open_loop.ROWS}
+# Each function gives rows of its goal; those of the job are measured together. In this order: the
+# burst of P6 leaves a node with much to do, which P15 kills.
+ALONE = {**node.ROWS, **stores.ROWS, **open_loop.ROWS, **disk.ROWS, **proofs.ROWS}
 GOALS = sorted([*job.ROWS, *ALONE], key=lambda name: int(name[1:]))
 
 
 class Bench:
     """What all rows share: the settings, the build, the folder, and servers that many use."""
 
-    def __init__(self, options, folder):
+    def __init__(self, options, folder, disk_folder):
         self.is_smoke = options.smoke
         self.profile = options.profile or ("dev" if options.smoke else "dist")
         self.rounds = 1 if options.smoke else options.rounds
         self.seconds = 1 if options.smoke else options.seconds
         self.connections = 8 if options.smoke else options.connections
         self.users = 200 if options.smoke else 20_000
-        self.folder, self.started, self.costs, self.shared = folder, [], {}, {}
+        self.folder, self.disk = folder, disk_folder
+        self.started, self.costs, self.shared = [], {}, {}
 
     def binary(self, name):
         return str(ROOT / "target" / self.profile.replace("dev", "debug") / name)
@@ -98,6 +101,7 @@ def arguments():
     parser.add_argument("--smoke", action="store_true", help="that it all runs, on the build of tests")
     parser.add_argument("--json", metavar="FILE", help="the figures for a program")
     parser.add_argument("--markdown", action="store_true", help="the table for a document")
+    parser.add_argument("--pictures", metavar="FOLDER", help="measures and draws curves instead")
     options = parser.parse_args()
     options.only = [name for name in options.only.split(",") if name] or GOALS
     unknown = [name for name in options.only if name not in GOALS]
@@ -111,7 +115,7 @@ def measured(bench, wanted):
     rows, has_failed = [], False
     together = [name for name in wanted if name in job.ROWS]
     steps = [(together, lambda: job.rows(bench, together))] if together else []
-    steps += [([name], lambda name=name: ALONE[name](bench)) for name in wanted if name in ALONE]
+    steps += [([name], lambda name=name: ALONE[name](bench)) for name in ALONE if name in wanted]
     for names, step in steps:
         begun = time.monotonic()
         try:
@@ -149,12 +153,18 @@ def report(bench, options, rows):
 def main():
     options = arguments()
     raise_descriptors()
-    with tempfile.TemporaryDirectory(prefix="nudged-bench-") as name:
-        bench = Bench(options, Path(name))
+    # What is about disks is measured below `target`: /tmp may be memory.
+    (ROOT / "target").mkdir(exist_ok=True)
+    with (tempfile.TemporaryDirectory(prefix="nudged-bench-") as name,
+          tempfile.TemporaryDirectory(prefix="bench-", dir=ROOT / "target") as disk_name):
+        bench = Bench(options, Path(name), Path(disk_name))
         bench.build()
-        if any(goal in job.ROWS for goal in options.only):
+        if options.pictures or any(goal in job.ROWS for goal in options.only):
             peers.build(bench.profile)
         try:
+            if options.pictures:
+                print(json.dumps(curves.draw(bench, options.pictures), indent=1))
+                return
             rows, has_failed = measured(bench, options.only)
         finally:
             bench.stop()

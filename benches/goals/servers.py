@@ -19,7 +19,7 @@ def until(what, condition, seconds=WAIT_S):
     while not condition():
         if time.monotonic() > end:
             raise RuntimeError(f"waited {seconds} s for {what}")
-        time.sleep(0.02)
+        time.sleep(0.005)
 
 
 def free_port():
@@ -40,6 +40,7 @@ class Server:
         self.name, self.folder, self.beside = name, folder, []
         self.output, self.errors = folder / f"{name}.out", folder / f"{name}.err"
         pinned = command if core is None else ["taskset", "-c", str(core), *command]
+        begun = time.monotonic()
         with open(self.output, "wb") as out, open(self.errors, "wb") as err:
             self.process = subprocess.Popen(pinned, stdout=out, stderr=err, **options)
         self.pid = self.process.pid
@@ -49,6 +50,7 @@ class Server:
         else:
             until(f"{name} to listen", lambda: self.alive() and answers(port))
             self.address = f"127.0.0.1:{port}"
+        self.ready_after_s = time.monotonic() - begun
         self.port = int(self.address.rpartition(":")[2])
 
     def said(self):
