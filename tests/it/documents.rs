@@ -41,6 +41,7 @@ const SMOKES: &[(&str, Smoke)] = &[
     ("nudged vectors", Tool("target/debug/nudged vectors")),
     ("tools/bench", Tool("tools/bench --smoke")),
     ("tools/chaos", Tool("tools/chaos --smoke")),
+    ("tools/instructions", Tool("tools/instructions --smoke")),
     ("tools/kill-loop", Tool("tools/kill-loop --smoke")),
     ("tools/load", Tool("tools/bench --smoke")),
     ("tools/sim", Tool("tools/sim --smoke")),
