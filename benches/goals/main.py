@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import curves, disk, host, job, node, open_loop, peers, proofs, stores, table
+from . import curves, disk, host, job, node, open_loop, peers, proofs, scripts, stores, table
 from .host import ROOT
 from .servers import MariaDb, Nudged, Redis, Server, raise_descriptors
 from .traffic import fill
@@ -34,7 +34,7 @@ class Bench:
         self.started, self.costs, self.shared = [], {}, {}
 
     def binary(self, name):
-        return str(ROOT / "target" / self.profile.replace("dev", "debug") / name)
+        return str(host.TARGET / self.profile.replace("dev", "debug") / name)
 
     def build(self):
         host.note(f"building nudged, its floor and its load (profile {self.profile})")
@@ -98,6 +98,7 @@ def arguments():
     parser.add_argument("--seconds", type=int, default=2, help="of each measurement (2)")
     parser.add_argument("--connections", type=int, default=64, help="of the load (64)")
     parser.add_argument("--profile", help="of the build (dist)")
+    parser.add_argument("--no-build", action="store_true", help="what was built before is measured")
     parser.add_argument("--smoke", action="store_true", help="that it all runs, on the build of tests")
     parser.add_argument("--json", metavar="FILE", help="the figures for a program")
     parser.add_argument("--markdown", action="store_true", help="the table for a document")
@@ -154,13 +155,16 @@ def main():
     options = arguments()
     raise_descriptors()
     # What is about disks is measured below `target`: /tmp may be memory.
-    (ROOT / "target").mkdir(exist_ok=True)
+    host.TARGET.mkdir(exist_ok=True)
     with (tempfile.TemporaryDirectory(prefix="nudged-bench-") as name,
-          tempfile.TemporaryDirectory(prefix="bench-", dir=ROOT / "target") as disk_name):
+          tempfile.TemporaryDirectory(prefix="bench-", dir=host.TARGET) as disk_name):
         bench = Bench(options, Path(name), Path(disk_name))
-        bench.build()
-        if options.pictures or any(goal in job.ROWS for goal in options.only):
-            peers.build(bench.profile)
+        if bench.is_smoke:
+            scripts.check()
+        if not options.no_build:
+            bench.build()
+            if options.pictures or any(goal in job.ROWS for goal in options.only):
+                peers.build(bench.profile)
         try:
             if options.pictures:
                 print(json.dumps(curves.draw(bench, options.pictures), indent=1))
