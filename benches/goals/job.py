@@ -20,6 +20,7 @@ class Job:
     """The servers of the goals that are wanted, and a measure for each."""
 
     def __init__(self, bench, wanted):
+        peers.end_build(bench.peers_build)
         self.bench, self.folder = bench, bench.folder / "job"
         self.folder.mkdir()
         self.servers, self.why, self.count = {}, {}, 0

@@ -30,6 +30,7 @@ class Bench:
         self.seconds = 1 if options.smoke else options.seconds
         self.connections = 8 if options.smoke else options.connections
         self.users = 200 if options.smoke else 20_000
+        self.cached_users, self.peers_build = options.cached_users, None
         self.folder, self.disk = folder, disk_folder
         self.started, self.costs, self.shared = [], {}, {}
 
@@ -84,6 +85,8 @@ class Bench:
         return self.once("with-redis", start)
 
     def stop(self):
+        if self.peers_build and self.peers_build.poll() is None:
+            self.peers_build.terminate()
         for server in reversed(self.started):
             with contextlib.suppress(ProcessLookupError):
                 server.stop()
@@ -97,6 +100,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=5, help="A B A B so often (5)")
     parser.add_argument("--seconds", type=int, default=2, help="of each measurement (2)")
     parser.add_argument("--connections", type=int, default=64, help="of the load (64)")
+    parser.add_argument("--cached-users", type=int, default=400_000, help="of P12 (400000)")
     parser.add_argument("--profile", help="of the build (dist)")
     parser.add_argument("--no-build", action="store_true", help="what was built before is measured")
     parser.add_argument("--smoke", action="store_true", help="that it all runs, on the build of tests")
@@ -117,6 +121,8 @@ def measured(bench, wanted):
     together = [name for name in wanted if name in job.ROWS]
     steps = [(together, lambda: job.rows(bench, together))] if together else []
     steps += [([name], lambda name=name: ALONE[name](bench)) for name in ALONE if name in wanted]
+    if bench.is_smoke:
+        steps.reverse() # the peers are built meanwhile
     for names, step in steps:
         begun = time.monotonic()
         try:
@@ -164,7 +170,9 @@ def main():
         if not options.no_build:
             bench.build()
             if options.pictures or any(goal in job.ROWS for goal in options.only):
-                peers.build(bench.profile)
+                bench.peers_build = peers.begin_build(bench.profile)
+            if not bench.is_smoke: # whose figures are none
+                peers.end_build(bench.peers_build)
         try:
             if options.pictures:
                 print(json.dumps(curves.draw(bench, options.pictures), indent=1))

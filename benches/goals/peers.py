@@ -13,12 +13,17 @@ LUA_MODULE = "/usr/lib/nginx/modules/ngx_http_lua_module.so"
 LUA_REDIS = "/usr/share/lua/5.1/nginx/redis.lua"
 
 
-def build(profile):
-    """Those in Rust, with a lock file of their own."""
+def begin_build(profile):
+    """Those in Rust, with a lock file of their own. What runs meanwhile need not wait for it."""
     host.note(f"building the peers (profile {profile})")
     settings = {**os.environ, "CARGO_TARGET_DIR": str(TARGET)}
-    subprocess.run(["cargo", "build", "--profile", profile, "--locked", "--quiet",
-                    "--manifest-path", str(FOLDER / "Cargo.toml")], env=settings, check=True)
+    return subprocess.Popen(["cargo", "build", "--profile", profile, "--locked", "--quiet",
+                             "--manifest-path", str(FOLDER / "Cargo.toml")], env=settings)
+
+
+def end_build(build):
+    if build and build.wait() != 0:
+        raise RuntimeError("the peers could not be built")
 
 
 def binary(profile, name):

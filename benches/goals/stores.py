@@ -32,7 +32,8 @@ def bare_commits(redis, count):
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     done = int(redis.send("HGET", "bare:m", "c")) - counted
-    if status != 0 or done < count:
+    # Of random users some come twice, and are refused.
+    if status != 0 or done < count * 0.999:
         raise RuntimeError(f"redis-benchmark committed {done} of {count}")
     return (used.ru_utime + used.ru_stime) * 1e6 / count
 
@@ -64,7 +65,7 @@ class Shows:
         before, cpu = self.counters(), host.cpu_us(node.pid)
         self.count += 1
         traffic.wrk(node, "shows.lua", bench.seconds, bench.connections,
-                    NUDGED_ROUND=f"shows-{self.count}", NUDGED_USERS=5_000)
+                    NUDGED_ROUND=f"shows-{self.count}", NUDGED_USERS=500)
         node.settle()
         cpu = host.cpu_us(node.pid) - cpu
         after = self.counters()
