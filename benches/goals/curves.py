@@ -12,9 +12,13 @@ from .traffic import cpu_per_request, fill
 
 RATES = [1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 40_000, 60_000, 80_000]
 PEERS = {
-    "floor": "floor", "may_minihttp": "may_minihttp (constant)", "nudged, embedded": "nudged",
-    "nudged + Redis": "nudged + Redis", "axum + Redis": "axum + Redis",
-    "nginx + Lua + Redis": "nginx + Lua + Redis", "FastAPI + Redis": "FastAPI + Redis",
+    "floor": "floor",
+    "may_minihttp": "may_minihttp (constant)",
+    "nudged, embedded": "nudged",
+    "nudged + Redis": "nudged + Redis",
+    "axum + Redis": "axum + Redis",
+    "nginx + Lua + Redis": "nginx + Lua + Redis",
+    "FastAPI + Redis": "FastAPI + Redis",
 }
 # A curve ends where the server answers less than this share of what is asked.
 REACHED = 0.97
@@ -25,7 +29,8 @@ def cost(bench, server, users, connections, prefix="known-0", query=""):
     settings = {"NUDGED_KNOWN": prefix, "NUDGED_USERS": users, "NUDGED_QUERY": query}
     return statistics.median(
         cpu_per_request(server, "decide.lua", bench.seconds, connections, **settings)[0]
-        for _ in range(1 if bench.is_smoke else 3))
+        for _ in range(1 if bench.is_smoke else 3)
+    )
 
 
 def latency(bench):
@@ -41,9 +46,21 @@ def latency(bench):
         elif server.beside:
             peers.know(server.beside[0], bench.users, prefix="user")
         for rate in rates:
-            figures = open_loop.finish(open_loop.start(
-                bench, server, rate, bench.connections, bench.seconds, "--warm-up", 1,
-                "--shows-percent", 3, "--shows-each", 8))
+            figures = open_loop.finish(
+                open_loop.start(
+                    bench,
+                    server,
+                    rate,
+                    bench.connections,
+                    bench.seconds,
+                    "--warm-up",
+                    1,
+                    "--shows-percent",
+                    3,
+                    "--shows-each",
+                    8,
+                )
+            )
             is_result = figures["kept_up"] and figures["rate_reached"] >= REACHED * rate
             if not is_result and not bench.is_smoke:
                 break
@@ -55,17 +72,23 @@ def latency(bench):
 def connections(bench):
     servers = {"nudged": bench.embedded(), "floor": bench.floor()}
     counts = (1, 8) if bench.is_smoke else (1, 4, 16, 64, 256, 1_024, 4_096)
-    return {name: [(count, cost(bench, server, bench.users, count)) for count in counts]
-            for name, server in servers.items()}
+    return {
+        name: [(count, cost(bench, server, bench.users, count)) for count in counts]
+        for name, server in servers.items()
+    }
 
 
 def users(bench):
     one = node.many_popups(1)
-    server = bench.keep(Nudged("users", bench, bench.folder / "users", 'slice_bytes = "2GiB"\n', one))
+    server = bench.keep(
+        Nudged("users", bench, bench.folder / "users", 'slice_bytes = "2GiB"\n', one)
+    )
     points = []
     for count in (100, 200) if bench.is_smoke else (1_000, 10_000, 100_000, 1_000_000):
         fill(server, count, 1, prefix=f"of-{count}", query=node.QUERY)
-        points.append((count, cost(bench, server, count, bench.connections, f"of-{count}", node.QUERY)))
+        points.append(
+            (count, cost(bench, server, count, bench.connections, f"of-{count}", node.QUERY))
+        )
     server.stop()
     return {"nudged": points}
 
@@ -73,8 +96,14 @@ def users(bench):
 def popups(bench):
     points, asked = [], min(bench.users, 2_000)
     for count in (8, 40) if bench.is_smoke else (8, 100, 1_000, 5_000, 10_000):
-        server = bench.keep(Nudged(f"popups-{count}", bench, bench.folder / f"popups-{count}",
-                                   popups=node.many_popups(count)))
+        server = bench.keep(
+            Nudged(
+                f"popups-{count}",
+                bench,
+                bench.folder / f"popups-{count}",
+                popups=node.many_popups(count),
+            )
+        )
         fill(server, asked, node.MATCHING, query=node.QUERY)
         points.append((count, cost(bench, server, asked, bench.connections, query=node.QUERY)))
         server.stop()
@@ -85,8 +114,11 @@ def shards(bench):
     cores = ",".join(map(str, host.CORES))
     points = []
     for count in sorted({1, 2, 4, len(host.CORES)}):
-        server = bench.keep(Nudged(f"shards-{count}", bench, bench.folder / f"shards-{count}",
-                                   shards=count, core=cores))
+        server = bench.keep(
+            Nudged(
+                f"shards-{count}", bench, bench.folder / f"shards-{count}", shards=count, core=cores
+            )
+        )
         fill(server, bench.users, 8)
         points.append((count, cost(bench, server, bench.users, bench.connections * count)))
         server.stop()

@@ -1,4 +1,4 @@
-"""P6, P8 and P15: events in bursts, answers that wait for the disk, and a start with a long journal."""
+"""P6, P8 and P15: events in bursts, answers that wait for the disk, a start with a long journal."""
 
 import os
 import re
@@ -19,7 +19,7 @@ def fdatasync_p99_us(folder, seconds):
     """Of the device: a page written and synced, again and again, as a journal does."""
     times = []
     with open(folder / "probe", "wb") as probe:
-        probe.write(bytes(64 << 20)) # writing to it later changes no metadata
+        probe.write(bytes(64 << 20))  # writing to it later changes no metadata
         os.fsync(probe.fileno())
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -38,18 +38,34 @@ def synced(bench):
     count = iter(range(1_000))
 
     def shows():
-        done = traffic.wrk(node, "shows.lua", bench.seconds, SYNCED_CONNECTIONS,
-                           NUDGED_ROUND=f"synced-{next(count)}")
+        done = traffic.wrk(
+            node,
+            "shows.lua",
+            bench.seconds,
+            SYNCED_CONNECTIONS,
+            NUDGED_ROUND=f"synced-{next(count)}",
+        )
         return done.p99_us
 
     shows()
-    found = traffic.in_turn(bench.rounds, {
-        "shows": shows, "device": lambda: fdatasync_p99_us(bench.disk, bench.seconds)})
+    found = traffic.in_turn(
+        bench.rounds,
+        {"shows": shows, "device": lambda: fdatasync_p99_us(bench.disk, bench.seconds)},
+    )
     node.stop()
-    note = (f"{statistics.median(found['shows']):,.0f} µs over "
-            f"{statistics.median(found['device']):,.0f} µs, {SYNCED_CONNECTIONS} connections")
-    return [row("P8", "p99 of a show with ack = synced / of the device's fdatasync",
-                traffic.ratio(found["shows"], found["device"]), 2.5, note=note)]
+    note = (
+        f"{statistics.median(found['shows']):,.0f} µs over "
+        f"{statistics.median(found['device']):,.0f} µs, {SYNCED_CONNECTIONS} connections"
+    )
+    return [
+        row(
+            "P8",
+            "p99 of a show with ack = synced / of the device's fdatasync",
+            traffic.ratio(found["shows"], found["device"]),
+            2.5,
+            note=note,
+        )
+    ]
 
 
 class Burst:
@@ -62,23 +78,31 @@ class Burst:
         self.node = self.start()
         tokens = self.tokens(200 if bench.is_smoke else 75_000)
         accepted = self.node.metric("events_accepted_total")
-        done = traffic.wrk(self.node, "events.lua", 1 if bench.is_smoke else BURST_S,
-                           bench.connections, NUDGED_TOKENS=tokens)
+        done = traffic.wrk(
+            self.node,
+            "events.lua",
+            1 if bench.is_smoke else BURST_S,
+            bench.connections,
+            NUDGED_TOKENS=tokens,
+        )
         self.accepted = self.node.metric("events_accepted_total") - accepted
         self.refused = done.failed
         self.seconds = done.count / done.rate
 
     def start(self):
-        return self.bench.keep(Nudged("burst", self.bench, self.bench.disk / "burst", self.settings,
-                                      core=None))
+        return self.bench.keep(
+            Nudged("burst", self.bench, self.bench.disk / "burst", self.settings, core=None)
+        )
 
     def tokens(self, users):
         """A file with the tokens of eight shows of each user."""
         path = self.bench.disk / "tokens"
         with open(path, "wb") as file:
+
             def keep(answers):
                 found = re.findall(rb'"decision":"([^"]+)"', answers)
                 file.writelines(token + b"\n" for token in found)
+
             fill(self.node, users, 8, keep=keep)
         return path
 
@@ -94,8 +118,16 @@ def events(bench):
     note = f"{burst.accepted:,.0f} in {burst.seconds:.1f} s"
     note += f"; {burst.refused} requests refused" if burst.refused else ""
     note += "; the load shares the writer's core" if len(host.CORES) < 3 else ""
-    return [row("P6", "events accepted a second, arrays of 20, ack = written",
-                burst.accepted / burst.seconds, at_least=300_000, digits=0, note=note)]
+    return [
+        row(
+            "P6",
+            "events accepted a second, arrays of 20, ack = written",
+            burst.accepted / burst.seconds,
+            at_least=300_000,
+            digits=0,
+            note=note,
+        )
+    ]
 
 
 def long_journal(bench):

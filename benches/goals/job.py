@@ -75,9 +75,15 @@ class Job:
             fill(server, bench.users, 1)
         script = "decide.lua" if is_constant else "mixed.lua"
         before = self.shown(name)
-        cost, count = cpu_per_request(server, script, bench.seconds, bench.connections,
-                                      NUDGED_KNOWN="known-0", NUDGED_USERS=bench.users,
-                                      NUDGED_ROUND=f"job-{self.count}")
+        cost, count = cpu_per_request(
+            server,
+            script,
+            bench.seconds,
+            bench.connections,
+            NUDGED_KNOWN="known-0",
+            NUDGED_USERS=bench.users,
+            NUDGED_ROUND=f"job-{self.count}",
+        )
         share = (self.shown(name) - before) / count
         wanted = 0.0 if is_constant or name == "may_minihttp" else 0.03
         if abs(share - wanted) > 0.005:
@@ -92,7 +98,7 @@ class Job:
         return int(server.beside[0].send("LLEN", "shows")) if server.beside else 0
 
     def run(self):
-        for name in self.servers: # caches, allocators and branch predictors
+        for name in self.servers:  # caches, allocators and branch predictors
             self.measure(name)
         measures = {name: lambda name=name: self.measure(name) for name in self.servers}
         found = in_turn(self.bench.rounds, measures)
@@ -121,15 +127,21 @@ def first(found):
     own = found["nudged, nothing"]
     return [
         row("P1", "CPU of a decision from the slice / our floor", ratio(own, found["floor"]), 1.04),
-        row("P1", "CPU of a decision from the slice / a bare ring with httparse",
-            ratio(own, found["bare ring"]), 1.12),
+        row(
+            "P1",
+            "CPU of a decision from the slice / a bare ring with httparse",
+            ratio(own, found["bare ring"]),
+            1.12,
+        ),
         row("P1", "our floor / the bare ring", ratio(found["floor"], found["bare ring"]), 1.077),
     ]
 
 
 def second(found):
     figure = ratio(found["nudged, embedded"], found["may_minihttp"])
-    return [row("P2", "CPU of the job, embedded, ack = written / may_minihttp constant", figure, 1.0)]
+    return [
+        row("P2", "CPU of the job, embedded, ack = written / may_minihttp constant", figure, 1.0)
+    ]
 
 
 def third(found):
@@ -142,14 +154,19 @@ def third(found):
     ]
     if "nginx + Lua + Redis" in found:
         figure = ratio(own, found["nginx + Lua + Redis"])
-        made.append(row("P3", "CPU of the job, nudged + its Redis / nginx + Lua + its Redis", figure))
+        made.append(
+            row("P3", "CPU of the job, nudged + its Redis / nginx + Lua + its Redis", figure)
+        )
     return made
 
 
 def fourth(found):
     figure = ratio(found["nudged + Redis"], found["FastAPI + Redis"])
-    return [row("P4", "CPU of the job, nudged + its Redis / FastAPI + its Redis", figure, 0.02,
-                digits=3)]
+    return [
+        row(
+            "P4", "CPU of the job, nudged + its Redis / FastAPI + its Redis", figure, 0.02, digits=3
+        )
+    ]
 
 
 ROWS = {"P1": first, "P2": second, "P3": third, "P4": fourth}

@@ -39,9 +39,24 @@ class Bench:
 
     def build(self):
         host.note(f"building nudged, its floor and its load (profile {self.profile})")
-        subprocess.run(["cargo", "build", "--profile", self.profile, "--locked", "--quiet", "--bin",
-                        "nudged", "--example", "floor", "--example", "open-loop"],
-                       cwd=ROOT, check=True)
+        subprocess.run(
+            [
+                "cargo",
+                "build",
+                "--profile",
+                self.profile,
+                "--locked",
+                "--quiet",
+                "--bin",
+                "nudged",
+                "--example",
+                "floor",
+                "--example",
+                "open-loop",
+            ],
+            cwd=ROOT,
+            check=True,
+        )
 
     def keep(self, server):
         """Ends it with the run, if not before."""
@@ -54,15 +69,19 @@ class Bench:
         return self.shared[name]
 
     def floor(self):
-        return self.once("floor", lambda: self.keep(
-            Server("floor", [self.binary("examples/floor")], self.folder)))
+        return self.once(
+            "floor",
+            lambda: self.keep(Server("floor", [self.binary("examples/floor")], self.folder)),
+        )
 
     def embedded(self):
         """A node with SQLite whose users have seen all there is to see."""
+
         def start():
             server = self.keep(Nudged("embedded", self, self.folder / "embedded"))
             fill(server, self.users, 8)
             return server
+
         return self.once("embedded", start)
 
     def mariadb(self):
@@ -70,18 +89,23 @@ class Bench:
             server = self.keep(MariaDb(self.folder / "mariadb"))
             server.migrate(self)
             return server
+
         return self.once("mariadb", start)
 
     def with_redis(self):
         """A node with Redis (appendfsync always) and MariaDB. The CPU of Redis counts with its
         own; that of MariaDB does not, as no peer has one."""
+
         def start():
             redis = self.keep(Redis("redis", self.folder / "redis"))
-            settings = (f'[journal]\nbytes_max = "4GiB"\n[redis]\nurl = "redis://127.0.0.1:'
-                        f'{redis.port}"\ndeadline = "1s"\n{self.mariadb().settings()}')
+            settings = (
+                f'[journal]\nbytes_max = "4GiB"\n[redis]\nurl = "redis://127.0.0.1:'
+                f'{redis.port}"\ndeadline = "1s"\n{self.mariadb().settings()}'
+            )
             server = self.keep(Nudged("with-redis", self, self.folder / "with-redis", settings))
             server.beside = [redis]
             return server
+
         return self.once("with-redis", start)
 
     def stop(self):
@@ -93,9 +117,13 @@ class Bench:
 
 
 def arguments():
-    parser = argparse.ArgumentParser(prog="tools/bench", description=(
-        "Measures nudged and its peers on the same job, in turn, and prints one table of the goals "
-        f"of speed ({', '.join(GOALS)}). Server on one core, load on another."))
+    parser = argparse.ArgumentParser(
+        prog="tools/bench",
+        description=(
+            "Measures nudged and its peers on the same job, in turn, and prints one table of the "
+            f"goals of speed ({', '.join(GOALS)}). Server on one core, load on another."
+        ),
+    )
     parser.add_argument("--only", default="", help="goals, such as P1,P3")
     parser.add_argument("--rounds", type=int, default=5, help="A B A B so often (5)")
     parser.add_argument("--seconds", type=int, default=2, help="of each measurement (2)")
@@ -103,7 +131,9 @@ def arguments():
     parser.add_argument("--cached-users", type=int, default=400_000, help="of P12 (400000)")
     parser.add_argument("--profile", help="of the build (dist)")
     parser.add_argument("--no-build", action="store_true", help="what was built before is measured")
-    parser.add_argument("--smoke", action="store_true", help="that it all runs, on the build of tests")
+    parser.add_argument(
+        "--smoke", action="store_true", help="that it all runs, on the build of tests"
+    )
     parser.add_argument("--json", metavar="FILE", help="the figures for a program")
     parser.add_argument("--markdown", action="store_true", help="the table for a document")
     parser.add_argument("--pictures", metavar="FOLDER", help="measures and draws curves instead")
@@ -116,13 +146,13 @@ def arguments():
 
 
 def measured(bench, wanted):
-    """The rows of all goals that are wanted. What fails is a row that says why, and an exit code."""
+    """The rows of the goals that are wanted. What fails is a row that says why, and an exit code."""
     rows, has_failed = [], False
     together = [name for name in wanted if name in job.ROWS]
     steps = [(together, lambda: job.rows(bench, together))] if together else []
     steps += [([name], lambda name=name: ALONE[name](bench)) for name in ALONE if name in wanted]
     if bench.is_smoke:
-        steps.reverse() # the peers are built meanwhile
+        steps.reverse()  # the peers are built meanwhile
     for names, step in steps:
         begun = time.monotonic()
         try:
@@ -142,8 +172,8 @@ def report(bench, options, rows):
     head = {
         "machine": host.description(),
         "load": f"wrk -t1 -c{bench.connections} -d{bench.seconds}s, {bench.rounds} rounds, server on "
-                f"core {host.SERVER_CORE}, load on {host.LOAD_CORE}, Redis and MariaDB on "
-                f"{host.BESIDE_CORE}, profile {bench.profile}",
+        f"core {host.SERVER_CORE}, load on {host.LOAD_CORE}, Redis and MariaDB on "
+        f"{host.BESIDE_CORE}, profile {bench.profile}",
         "cpu_per_request_us": {name: round(cost, 2) for name, cost in bench.costs.items()},
     }
     print(f"machine: {head['machine']}\nload: {head['load']}\n")
@@ -162,8 +192,10 @@ def main():
     raise_descriptors()
     # What is about disks is measured below `target`: /tmp may be memory.
     host.TARGET.mkdir(exist_ok=True)
-    with (tempfile.TemporaryDirectory(prefix="nudged-bench-") as name,
-          tempfile.TemporaryDirectory(prefix="bench-", dir=host.TARGET) as disk_name):
+    with (
+        tempfile.TemporaryDirectory(prefix="nudged-bench-") as name,
+        tempfile.TemporaryDirectory(prefix="bench-", dir=host.TARGET) as disk_name,
+    ):
         bench = Bench(options, Path(name), Path(disk_name))
         if bench.is_smoke:
             scripts.check()
@@ -171,7 +203,7 @@ def main():
             bench.build()
             if options.pictures or any(goal in job.ROWS for goal in options.only):
                 bench.peers_build = peers.begin_build(bench.profile)
-            if not bench.is_smoke: # whose figures are none
+            if not bench.is_smoke:  # whose figures are none
                 peers.end_build(bench.peers_build)
         try:
             if options.pictures:

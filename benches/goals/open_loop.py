@@ -12,9 +12,20 @@ from .traffic import fill
 
 
 def start(bench, server, rate, connections, seconds, *options, core=None):
-    command = [bench.binary("examples/open-loop"), server.address, "--json", "--rate", str(rate),
-               "--connections", str(connections), "--seconds", str(seconds), "--users",
-               str(bench.users), *map(str, options)]
+    command = [
+        bench.binary("examples/open-loop"),
+        server.address,
+        "--json",
+        "--rate",
+        str(rate),
+        "--connections",
+        str(connections),
+        "--seconds",
+        str(seconds),
+        "--users",
+        str(bench.users),
+        *map(str, options),
+    ]
     core = host.LOAD_CORE if core is None else core
     command = ["taskset", "-c", str(core), *command]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment())
@@ -33,8 +44,17 @@ def errors(figures):
 
 
 def peak(bench, server):
-    return max(traffic.wrk(server, "decide.lua", bench.seconds, bench.connections,
-                           NUDGED_KNOWN="user", NUDGED_USERS=bench.users).rate for _ in range(2))
+    return max(
+        traffic.wrk(
+            server,
+            "decide.lua",
+            bench.seconds,
+            bench.connections,
+            NUDGED_KNOWN="user",
+            NUDGED_USERS=bench.users,
+        ).rate
+        for _ in range(2)
+    )
 
 
 def latency(bench):
@@ -44,20 +64,38 @@ def latency(bench):
     fill(node, bench.users, 8, prefix="user")
     rate = int(peak(bench, node) / 2)
     measures = {
-        name: lambda server=server: finish(start(
-            bench, server, rate, bench.connections, bench.seconds, "--warm-up", 1))
-        for name, server in {"floor": floor, "nudged": node}.items()}
+        name: lambda server=server: finish(
+            start(bench, server, rate, bench.connections, bench.seconds, "--warm-up", 1)
+        )
+        for name, server in {"floor": floor, "nudged": node}.items()
+    }
     found = traffic.in_turn(bench.rounds, measures)
     behind = sum(not figures["kept_up"] for values in found.values() for figures in values)
     note = f"{rate:,} requests/s" + (f"; the generator was late in {behind} runs" if behind else "")
     made = []
     for name, bound in (("p50", 150), ("p99", 1_000), ("p99.9", 3_000)):
-        values = {side: [figures["decisions"][f"{name}_us"] for figures in found[side]]
-                  for side in found}
-        made.append(row("P9", f"{name} at half of peak load", statistics.median(values["nudged"]), bound,
-                        unit=" µs", digits=0, note=note))
-        made.append(row("P9", f"{name} / the floor's at the same rate",
-                        traffic.ratio(values["nudged"], values["floor"]), 1.2))
+        values = {
+            side: [figures["decisions"][f"{name}_us"] for figures in found[side]] for side in found
+        }
+        made.append(
+            row(
+                "P9",
+                f"{name} at half of peak load",
+                statistics.median(values["nudged"]),
+                bound,
+                unit=" µs",
+                digits=0,
+                note=note,
+            )
+        )
+        made.append(
+            row(
+                "P9",
+                f"{name} / the floor's at the same rate",
+                traffic.ratio(values["nudged"], values["floor"]),
+                1.2,
+            )
+        )
     return made
 
 
@@ -74,9 +112,20 @@ def connections(bench):
     before = host.resident_bytes(node.pid)
     each = count // processes
     running = [
-        start(bench, node, each, each, seconds, "--source", f"127.0.{number + 1}.1", "--warm-up", 2,
-              core=host.CORES[-1 - number % min(len(host.CORES), processes)])
-        for number in range(processes)]
+        start(
+            bench,
+            node,
+            each,
+            each,
+            seconds,
+            "--source",
+            f"127.0.{number + 1}.1",
+            "--warm-up",
+            2,
+            core=host.CORES[-1 - number % min(len(host.CORES), processes)],
+        )
+        for number in range(processes)
+    ]
     found = [finish(process) for process in running]
     a_connection = (host.resident_bytes(node.pid) - before) / count
     node.stop()
@@ -86,10 +135,18 @@ def connections(bench):
     note = f"{sum(figures['rate_reached'] for figures in found):,.0f} answers/s"
     note += f"; {behind} of {processes} generators were late themselves" if behind else ""
     return [
-        row("P13", f"errors with {count:,} connections that ask once a second", failed, 0, digits=0),
+        row(
+            "P13", f"errors with {count:,} connections that ask once a second", failed, 0, digits=0
+        ),
         row("P13", "p99 there", late, 20, unit=" ms", digits=1, note=note),
-        row("P12", f"memory of a connection that asks, {count:,} of them", a_connection, 256, unit=" B",
-            digits=0),
+        row(
+            "P12",
+            f"memory of a connection that asks, {count:,} of them",
+            a_connection,
+            256,
+            unit=" B",
+            digits=0,
+        ),
     ]
 
 
@@ -102,8 +159,23 @@ def origin(bench):
     for rate in (300, 500) if bench.is_smoke else (30_000, 50_000):
         node.settle()
         before, sql_before = node.cpu_us(), sql.cpu_us()
-        figures = finish(start(bench, node, rate, bench.connections, seconds, "--warm-up", 1, "--job",
-                               "show-and-event", "--shows-percent", 3, "--shows-each", 8))
+        figures = finish(
+            start(
+                bench,
+                node,
+                rate,
+                bench.connections,
+                seconds,
+                "--warm-up",
+                1,
+                "--job",
+                "show-and-event",
+                "--shows-percent",
+                3,
+                "--shows-each",
+                8,
+            )
+        )
         node.settle()
         whole = (seconds + 1) * 1e6
         own = (node.cpu_us() - before) / whole / len(host.CORES) * 100
@@ -111,11 +183,23 @@ def origin(bench):
         note += "" if figures["kept_up"] else "; the generator was late itself"
         made += [
             row("P17", f"errors at {rate:,} decisions/s", errors(figures), 0, digits=0, note=note),
-            row("P17", f"mean latency at {rate:,}", figures["decisions"]["mean_us"] / 1e3, 5,
-                unit=" ms", digits=2),
+            row(
+                "P17",
+                f"mean latency at {rate:,}",
+                figures["decisions"]["mean_us"] / 1e3,
+                5,
+                unit=" ms",
+                digits=2,
+            ),
             row("P17", f"node and Redis at {rate:,}, of the machine", own, 70, unit=" %", digits=0),
-            row("P17", f"MariaDB at {rate:,}, of a core", (sql.cpu_us() - sql_before) / whole * 100, 50,
-                unit=" %", digits=0),
+            row(
+                "P17",
+                f"MariaDB at {rate:,}, of a core",
+                (sql.cpu_us() - sql_before) / whole * 100,
+                50,
+                unit=" %",
+                digits=0,
+            ),
         ]
     return made
 

@@ -17,8 +17,19 @@ def begin_build(profile):
     """Those in Rust, with a lock file of their own. What runs meanwhile need not wait for it."""
     host.note(f"building the peers (profile {profile})")
     settings = {**os.environ, "CARGO_TARGET_DIR": str(TARGET)}
-    return subprocess.Popen(["cargo", "build", "--profile", profile, "--locked", "--quiet",
-                             "--manifest-path", str(FOLDER / "Cargo.toml")], env=settings)
+    return subprocess.Popen(
+        [
+            "cargo",
+            "build",
+            "--profile",
+            profile,
+            "--locked",
+            "--quiet",
+            "--manifest-path",
+            str(FOLDER / "Cargo.toml"),
+        ],
+        env=settings,
+    )
 
 
 def end_build(build):
@@ -55,8 +66,12 @@ class Nginx(Server):
         host.need(LUA_REDIS, "lua-nginx-redis")
         port = free_port()
         text = (FOLDER / "nginx-lua/nginx.conf").read_text()
-        replaced = {"SOURCE": str(FOLDER / "nginx-lua"), "FOLDER": str(folder), " REDIS_PORT;":
-                    f" REDIS_PORT={redis.port};", "127.0.0.1:PORT": f"127.0.0.1:{port}"}
+        replaced = {
+            "SOURCE": str(FOLDER / "nginx-lua"),
+            "FOLDER": str(folder),
+            " REDIS_PORT;": f" REDIS_PORT={redis.port};",
+            "127.0.0.1:PORT": f"127.0.0.1:{port}",
+        }
         for name, value in replaced.items():
             text = text.replace(name, value)
         (folder / "nginx.conf").write_text(text)
@@ -71,7 +86,7 @@ class Nginx(Server):
         return int(host.run(["pgrep", "-P", str(self.pid)]).split()[0])
 
     def stop(self):
-        self.process.terminate() # the master ends its worker
+        self.process.terminate()  # the master ends its worker
         self.process.wait()
 
 

@@ -62,7 +62,9 @@ def curve(number, name, points, across, up):
     parts = [f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>']
     parts += [f'<circle cx="{x:.1f}" cy="{y_:.1f}" r="3" fill="{colour}"/>' for x, y_ in places]
     x = WIDTH - RIGHT + 14
-    parts.append(f'<line x1="{x}" y1="{y}" x2="{x + 18}" y2="{y}" stroke="{colour}" stroke-width="3"/>')
+    parts.append(
+        f'<line x1="{x}" y1="{y}" x2="{x + 18}" y2="{y}" stroke="{colour}" stroke-width="3"/>'
+    )
     parts.append(text(x + 24, y + 4, name, "start"))
     return parts
 

@@ -13,8 +13,9 @@ def instructions(bench):
     if bench.is_smoke:
         raise host.Unavailable("tools/instructions has a smoke of its own")
     host.note("P0: instructions")
-    done = subprocess.run([str(ROOT / "tools/instructions")], capture_output=True, text=True,
-                          check=False)
+    done = subprocess.run(
+        [str(ROOT / "tools/instructions")], capture_output=True, text=True, check=False
+    )
     found = re.search(r"^P0: nothing (\d+) of \d+, show (\d+) of", done.stdout, re.M)
     if not found:
         raise RuntimeError(f"tools/instructions said {(done.stdout + done.stderr)[-500:]!r}")

@@ -79,15 +79,28 @@ class Server:
 class Nudged(Server):
     """A node. `settings` is the text of its nudged.toml."""
 
-    def __init__(self, name, bench, folder, settings="", popups=None, shards=1, core=host.SERVER_CORE):
+    def __init__(
+        self, name, bench, folder, settings="", popups=None, shards=1, core=host.SERVER_CORE
+    ):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "nudged.toml").write_text(settings)
         popups = popups or (ROOT / "tools/load/popups-8.toml").read_text()
         (folder / "popups.toml").write_text(popups)
         command = [
-            bench.binary("nudged"), "serve", "--config", folder / "nudged.toml",
-            "--data", folder / "data", "--popups", folder / "popups.toml",
-            "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--shards", str(shards),
+            bench.binary("nudged"),
+            "serve",
+            "--config",
+            folder / "nudged.toml",
+            "--data",
+            folder / "data",
+            "--popups",
+            folder / "popups.toml",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:0",
+            "--shards",
+            str(shards),
         ]
         command += [] if core is None else ["--no-pin"]
         super().__init__(name, [str(word) for word in command], folder, core)
@@ -122,7 +135,9 @@ class Redis(Server):
         host.need("redis-server", "redis-server")
         folder.mkdir(parents=True, exist_ok=True)
         port = free_port()
-        command = ["redis-server"] + ([] if plain else [str(ROOT / "vendor-config/redis/redis.conf")])
+        command = ["redis-server"] + (
+            [] if plain else [str(ROOT / "vendor-config/redis/redis.conf")]
+        )
         command += ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
         if plain:
             # What Redis itself recommends for state that has to be kept; cheaper than `always`.
@@ -135,16 +150,18 @@ class Redis(Server):
 
     def pipe(self, commands):
         """Many commands; each is a list of bytes."""
+
         def encoded(command):
             parts = [b"*%d\r\n" % len(command)]
             parts += [b"$%d\r\n%s\r\n" % (len(word), word) for word in command]
             return b"".join(parts)
+
         with socket.create_connection(("127.0.0.1", self.port)) as connection:
             for start in range(0, len(commands), 500):
-                batch = commands[start:start + 500]
+                batch = commands[start : start + 500]
                 connection.sendall(b"".join(map(encoded, batch)))
                 lines = 0
-                while lines < len(batch): # each answers one line
+                while lines < len(batch):  # each answers one line
                     lines += connection.recv(1 << 16).count(b"\r\n")
 
     def info(self, name):
@@ -152,8 +169,9 @@ class Redis(Server):
 
     def scripts(self):
         """Calls of scripts so far: round trips of commits and reads."""
-        calls = re.findall(r"cmdstat_(?:evalsha|eval|fcall)[^:]*:calls=(\d+)",
-                           self.send("INFO", "commandstats"))
+        calls = re.findall(
+            r"cmdstat_(?:evalsha|eval|fcall)[^:]*:calls=(\d+)", self.send("INFO", "commandstats")
+        )
         return sum(map(int, calls))
 
 
@@ -163,12 +181,24 @@ class MariaDb(Server):
         folder.mkdir(parents=True, exist_ok=True)
         self.socket = folder / "mysql.sock"
         port, data = free_port(), folder / "mysql"
-        host.run(["mariadb-install-db", "--no-defaults", "--auth-root-authentication-method=normal",
-                  "--skip-test-db", f"--datadir={data}"])
+        host.run(
+            [
+                "mariadb-install-db",
+                "--no-defaults",
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+                f"--datadir={data}",
+            ]
+        )
         command = [
-            "mariadbd", f"--defaults-file={ROOT}/vendor-config/mysql/nudged.cnf", "--user=root",
-            "--bind-address=127.0.0.1", f"--port={port}", f"--datadir={data}",
-            f"--socket={self.socket}", "--innodb-buffer-pool-size=512M",
+            "mariadbd",
+            f"--defaults-file={ROOT}/vendor-config/mysql/nudged.cnf",
+            "--user=root",
+            "--bind-address=127.0.0.1",
+            f"--port={port}",
+            f"--datadir={data}",
+            f"--socket={self.socket}",
+            "--innodb-buffer-pool-size=512M",
         ]
         super().__init__("mariadb", command, folder, host.BESIDE_CORE, port)
         grants = (ROOT / "vendor-config/mysql/grants.sql").read_text()
@@ -196,6 +226,7 @@ class MariaDb(Server):
 def raise_descriptors():
     """As many descriptors as the host allows, for this process and what it starts."""
     import resource
+
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard

@@ -10,7 +10,7 @@ from . import host
 from .host import ROOT
 from .servers import environment
 
-PIPELINED = 16 # unanswered requests that a connection may have
+PIPELINED = 16  # unanswered requests that a connection may have
 UNITS_US = {"us": 1, "ms": 1e3, "s": 1e6, "m": 6e7}
 
 
@@ -24,9 +24,22 @@ class Answered:
 
 def wrk_command(server, script, seconds, connections, *options):
     host.need("wrk", "wrk")
-    return ["taskset", "-c", str(host.LOAD_CORE), "wrk", "-t1", f"-c{connections}",
-            f"-d{seconds}s", "--timeout", "10s", "--latency", "-s", str(ROOT / "tools/load" / script),
-            *options, f"http://{server.address}"]
+    return [
+        "taskset",
+        "-c",
+        str(host.LOAD_CORE),
+        "wrk",
+        "-t1",
+        f"-c{connections}",
+        f"-d{seconds}s",
+        "--timeout",
+        "10s",
+        "--latency",
+        "-s",
+        str(ROOT / "tools/load" / script),
+        *options,
+        f"http://{server.address}",
+    ]
 
 
 def wrk(server, script, seconds, connections, *options, **variables):
@@ -37,8 +50,12 @@ def wrk(server, script, seconds, connections, *options, **variables):
     failed = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
     late, late_unit = re.search(r"99%\s+([\d.]+)(\w+)", said).groups()
     seconds = float(took) * UNITS_US[unit] / 1e6
-    done = Answered(int(count), int(count) / max(seconds, 1e-9),
-                    int(failed.group(1)) if failed else 0, float(late) * UNITS_US[late_unit])
+    done = Answered(
+        int(count),
+        int(count) / max(seconds, 1e-9),
+        int(failed.group(1)) if failed else 0,
+        float(late) * UNITS_US[late_unit],
+    )
     if done.count == 0:
         raise RuntimeError(f"{server.name} answered nothing:\n{said}")
     return done
@@ -47,8 +64,9 @@ def wrk(server, script, seconds, connections, *options, **variables):
 def background(server, script, connections, **variables):
     """wrk until it is stopped: `kill` and `wait` are the caller's."""
     command = wrk_command(server, script, 600, connections)
-    return subprocess.Popen(command, env=environment(**variables),
-                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(
+        command, env=environment(**variables), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
 
 
 def cpu_per_request(server, script, seconds, connections, *options, **variables):
@@ -119,7 +137,7 @@ class Client:
 
 def whole(answers):
     """Whether the last answer is there to its end."""
-    head, end, body = answers[answers.rindex(b"HTTP/1.1 "):].partition(b"\r\n\r\n")
+    head, end, body = answers[answers.rindex(b"HTTP/1.1 ") :].partition(b"\r\n\r\n")
     if not end:
         return False
     length = re.search(rb"[Cc]ontent-[Ll]ength: (\d+)", head)

@@ -1,4 +1,5 @@
-// k6 script: the job of tools/load/mixed.lua: 97 % decisions of known users in turn, 3 % of a new one.
+// k6 script: the job of tools/load/mixed.lua: 97 % of decisions of known users in turn, 3 % of a new
+// one.
 //   k6 run -e NUDGED_URL=http://127.0.0.1:8080 --vus 64 --duration 10s tools/load/k6.mjs
 import http from "k6/http";
 import { check } from "k6";

@@ -1,6 +1,8 @@
-# locust script: the job of tools/load/mixed.lua: 97 % decisions of known users in turn, 3 % of a new one.
+# locust script: the job of tools/load/mixed.lua: 97 % of decisions of known users in turn, 3 % of a
+# new one.
 #   locust -f tools/load/locustfile.py --headless -u 64 -r 64 -t 10s -H http://127.0.0.1:8080
-# locust itself takes hundreds of µs a request: it shows latencies at low rates, not what a server can do.
+# locust itself takes hundreds of µs a request: it shows latencies at low rates, not what a server
+# can do.
 import itertools
 import os
 import time

@@ -1,8 +1,8 @@
 """Peer: FastAPI, uvicorn with uvloop and httptools, redis-py with hiredis: the origin's recipe.
 
 Does: one HGETALL for each request; the first of eight popups that the user has not seen is shown;
-HSET and RPUSH in one pipeline before the answer leaves. Bodies are made as bytes and not by a model,
-which is the fastest that FastAPI has.
+HSET and RPUSH in one pipeline before the answer leaves. Bodies are made as bytes and not by a
+model, which is the fastest that FastAPI has.
 Does not: targets, gaps, caps, windows, events, tokens that can be checked, a second look (two
 requests of one user at once both show), anything while Redis is away, records in SQL.
 
@@ -47,6 +47,13 @@ async def decide(user: str, placement: str) -> Response:
 
 if __name__ == "__main__":
     uvicorn.run(
-        app, host="127.0.0.1", port=int(sys.argv[2]), loop="uvloop", http="httptools",
-        access_log=False, log_level="warning", backlog=4096, lifespan="off",
+        app,
+        host="127.0.0.1",
+        port=int(sys.argv[2]),
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        log_level="warning",
+        backlog=4096,
+        lifespan="off",
     )

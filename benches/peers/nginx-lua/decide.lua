@@ -1,7 +1,7 @@
 -- Peer: the job in nginx with Lua and Redis.
 --
--- Does: one HGETALL for each request on a connection of the pool; the first of eight popups that the
--- user has not seen is shown; HSET and RPUSH in one pipeline before the answer leaves.
+-- Does: one HGETALL for each request on a connection of the pool; the first of eight popups that
+-- the user has not seen is shown; HSET and RPUSH in one pipeline before the answer leaves.
 -- Does not: targets, gaps, caps, windows, events, tokens that can be checked, a second look (two
 -- requests of one user at once both show), anything while Redis is away, records in SQL.
 local redis = require "nginx.redis"
