@@ -4,7 +4,7 @@ use super::hash;
 use super::limits::PARTITIONS;
 
 /// Index of a shard in this process, from 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardId(pub u16);
 
 impl ShardId {

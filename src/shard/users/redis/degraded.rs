@@ -7,7 +7,7 @@
 use bumpalo::collections::Vec as BumpVec;
 
 use super::RedisUsers;
-use crate::users::evaluate::{RequestContext, Subject, decided, shown_of};
+use crate::users::evaluate::{RequestContext, Subject, decided, shown_of, verdict_of};
 use crate::users::unmerged::{UnmergedEntry, UnmergedKind};
 use nudged_api::command::PlacedEvent;
 use nudged_api::decide::DecideRequest;
@@ -38,11 +38,7 @@ impl RedisUsers<'_> {
         let context = &RequestContext { now, ..*context };
         let mut verdicts = BumpVec::with_capacity_in(request.events.len(), context.bump);
         for element in request.events {
-            verdicts.push(match element {
-                Err(code) => Verdict::Rejected(*code),
-                Ok(event) if event.token.user != user => Verdict::OTHER_USER,
-                Ok(event) => self.accept_unmerged(now, event),
-            });
+            verdicts.push(verdict_of(element, user, |event| self.accept_unmerged(now, event)));
         }
         let chosen = self.choose_locally(context, request);
         let candidates = request.explain.then_some(&[][..]);
@@ -114,7 +110,7 @@ impl RedisUsers<'_> {
         let state = &self.scratch.state;
         let now = context.now;
         let wall = state.newest().map_or(now.wall, |newest| newest.max(now.wall));
-        let context = &RequestContext { now: Now { wall, ..now }, ..*context };
+        let context = &context.at(wall);
         match choose::decide_degraded(snapshot, state, &request.context, wall) {
             Decision::Show { popup, variant } if self.has_room_unmerged(user) => {
                 self.show_locally(context, request, (popup, variant))

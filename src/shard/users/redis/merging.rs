@@ -28,8 +28,9 @@
 
 use super::{Arbiter, RedisUsers};
 use crate::seam::{Effect, ShardReport};
+use crate::users::change::ProposedChange;
 use crate::users::evaluate::{Happened, Subject, shown_of};
-use crate::users::in_flight::ProposedChange;
+use crate::users::in_flight::KeyedUser;
 use crate::users::memory::{Scratch, Users};
 use crate::users::unmerged::{Merged, UnmergedEntry, UnmergedKind};
 use nudged_api::events::Event;
@@ -69,7 +70,8 @@ impl RedisUsers<'_> {
         if self.users.load(self.scratch, user).is_none() {
             return MergeProgress::Failed;
         }
-        let base = self.begin_change(user);
+        let keyed = KeyedUser::of(user);
+        let base = self.begin_change(keyed.partition);
         let entries = self.arbiter.unmerged.of(user);
         for entry in entries {
             self.users.merge_one(self.scratch, snapshot, user, entry);
@@ -90,7 +92,7 @@ impl RedisUsers<'_> {
         }
         let change = self.propose(now, base, DurationMs(MERGE_VALID_MS));
         let change = ProposedChange { reserved, merged, ..change };
-        match self.commit(now.mono, user, change) {
+        match self.commit(now.mono, keyed, change) {
             true => MergeProgress::UnderWay,
             false => MergeProgress::Failed,
         }
@@ -133,20 +135,20 @@ impl RedisUsers<'_> {
         if arbiter.unmerged.is_empty() || !is_rested || !arbiter.is_usable(now) {
             return;
         }
-        let in_flight = &arbiter.in_flight;
+        let in_flight = &self.users.in_flight;
         arbiter.merges.under_way.retain(|user| in_flight.find(user).is_some());
         for _ in arbiter.merges.under_way.len()..MERGES_MAX {
-            let Some(user) = arbiter.unmerged.next_user(&arbiter.merges.last) else { return };
+            let Arbiter { merges, unmerged, .. } = &mut *self.arbiter;
+            let Some(user) = unmerged.next_user(&merges.last) else { return };
             let user: Box<str> = user.into();
-            arbiter.merges.last.clone_from(&user);
-            if arbiter.in_flight.find(&user).is_some() {
+            merges.last.clone_from(&user);
+            if self.users.in_flight.find(&user).is_some() {
                 continue;
             }
-            if arbiter.read(now, &user).is_none() {
+            if self.read(now, KeyedUser::of(&user)).is_none() {
                 return;
             }
-            self.users.counters.redis_reads.add(1);
-            arbiter.merges.under_way.push(user);
+            self.arbiter.merges.under_way.push(user);
         }
     }
 
