@@ -381,9 +381,7 @@ impl Migration {
 
     fn take_epochs_away(&mut self) -> Result<Option<String>, Failure> {
         self.refuse_newcomers()?;
-        let keys = self.target.sql().add_signing_keys(&[])?;
-        let keys: Vec<Secret> = keys.into_iter().map(shared_keys::secret_of).collect();
-        let is_there = self.target.take_epochs_away(&keys)?;
+        let is_there = self.target.take_epochs_away()?;
         if let Some(mut shared) = SharedCatalog::of(&self.config) {
             let catalog = self.target.store().load_catalog()?;
             let (version, overrides) = (catalog.version, &catalog.overrides);

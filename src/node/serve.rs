@@ -7,7 +7,7 @@
 mod opening;
 mod ready;
 pub(super) mod size;
-mod threads;
+pub(super) mod threads;
 
 use std::io::Write as _;
 use std::net::SocketAddr;

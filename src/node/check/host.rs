@@ -12,7 +12,7 @@ use super::report::{CheckReport, Finding, Severity};
 use crate::node::serve::size;
 use crate::node::{preflight, redis};
 use nudged_admin::token::AdminToken;
-use nudged_config::{AckMode, AdminAddress, Config, Examined, QueueMode};
+use nudged_config::{AdminAddress, Config, Examined};
 use nudged_runtime::shard::listener;
 use nudged_runtime::topology::Topology;
 use nudged_store::mysql;
@@ -74,10 +74,7 @@ fn check_urls(look: &mut HostCheck<'_>) {
             look.error(key, "bad_url", error.to_string().replacen("mysql.url: ", "", 1));
         }
     }
-    if config.ack == AckMode::Synced
-        && config.queue == QueueMode::Redis
-        && config.redis.url.is_some()
-    {
+    if redis::needs_sync(config) && config.redis.url.is_some() {
         let message = "with queue = \"redis\" a node starts only if Redis has `appendonly yes` and \
                        `appendfsync always`, which is checked at start";
         look.warn("ack", "needs_redis_synced", message);

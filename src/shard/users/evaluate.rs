@@ -94,6 +94,12 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// The impression that something unmerged is about.
+    pub(crate) fn of_unmerged(record: &record::Unmerged<'a>) -> Subject<'a> {
+        let record::Unmerged { user, token, popup, version, variant, .. } = *record;
+        Subject { user, token, popup, version, variant }
+    }
+
     /// The impression that a show makes, by its popup's place in the catalog and its variant's.
     pub(crate) fn of_show(
         snapshot: &'a Snapshot,

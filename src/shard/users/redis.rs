@@ -140,7 +140,7 @@ impl Arbiter {
             redis_status: RedisStatusView::default(),
             renew_at: MonoNs(0),
             requests_made: 0,
-            unmerged: UnmergedTable::left_by(setup.unmerged.drain(..)),
+            unmerged: UnmergedTable::left_by(std::mem::take(&mut setup.unmerged)),
             merges: MergeBacklog::default(),
             rejournaling: Rejournaling::default(),
             pursuits: PursuitBacklog::default(),

@@ -7,20 +7,20 @@
 use bumpalo::collections::Vec as BumpVec;
 
 use super::RedisUsers;
-use crate::users::evaluate::{RequestContext, Subject, decided, shown_of, verdict_of};
-use crate::users::unmerged::{UnmergedEntry, UnmergedKind};
+use crate::users::evaluate::{Happened, RequestContext, Subject, decided, verdict_of};
+use crate::users::unmerged::{self, UnmergedEntry};
 use nudged_api::command::PlacedEvent;
 use nudged_api::decide::DecideRequest;
 use nudged_api::events::Event;
 use nudged_api::outcome::{DEGRADED, Decided, Outcome, Verdicts};
 use nudged_api::verdict::{PlacedVerdict, Verdict};
 use nudged_base::clock::Now;
+use nudged_base::event_kind::EventKind;
 use nudged_base::hash;
-use nudged_base::ids::PopupKey;
 use nudged_base::limits::EVENT_AGE_MAX_MS;
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::decide::choose::{self, Decision};
-use nudged_domain::state::apply::{self, ShowId};
+use nudged_domain::state::apply;
 use nudged_domain::state::user::{self, UserState};
 use nudged_journal::record::Record;
 
@@ -78,11 +78,11 @@ impl RedisUsers<'_> {
         if now.wall.since(token.at).0 > EVENT_AGE_MAX_MS {
             return Verdict::TOO_LATE;
         }
-        let shown = shown_of(token);
+        let (kind, shown) = (event.action.kind(), (token.number, token.at));
         let is_same = |entry: &UnmergedEntry| {
-            let action = event.action;
-            entry.shown == shown
-                && matches!(entry.kind, UnmergedKind::Event { action: a, .. } if a == action)
+            let known = entry.record();
+            let is_of_show = (known.number, known.shown_at) == shown && known.popup == token.popup;
+            is_of_show && known.kind == kind
         };
         if self.arbiter.unmerged.of(token.user).iter().any(is_same) {
             return Verdict::Duplicate;
@@ -93,9 +93,8 @@ impl RedisUsers<'_> {
         let at = now.wall.max(token.at);
         let acted_at = apply::acted_at(event.ts, token.at, at);
         self.users.log_event(now, event);
-        let kind = UnmergedKind::Event { action: event.action, acted_at, local: token.local };
-        let entry = UnmergedEntry::new(&Subject::of(event), at, kind, shown);
-        self.put_unmerged(token.user, entry);
+        let happened = Happened { kind, at, acted_at, forgotten: None };
+        self.put_unmerged(UnmergedEntry::new(&Subject::of(event), happened, shown, token.local));
         Verdict::Accepted
     }
 
@@ -132,9 +131,9 @@ impl RedisUsers<'_> {
         let (decided, applied) = self.scratch.show(context, request, place, Some(session));
         let at = context.now.wall;
         let subject = Subject::of_show(&context.view.snapshot, user, place, decided.token);
-        let shown = ShowId { popup: PopupKey::of(subject.popup), number: applied.number, at };
-        let entry = UnmergedEntry::new(&subject, at, UnmergedKind::Show { session }, shown);
-        self.put_unmerged(user, entry);
+        let happened = Happened { kind: EventKind::Decided, at, acted_at: at, forgotten: None };
+        let shown = (applied.number, at);
+        self.put_unmerged(UnmergedEntry::new(&subject, happened, shown, Some(session)));
         self.users.counters.decisions_local.add(1);
         decided
     }
@@ -148,8 +147,8 @@ impl RedisUsers<'_> {
             user::decode(copy.state, state).expect("we encoded it");
         }
         for entry in self.arbiter.unmerged.of(user) {
-            entry.learn(state, snapshot);
-            entry.merge(state, snapshot);
+            unmerged::learn(&entry.record(), state, snapshot);
+            unmerged::merge(&entry.record(), state, snapshot);
         }
     }
 
@@ -163,9 +162,9 @@ impl RedisUsers<'_> {
     }
 
     /// Journals an entry and lets it wait; there must be room.
-    fn put_unmerged(&mut self, user: &str, entry: UnmergedEntry) {
-        self.users.lane.append(&Record::Unmerged(entry.record(user)));
-        self.arbiter.unmerged.push(user, entry, self.users.lane.acked_sequence());
+    fn put_unmerged(&mut self, entry: UnmergedEntry) {
+        self.users.lane.append(&Record::Unmerged(entry.record()));
+        self.arbiter.unmerged.push(entry, self.users.lane.acked_sequence());
     }
 
     /// The turn's time, with the wall clock of decisions.
