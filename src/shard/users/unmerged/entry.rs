@@ -124,12 +124,15 @@ pub(crate) fn merge(record: &Unmerged<'_>, state: &mut UserState, snapshot: &Sna
 /// Entries in the order in which they were accepted, each with the number of its latest record.
 pub type RecoveredUnmerged = Vec<(Sequence, UnmergedEntry)>;
 
+/// A place among all that was found, and what lies there.
+type Placed = (usize, (Sequence, UnmergedEntry));
+
 /// Finds what is unmerged in a journal, record by record: an impression says that an entry is
 /// merged, an erase that it is to be forgotten.
 #[derive(Debug, Default)]
 pub struct UnmergedScan {
     /// By decision and kind: its place among all, its latest record and itself.
-    left: BTreeMap<(Box<str>, u8), (usize, (Sequence, UnmergedEntry))>,
+    left: BTreeMap<(Box<str>, u8), Placed>,
     count: usize,
 }
 
