@@ -6,8 +6,7 @@ use std::path::Path;
 
 use super::arguments::{MigrateArguments, SharedArguments};
 use super::failure::Failure;
-use super::migration::{self, MigrationStart};
-use super::settings;
+use super::{migration, settings};
 use nudged_config::Config;
 use nudged_runtime::clocks;
 use nudged_store::mysql;
@@ -33,20 +32,10 @@ fn say(text: &str) {
 }
 
 fn move_here(config: &Config, from: &Path, are_nodes_lost: bool) -> Result<(), Failure> {
-    let mut migration = match migration::begin(config, from, (clocks::wall(), are_nodes_lost))? {
-        MigrationStart::AlreadyMoved(text) => {
-            say(&text);
-            return Ok(());
-        }
-        MigrationStart::Started(migration) => migration,
-    };
-    say(&format!("journal: {} records applied to nudged.db", migration.applied()));
-    while !migration.is_done() {
-        if let Some(said) = migration.advance()? {
-            say(&said);
-        }
-    }
-    Ok(())
+    migration::run(config, from, (clocks::wall(), are_nodes_lost), &mut |said| {
+        said.into_iter().for_each(say);
+        Ok(())
+    })
 }
 
 fn migrate(config: &Config) -> Result<String, Failure> {

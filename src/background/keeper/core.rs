@@ -166,7 +166,7 @@ pub enum KeeperAction {
 pub struct RebuildStatus {
     /// Partitions that are not open.
     pub partitions: usize,
-    /// The earliest phase of any of them, by its place in [`PHASES`](super::metrics::PHASES).
+    /// The earliest phase of any of them: 1 lost, 2 barrier, 3 filling.
     pub phase: u8,
     /// When the first of them was seen not to be open.
     pub since: MonoNs,

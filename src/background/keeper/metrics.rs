@@ -22,7 +22,7 @@ node_metrics! {
         Gauge partitions "rebuild_partitions" "Partitions that are not open.";
     }
     beside {
-        /// Its place in [`PHASES`].
+        /// 0 while all are open, 1 lost, 2 barrier, 3 filling.
         pub phase: AtomicU8,
         /// When they were first seen not to be, on the monotonic clock, in nanoseconds.
         pub since_ns: AtomicU64,
@@ -43,7 +43,7 @@ pub struct RebuildProgress {
 }
 
 /// The phases of a rebuild, in their order; the first while none is under way.
-pub const PHASES: [&str; 4] = ["open", "lost", "barrier", "filling"];
+pub(super) const PHASES: [&str; 4] = ["open", "lost", "barrier", "filling"];
 
 impl KeeperMetrics {
     /// The rebuild that is under way, if one is.

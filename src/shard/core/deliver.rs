@@ -58,7 +58,7 @@ impl Core {
     ) {
         self.bump.reset();
         let Core { view, connections, bump, .. } = self;
-        let is_there =
+        let can_resume =
             connections.answer(&mut ShardTurn { view, now, outbox }, slot, |out, frame| {
                 let rendering = Rendering {
                     response: ResponseContext { frame: *frame, cors: &view.rules.cors, grant },
@@ -69,7 +69,7 @@ impl Core {
                 rendering.write(&outcome.decode(bump), out);
             });
         self.users.keep(outcome.into_buffer());
-        if is_there {
+        if can_resume {
             self.serve(now, slot.connection, None, outbox);
         }
     }

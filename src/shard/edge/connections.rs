@@ -229,7 +229,7 @@ impl Connections {
     }
 
     /// A request that was to be answered later has its answer, which `write` appends. Gives whether
-    /// its connection is still there: [`Connections::resume`] comes next.
+    /// requests that had to wait can go on: [`Connections::resume`] comes next.
     pub fn answer(
         &mut self,
         turn: &mut ShardTurn<'_>,
@@ -242,13 +242,14 @@ impl Connections {
             return false;
         }
         entry.http.spare(is_sparing);
-        let answer_bytes = self.with_http(turn, to.connection, |http, turn| {
+        let (answer_bytes, can_resume) = self.with_http(turn, to.connection, |http, turn| {
             http.answer(to.slot, turn, write);
-            http.answer_bytes()
+            (http.answer_bytes(), http.can_resume())
         });
         // An average of averages: the latest counts a little, and no connection more than others.
         self.answer_bytes = self.answer_bytes.midpoint(answer_bytes);
-        true
+        self.mark(to.connection);
+        can_resume
     }
 
     /// Goes on with the requests of a connection that had to wait.
@@ -265,8 +266,8 @@ impl Connections {
         self.mark(number);
     }
 
-    /// A send has ended: `sent` of its bytes were taken, none where it failed. Gives whether the
-    /// connection is still there: [`Connections::resume`] comes next.
+    /// A send has ended: `sent` of its bytes were taken, none where it failed. Gives whether requests
+    /// that had to wait can go on: [`Connections::resume`] comes next.
     pub fn sent(
         &mut self,
         turn: &mut ShardTurn<'_>,
@@ -285,8 +286,12 @@ impl Connections {
         }
         (entry.untaken, entry.sending_spare) = (u32::MAX, 0);
         entry.http.spare(is_sparing);
-        self.with_http(turn, number, |http, turn| http.sent(buffer, sent.ok_or(SendFailed), turn));
-        true
+        let can_resume = self.with_http(turn, number, |http, turn| {
+            http.sent(buffer, sent.ok_or(SendFailed), turn);
+            http.can_resume()
+        });
+        self.mark(number);
+        can_resume
     }
 
     /// The peer has ended its direction.

@@ -22,7 +22,7 @@ pub struct UnmergedEntry {
 
 /// What came of merging an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Merged {
+pub(crate) enum Merged {
     /// The state changed; it has to be recorded, with the popup that a show pushed out.
     Changed(EventKind, Option<PopupKey>),
     /// The state had it already; recording it once more is harmless, and makes sure of it.
