@@ -1,11 +1,11 @@
 //! `nudged migrate`: makes or upgrades the schema of `[mysql] url`. A file of a node's own upgrades
 //! itself when it is opened, and has no need of it.
 
-use std::io::Write as _;
 use std::path::Path;
 
 use super::arguments::{MigrateArguments, SharedArguments};
 use super::failure::Failure;
+use super::serve::say;
 use super::{migration, settings};
 use nudged_config::Config;
 use nudged_runtime::clocks;
@@ -23,12 +23,6 @@ pub fn run(shared: &SharedArguments, arguments: &MigrateArguments) -> Result<(),
         Some(from) => move_here(&config, from, arguments.nodes_lost)?,
     }
     Ok(())
-}
-
-/// A line for people, at once: a move takes a while. Who does not read it needs no word.
-fn say(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
 fn move_here(config: &Config, from: &Path, are_nodes_lost: bool) -> Result<(), Failure> {

@@ -1,5 +1,6 @@
 //! `nudged migrate --from`: takes everything that a stopped embedded node remembers into MySQL, in
-//! steps that may each be repeated. One that is cut off anywhere is begun anew and ends the same: until its last step the directory is an embedded node's and nothing else.
+//! steps that may each be repeated. A move that is cut off anywhere is begun anew and ends the
+//! same: until its last step the directory is an embedded node's and nothing else.
 //!
 //! ```text
 //! lock, journal applied -> nobody runs there -> keys -> popups -> overrides -> users -> erases

@@ -266,8 +266,8 @@ impl Connections {
         self.mark(number);
     }
 
-    /// A send has ended: `sent` of its bytes were taken, none where it failed. Gives whether requests
-    /// that had to wait can go on: [`Connections::resume`] comes next.
+    /// A send has ended: `sent` of its bytes were taken, none where it failed. Gives whether
+    /// requests that had to wait can go on: [`Connections::resume`] comes next.
     pub fn sent(
         &mut self,
         turn: &mut ShardTurn<'_>,

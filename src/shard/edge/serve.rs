@@ -11,7 +11,6 @@ use crate::users::evaluate::RequestContext;
 use crate::users::waiting::StateAccess;
 use crate::view::View;
 use nudged_api::command::{Command, EncodedCommand, EventsRequest, PlacedEvent};
-use nudged_api::decide::DecideRequest;
 use nudged_api::outcome::{Outcome, Verdicts};
 use nudged_api::render::Rendering;
 use nudged_api::reply::ResponseContext;
@@ -127,21 +126,23 @@ impl Coordinator<'_> {
     pub(super) fn coordinate<'a>(
         &mut self,
         context: &RequestContext<'a, '_>,
-        command: Command<'a>,
+        mut command: Command<'a>,
     ) -> Option<Outcome<'a>> {
-        match command {
+        let users = &mut *self.turn.users;
+        match &mut command {
             Command::Events(request) => {
-                self.turn.users.counters.requests.of("events").add(1);
-                self.turn.users.counters.ignored_fields.add(request.ignored.count.into());
-                self.fan_out(context, &request)
+                users.counters.requests.of("events").add(1);
+                users.counters.ignored_fields.add(request.ignored.count.into());
+                self.fan_out(context, request)
             }
-            Command::Decide(mut request) => {
-                self.turn.users.counters.requests.of("decide").add(1);
-                self.turn.users.counters.ignored_fields.add(request.ignored.count.into());
+            Command::Decide(request) => {
+                users.counters.requests.of("decide").add(1);
+                users.counters.ignored_fields.add(request.ignored.count.into());
                 if request.anonymous {
-                    request.context.user = self.turn.users.mint(context.view, context.bump);
+                    request.context.user = users.mint(context.view, context.bump);
                 }
-                self.coordinate_decision(context, &request)
+                let user = UserKey::of(request.context.user.as_bytes());
+                self.coordinate_decision(context, &command, user)
             }
             // Operators ask by `Input::Control`.
             Command::ReadUser { .. } | Command::EraseUser { .. } => Some(Outcome::Unavailable),
@@ -151,18 +152,18 @@ impl Coordinator<'_> {
     fn coordinate_decision<'a>(
         &mut self,
         context: &RequestContext<'a, '_>,
-        request: &DecideRequest<'a>,
+        command: &Command<'a>,
+        user: UserKey,
     ) -> Option<Outcome<'a>> {
-        let command = Command::Decide(*request);
-        let to = context.view.home(UserKey::of(request.context.user.as_bytes()));
+        let to = context.view.home(user);
         if to == context.view.shard {
-            return self.turn.execute(context, &command);
+            return self.turn.execute(context, command);
         }
         if !self.may_hop() {
             self.turn.users.counters.hops_refused.add(1);
             return Some(Outcome::Overloaded);
         }
-        self.hop(context.view.shard, to, Outstanding::Decision(context.origin), &command);
+        self.hop(context.view.shard, to, Outstanding::Decision(context.origin), command);
         None
     }
 
