@@ -126,8 +126,9 @@ impl<'r> Rendering<'r> {
         };
         let popup = &self.catalog().popups[popup as usize];
         let variant = Some(&*popup.variants[variant].key).filter(|key| !key.is_empty());
-        json.raw("{\"decision\":").text(decided.token);
-        json.raw(",\"popup\":{\"id\":").text(&popup.id);
+        // A token is of letters, digits, `-` and `_`.
+        json.raw("{\"decision\":\"").raw(decided.token);
+        json.raw("\",\"popup\":{\"id\":").text(&popup.id);
         json.raw(",\"version\":").number(popup.version);
         json.raw(",\"variant\":").text_or_null(variant);
         json.raw(",\"content\":").raw(self.content(decided));
