@@ -24,6 +24,7 @@ const SMOKES: &[(&str, Smoke)] = &[
     ("cargo build", Test("e2e/readme.rs", "more_than_one_node")),
     ("cargo run --example floor", Test("e2e/readme.rs", "the_floor_serves_an_answer")),
     ("cargo build --example floor", Tool("tools/bench --smoke")),
+    ("cargo run --example open-loop", Ci),
     ("cargo test --test alloc", Test("alloc/main.rs", "a_decision_that_shows_nothing")),
     ("cargo test --test chaos", Test("chaos/main.rs", "main")),
     ("cargo test --test sim", Test("sim/main.rs", "main")),
