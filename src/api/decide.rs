@@ -138,7 +138,7 @@ fn push_attribute<'a>(
 
 /// Reads `{"user","placement","session","locale","tz","attrs":{},"events":[],"explain":false}`;
 /// null is absent, other members are ignored, and told beside what `unknown` has already. Allocates
-/// in scratch, and on the heap for escaped texts.
+/// in scratch alone.
 ///
 /// # Errors
 /// 400: what [`json::parse`] and [`events::read_list`] refuse, `wrong_type`, and each field's own

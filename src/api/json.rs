@@ -15,6 +15,7 @@ use bumpalo::collections::{String as BumpString, Vec as BumpVec};
 
 use super::refusal::{Code, RequestField, RequestRefusal};
 use nudged_base::limits::{JSON_DEPTH_MAX, JSON_MEMBERS_MAX};
+use nudged_base::word;
 
 #[cfg(test)]
 mod oracle;
@@ -275,31 +276,11 @@ fn some_digits(bytes: &[u8], from: usize) -> Result<usize, Code> {
 }
 
 /// How many bytes come before a quote, a backslash or a control byte, or before the end.
+#[inline]
 fn plain_length(bytes: &[u8]) -> usize {
-    let mut at = 0;
-    while let Some(eight) = bytes[at..].first_chunk() {
-        let plain = leading_plain(u64::from_le_bytes(*eight));
-        at += plain;
-        if plain < 8 {
-            return at;
-        }
-    }
-    let is_plain = |byte: &&u8| !matches!(byte, b'"' | b'\\' | 0..0x20);
-    at + bytes[at..].iter().take_while(is_plain).count()
-}
-
-/// How many of a word's eight bytes, from its lowest one, come before one that is not plain.
-fn leading_plain(word: u64) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    // A byte's high bit is set where it is below 0x20, or equal to one of the two. Borrows go
-    // upwards alone, so the lowest bit that is set is right.
-    let below = word.wrapping_sub(ONES * 0x20) & !word;
-    let equal = |byte: u8| {
-        let difference = word ^ (ONES * u64::from(byte));
-        difference.wrapping_sub(ONES) & !difference
-    };
-    let found = (below | equal(b'"') | equal(b'\\')) & (ONES * 0x80);
-    found.trailing_zeros() as usize / 8
+    word::position(bytes, |eight| {
+        word::equal(eight, b'"') | word::equal(eight, b'\\') | word::below(eight, b' ')
+    })
 }
 
 /// Few names are compared each with each; many are sorted, so that a hostile object costs no square

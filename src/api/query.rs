@@ -6,6 +6,7 @@ use bumpalo::collections::Vec as BumpVec;
 
 use super::refusal::{Code, RequestField, RequestRefusal};
 use nudged_base::hex;
+use nudged_base::word;
 
 /// The pairs of a query in their order, decoded; empty ones (`&&`) are left out, one without `=`
 /// has an empty value. What needs no decoding borrows from the query. Each item is an error where
@@ -14,65 +15,40 @@ pub fn pairs<'a>(
     query: &'a str,
     bump: &'a Bump,
 ) -> impl Iterator<Item = Result<(&'a str, &'a str), RequestRefusal>> {
+    let is_encoded = query.bytes().fold(false, |found, byte| found | encodes(byte));
     let mut rest = query;
     std::iter::from_fn(move || {
-        let pair = Pair::cut(&mut rest)?;
-        if !pair.is_encoded {
-            return Some(Ok((pair.name, pair.value)));
+        let (name, value) = cut(&mut rest)?;
+        if !is_encoded {
+            return Some(Ok((name, value)));
         }
-        let decoded = decode(pair.name, bump);
-        Some(decoded.and_then(|name| Ok((name, decode(pair.value, bump)?))))
+        Some(decode(name, bump).and_then(|name| Ok((name, decode(value, bump)?))))
     })
 }
 
-/// A pair as it stands.
-struct Pair<'a> {
-    name: &'a str,
-    value: &'a str,
-    /// Something in it stands for something else.
-    is_encoded: bool,
-}
-
-impl<'a> Pair<'a> {
-    /// Takes the first pair that is not empty off the front, in one pass over its bytes.
-    #[inline]
-    fn cut(rest: &mut &'a str) -> Option<Pair<'a>> {
-        let text = *rest;
-        let bytes = text.as_bytes();
-        let mut start = 0;
-        while bytes.get(start) == Some(&b'&') {
-            start += 1;
-        }
-        let (mut end, mut equals, mut is_encoded) = (start, None, false);
-        while let Some(byte) = bytes.get(end) {
-            if IS_PLAIN[usize::from(*byte)] {
-                end += 1;
-                continue;
-            }
-            match byte {
-                b'&' => break,
-                b'=' => equals = equals.or(Some(end)),
-                _ => is_encoded = true,
-            }
-            end += 1;
+/// Takes the first pair that is not empty off the front, as it stands.
+#[inline]
+fn cut<'a>(rest: &mut &'a str) -> Option<(&'a str, &'a str)> {
+    while !rest.is_empty() {
+        let (text, bytes) = (*rest, rest.as_bytes());
+        let is_end = |eight| word::equal(eight, b'&');
+        let name_end = word::position(bytes, |eight| word::equal(eight, b'=') | is_end(eight));
+        let mut end = name_end;
+        if bytes.get(end) == Some(&b'=') {
+            end += 1 + word::position(&bytes[end + 1..], is_end);
         }
         *rest = text.get(end + 1..).unwrap_or_default();
-        let name_end = equals.unwrap_or(end);
-        let value_start = equals.map_or(end, |equals| equals + 1);
-        let (name, value) = (&text[start..name_end], &text[value_start..end]);
-        (start < end).then_some(Pair { name, value, is_encoded })
+        if end > 0 {
+            return Some((&text[..name_end], text.get(name_end + 1..end).unwrap_or_default()));
+        }
     }
+    None
 }
 
-/// Bytes that neither part nor encode anything.
-const IS_PLAIN: [bool; 256] = {
-    let mut table = [true; 256];
-    table[b'&' as usize] = false;
-    table[b'=' as usize] = false;
-    table[b'%' as usize] = false;
-    table[b'+' as usize] = false;
-    table
-};
+/// Whether a byte stands for another one, or is a part of what does.
+fn encodes(byte: u8) -> bool {
+    byte == b'%' || byte == b'+'
+}
 
 /// The value of `key`.
 ///
@@ -90,7 +66,7 @@ pub fn key<'a>(query: &'a str, bump: &'a Bump) -> Result<Option<&'a str>, Reques
 }
 
 fn decode<'a>(text: &'a str, bump: &'a Bump) -> Result<&'a str, RequestRefusal> {
-    if !text.bytes().any(|byte| byte == b'%' || byte == b'+') {
+    if !text.bytes().any(encodes) {
         return Ok(text);
     }
     let mut decoded = BumpVec::with_capacity_in(text.len(), bump);
@@ -177,6 +153,18 @@ mod tests {
             let query: Vec<_> =
                 want.iter().map(|(a, b)| format!("{}={}", encode(a), encode(b))).collect();
             prop_assert_eq!(read(&query.join("&")), Ok(want));
+        }
+
+        #[test]
+        fn pairs_are_those_between_the_signs(query in "[a-c&=%+]{0,40}") {
+            let want: Vec<_> = query
+                .split('&')
+                .filter(|pair| !pair.is_empty())
+                .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+                .collect();
+            let mut rest = query.as_str();
+            let cut: Vec<_> = std::iter::from_fn(|| cut(&mut rest)).collect();
+            prop_assert_eq!(cut, want);
         }
 
         #[test]

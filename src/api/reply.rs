@@ -27,7 +27,7 @@ impl ResponseContext<'_> {
     #[inline]
     pub(super) fn start(&self, out: &mut Vec<u8>, status: u16) {
         reply::start(out, status, &self.frame);
-        reply::field(out, "Cache-Control", b"no-store");
+        out.extend_from_slice(b"Cache-Control: no-store\r\n");
         self.cors.write_grant(self.grant, out);
     }
 

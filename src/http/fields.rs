@@ -2,7 +2,7 @@
 //! Knows nothing of what a field means.
 
 use super::refusal::HttpRefusal;
-use super::scan::{token_length, trim, value_length};
+use super::scan::{name_length, trim, value_length};
 
 /// One field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl<'b> Fields<'b> {
         if matches!(self.rest, [] | [b'\r', b'\n', ..]) {
             return Ok(None);
         }
-        let colon = token_length(self.rest);
+        let colon = name_length(self.rest);
         // A line that starts with white space is a folded one: its first token is empty.
         if colon == 0 || self.rest.get(colon) != Some(&b':') {
             return Err(HttpRefusal::MalformedField);

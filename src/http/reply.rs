@@ -79,8 +79,9 @@ pub fn end_with_body(
         out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
         return;
     }
-    field(out, "Content-Type", content_type.as_bytes());
-    out.extend_from_slice(b"Content-Length: ");
+    out.extend_from_slice(b"Content-Type: ");
+    out.extend_from_slice(content_type.as_bytes());
+    out.extend_from_slice(b"\r\nContent-Length: ");
     out.extend_from_slice(itoa::Buffer::new().format(body.len()).as_bytes());
     out.extend_from_slice(b"\r\n\r\n");
     if !frame.head_only {
