@@ -1,8 +1,9 @@
 //! Bytes looked at eight at a time, as the bytes of one number: short texts are searched so, which
 //! are too short to pay for what prepares a search by vectors.
 //!
-//! A mark is the high bit of a byte of the number. Each function here marks exactly the bytes that
-//! it names, so that marks may be joined and inverted.
+//! A mark is the high bit of a byte of the number. The first byte that is marked is one of those
+//! asked for, and none of those comes before it; what stands behind it may be marked as well. So
+//! marks may be joined.
 
 const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
 const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
@@ -31,22 +32,33 @@ pub fn position(bytes: &[u8], marks: impl Fn(u64) -> u64) -> usize {
 #[inline]
 pub fn equal(word: u64, byte: u8) -> u64 {
     let difference = word ^ (ONES * u64::from(byte));
-    // Of a byte that differs the sum's or its own high bit is set; no sum reaches the next byte.
-    !(((difference & LOW) + LOW) | difference) & HIGH
+    // Borrows go upwards alone, from a byte that is marked.
+    difference.wrapping_sub(ONES) & !difference
 }
 
 /// Marks the bytes below a limit of at most 0x80.
 #[inline]
 pub fn below(word: u64, limit: u8) -> u64 {
     debug_assert!(limit <= 0x80);
-    !(((word & LOW) + ONES * u64::from(0x80 - limit)) | word) & HIGH
+    word.wrapping_sub(ONES * u64::from(limit)) & !word
 }
 
-/// Marks the letters of ASCII.
+/// Marks the bytes that are no ASCII.
 #[inline]
-pub fn letters(word: u64) -> u64 {
-    let lower = word | ONES * 0x20;
-    below(lower, b'z' + 1) & !below(lower, b'a')
+pub fn not_ascii(word: u64) -> u64 {
+    word
+}
+
+/// Marks the bytes that are neither a letter of ASCII nor a hyphen.
+#[inline]
+pub fn not_in_name(word: u64) -> u64 {
+    // No sum reaches the next byte, so these are exact.
+    let reaches = |word: u64, byte: u8| (word & LOW) + ONES * u64::from(0x80 - byte);
+    let lower = word | (ONES * 0x20);
+    let letters = reaches(lower, b'a') & !reaches(lower, b'z' + 1);
+    let others = word ^ (ONES * u64::from(b'-'));
+    let not_hyphens = ((others & LOW) + LOW) | others;
+    (!letters & not_hyphens) | word
 }
 
 #[cfg(test)]
@@ -54,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_byte_is_marked_at_each_place_and_no_other() {
+    fn each_byte_is_found_at_each_place() {
         for byte in 0..=u8::MAX {
             for (place, around) in
                 (0..20).flat_map(|place| [0, b'-', b',', 0x7f, 0x80, 0xff].map(|a| (place, a)))
@@ -68,11 +80,13 @@ mod tests {
                 assert_eq!(control, naive(|byte| byte < 0x20), "{bytes:?}");
                 let ascii = position(&bytes, |word| below(word, 0x80));
                 assert_eq!(ascii, naive(|byte| byte < 0x80), "{bytes:?}");
-                let letter = position(&bytes, letters);
-                assert_eq!(letter, naive(|byte| byte.is_ascii_alphabetic()), "{bytes:?}");
-                let other = position(&bytes, |word| !(letters(word) | equal(word, b'-')));
+                let high = position(&bytes, not_ascii);
+                assert_eq!(high, naive(|byte| !byte.is_ascii()), "{bytes:?}");
+                let other = position(&bytes, not_in_name);
                 let is_other = |byte: u8| byte != b'-' && !byte.is_ascii_alphabetic();
                 assert_eq!(other, naive(is_other), "{bytes:?}");
+                let joined = position(&bytes, |word| equal(word, b'-') | below(word, 0x20));
+                assert_eq!(joined, naive(|byte| byte == b'-' || byte < 0x20), "{bytes:?}");
             }
         }
     }
@@ -83,7 +97,7 @@ mod tests {
             let bytes = vec![b'a'; length];
             assert_eq!(position(&bytes, |word| below(word, 0x20)), length);
             assert_eq!(position(&bytes, |word| equal(word, 0)), length);
-            assert_eq!(position(&bytes, |word| !letters(word)), length);
+            assert_eq!(position(&bytes, not_in_name), length);
         }
     }
 }

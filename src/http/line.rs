@@ -98,15 +98,6 @@ pub(super) struct RequestTarget<'b> {
     pub(super) authority: Option<(Authority<'b>, u16)>,
 }
 
-/// A target that is a path, with its query or without; none for anything else.
-pub(super) fn origin_form(target: &[u8]) -> Option<RequestTarget<'_>> {
-    if target.first() != Some(&b'/') || !is_target(target) {
-        return None;
-    }
-    let (path, query) = cut_query(std::str::from_utf8(target).expect("visible ASCII"));
-    Some(RequestTarget { path, query, authority: None })
-}
-
 fn target(method: Method, target: &str) -> Result<RequestTarget<'_>, HttpRefusal> {
     if target.starts_with('/') {
         let (path, query) = cut_query(target);

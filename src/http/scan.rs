@@ -125,7 +125,7 @@ pub(super) fn is_target(bytes: &[u8]) -> bool {
 /// As [`token_length`], of a token that is most likely a field's name: of letters and hyphens.
 #[inline]
 pub(super) fn name_length(bytes: &[u8]) -> usize {
-    let length = word::position(bytes, |eight| !(word::letters(eight) | word::equal(eight, b'-')));
+    let length = word::position(bytes, word::not_in_name);
     length + token_length(&bytes[length..])
 }
 

@@ -3,13 +3,12 @@
 //! turn out so, is left to the reading line by line, which finds the rule that is broken first: what
 //! is taken here it would take just so.
 
-use memchr::memchr;
-
 use super::fields::Fields;
 use super::head::{Head, Method, finish};
 use super::kept::Kept;
-use super::line::{RequestLine, origin_form};
+use super::line::{RequestLine, RequestTarget};
 use nudged_base::limits::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX, REQUEST_LINE_BYTES_MAX};
+use nudged_base::word;
 
 /// What stands between a target and the fields.
 const LINE_END: &[u8; 11] = b" HTTP/1.1\r\n";
@@ -23,14 +22,13 @@ pub(super) fn read(bytes: &[u8], body_bytes_max: usize) -> Option<(Head<'_>, usi
         [b'P', b'O', b'S', b'T', b' ', rest @ ..] => (Method::Post, rest),
         _ => return None,
     };
-    let target_bytes = memchr(b' ', target)?;
-    let (target, rest) = target.split_at(target_bytes);
+    let (target, rest) = origin_form(target)?;
     let section = rest.strip_prefix(LINE_END)?;
     let line_bytes = bytes.len() - section.len() - "\r\n".len();
     if line_bytes > REQUEST_LINE_BYTES_MAX {
         return None;
     }
-    let line = RequestLine { method, target: origin_form(target)?, http_1_0: false };
+    let line = RequestLine { method, target, http_1_0: false };
     let mut kept = Kept::default();
     let mut fields = Fields::new(section);
     let mut lines = 0;
@@ -46,4 +44,27 @@ pub(super) fn read(bytes: &[u8], body_bytes_max: usize) -> Option<(Head<'_>, usi
         return None;
     }
     finish(line, &kept).ok().map(|head| (head, head_bytes))
+}
+
+/// Reads the path, with its query or without, that `bytes` start with, and gives what follows it.
+/// None where it is anything else, or has not ended.
+fn origin_form(bytes: &[u8]) -> Option<(RequestTarget<'_>, &[u8])> {
+    let path_bytes = word::position(bytes, |eight| no_target(eight) | word::equal(eight, b'?'));
+    let mut end = path_bytes;
+    if bytes.get(end) == Some(&b'?') {
+        end += 1 + word::position(&bytes[end + 1..], no_target);
+    }
+    let (target, rest) = bytes.split_at(end);
+    if target.first() != Some(&b'/') {
+        return None;
+    }
+    let text = std::str::from_utf8(target).expect("visible ASCII");
+    let query = text.get(path_bytes + 1..).unwrap_or_default();
+    Some((RequestTarget { path: &text[..path_bytes], query, authority: None }, rest))
+}
+
+/// Marks the bytes that no target has: all but visible ASCII, and what starts a fragment.
+fn no_target(eight: u64) -> u64 {
+    let not_visible = word::below(eight, 0x21) | word::equal(eight, 0x7f) | word::not_ascii(eight);
+    not_visible | word::equal(eight, b'#')
 }
