@@ -136,16 +136,19 @@ fn hold_rules(world: &World, rows: &[Row]) {
         assert!(is_later, "the time of {} goes back from {before} to {}", row.user, row.at);
         let entry = shown.entry((&row.user, &row.popup)).or_default();
         if row.action != EventKind::Decided {
-            entry.act(row);
+            // A repeat that another node recorded behind a newer show may be of before it.
+            let asked = world.history.events.get(&(row.token.clone(), row.action.word()));
+            let is_sure = !config.has_redis || asked == Some(&1);
+            let of_latest = entry.times.last() == Some(&show_of(world, &row.token).3);
+            if is_sure || of_latest {
+                entry.act(row);
+            }
             continue;
         }
         if !world.history.locals.contains(&row.token) {
             let what = format!("{row:?}");
             hold_show(rules, &entry.times, row.at, &what);
-            // Of an event that was sent to two nodes, either one's row may stand, with its time.
-            if !config.has_redis {
-                entry.hold_outcome(rules, row.at, &what);
-            }
+            entry.hold_outcome(rules, row.at, &what);
         }
         if !rules.is_exempt {
             let times = counted.entry(&row.user).or_default();

@@ -194,7 +194,10 @@ impl Users {
         };
         let (at, acted_at) = match entry.kind {
             UnmergedKind::Show { .. } => (shown_at, shown_at),
-            UnmergedKind::Event { acted_at, .. } => (entry.at, acted_at),
+            UnmergedKind::Event { action, acted_at, .. } => {
+                // One that is new to the state has just left its own time there.
+                (entry.at, apply::repeated_at(&scratch.state, entry.shown, action, acted_at))
+            }
         };
         let happened = Happened { kind, at, acted_at, forgotten };
         self.record(scratch, snapshot, &subject, happened);
