@@ -321,12 +321,16 @@ impl Config {
         let mut faults = vec![draw.pick(&losses), draw.pick(&losses)];
         faults.extend(draw.one_in(3).then(|| draw.pick(&others)));
         let sql_us = draw.pick(&[20_000, 100_000, 400_000]);
+        let (users, think_ms) = (draw.pick(&[2, 4, 8]), draw.pick(&[300, 1_000, 2_000]));
+        // Redis is filled for long enough that users are decided on meanwhile.
+        let is_long = Stream::new(self.seed, "long fills").one_in(3);
+        let (users, think_ms) = if is_long { (48, 300) } else { (users, think_ms) };
         Config {
             has_lists: false,
             begins_empty: false,
-            users: draw.pick(&[2, 4, 8]),
+            users,
             acts: 60,
-            think_ms: draw.pick(&[300, 1_000, 2_000]),
+            think_ms,
             faults,
             fault_count: draw.between(2, 5),
             fault_gap_ms: 6_000,

@@ -242,6 +242,11 @@ impl World {
         self.disks[index].kill(journal.into_under_way(), draw);
         if is_power {
             self.disks[index].lose_power(draw);
+            if self.scene.config.clock != Clock::Steady && draw.one_in(2) {
+                // The machine's clock begins again at what its battery has kept.
+                let by = i64::try_from(draw.skewed(120_000)).expect("short");
+                self.scene.step_wall(index, -by);
+            }
             if self.scene.config.ack == AckLevel::Written {
                 self.history.forgive();
             }

@@ -64,6 +64,16 @@ pub struct Show {
     pub answered_at: u64,
 }
 
+/// What a state knows a show by: user, popup, number, time.
+pub type ShowKey = (String, String, u32, i64);
+
+/// The show of a token.
+pub fn show_of(keys: &Keys, token: &str) -> ShowKey {
+    let bump = Bump::new();
+    let token = keys.open(token, &bump, WallMs(0)).expect("we signed it");
+    (token.user.to_owned(), token.popup.to_owned(), token.number, token.at.0)
+}
+
 /// Where a record went: a batch of a shard in a life of a node.
 #[derive(Clone, Copy, Debug)]
 pub struct RecordPlace {
@@ -97,8 +107,9 @@ pub struct History {
     pub unanswered: Vec<Event>,
     /// The latest events that were sent: clients repeat them without waiting.
     pub recent: Vec<Event>,
-    /// Where records of shows and events went.
-    pub records: BTreeMap<Event, Vec<RecordPlace>>,
+    /// Where records of shows and events went. Two nodes may decide the same show from their own
+    /// memories, and then an event of either is one of both.
+    pub records: BTreeMap<(ShowKey, &'static str), Vec<RecordPlace>>,
     /// Shows that a node decided from its own memory.
     pub locals: BTreeSet<String>,
     /// Those of them that are merged, with the time.
@@ -133,7 +144,7 @@ impl History {
     }
 
     /// Records go to a journal.
-    pub fn appended(&mut self, bytes: &[u8], place: RecordPlace, now: u64) {
+    pub fn appended(&mut self, bytes: &[u8], place: RecordPlace, keys: &Keys, now: u64) {
         for frame in frames(bytes) {
             let (token, kind) =
                 match frame.expect("shards frame records").record().expect("records are ours") {
@@ -151,7 +162,7 @@ impl History {
                     }
                     _ => continue,
                 };
-            self.records.entry((token.to_owned(), kind.word())).or_default().push(place);
+            self.records.entry((show_of(keys, token), kind.word())).or_default().push(place);
         }
     }
 

@@ -7,7 +7,7 @@ use nudged_shard::seam::{Effect, Input};
 
 use super::client::{self, Client, Place};
 use super::config::Cut;
-use super::history::{Event, Question, RecordPlace, Show};
+use super::history::{Event, Question, RecordPlace, Show, show_of};
 use super::node::Node;
 use super::scene::{MS, Scene, Task, US, number};
 use super::shard::{Arrival, CLIENTS, FROM_REDIS, LINK, Line};
@@ -193,7 +193,7 @@ impl World {
                     let (life, batch_number) =
                         (scene.nodes[node].life, own.shards[shard].pushed + 1);
                     let place = RecordPlace { node, life, shard, batch: batch_number };
-                    self.history.appended(&batch.bytes, place, scene.now);
+                    self.history.appended(&batch.bytes, place, &self.parts.keys, scene.now);
                     own.append(shard, batch, scene);
                 }
                 Effect::Connect { connection } => {
@@ -353,7 +353,8 @@ impl World {
             let running = self.nodes[node].as_ref().filter(|_| life == self.scene.nodes[node].life);
             running.is_none_or(|node| node.journal.acknowledged[shard] >= batch)
         };
-        let places = self.history.records.get(event).map_or(&[][..], Vec::as_slice);
+        let key = (show_of(&self.parts.keys, &event.0), event.1);
+        let places = self.history.records.get(&key).map_or(&[][..], Vec::as_slice);
         let is_held = places.iter().any(is_acknowledged) || self.scene.config.has_lists;
         assert!(is_held, "{event:?} was answered before its record is acknowledged: {places:?}");
     }
