@@ -56,18 +56,18 @@ const PLAIN_NUMBER_BYTES_MAX: usize = 300;
 pub fn parse<'a>(body: &'a [u8], bump: &'a Bump) -> Result<Json<'a>, RequestRefusal> {
     let refuse = |code| RequestRefusal::new(code, RequestField::Body);
     let text = str::from_utf8(body).map_err(|_| refuse(Code::InvalidUtf8))?;
-    JsonReader { text, at: 0, bump }.whole().map_err(refuse)
+    JsonCursor { text, at: 0, bump }.whole().map_err(refuse)
 }
 
 /// A body, and how far it is read. Whatever begins or ends something is ASCII, so that the text may
 /// be cut there.
-struct JsonReader<'a> {
+struct JsonCursor<'a> {
     text: &'a str,
     at: usize,
     bump: &'a Bump,
 }
 
-impl<'a> JsonReader<'a> {
+impl<'a> JsonCursor<'a> {
     fn whole(mut self) -> Result<Json<'a>, Code> {
         let json = self.value(0)?;
         match self.peek() {

@@ -18,38 +18,11 @@ use memchr::memchr;
 
 use super::kept::{Kept, Repeatable, seen};
 use super::line::{RequestLine, check_begin};
+pub use super::method::Method;
 use super::refusal::HttpRefusal;
 use super::reply::{ImfDate, ResponseFlags};
 use super::scan::HeadScan;
 use super::whole;
-
-/// Methods that this server answers. Others are refused while framing: 501 for an unknown one, 405
-/// for CONNECT and TRACE.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// GET
-    Get,
-    /// HEAD
-    Head,
-    /// POST
-    Post,
-    /// PUT
-    Put,
-    /// DELETE
-    Delete,
-    /// OPTIONS
-    Options,
-    /// PATCH: known, and allowed on no route.
-    Patch,
-}
-
-impl Method {
-    /// Whether a body of this method is framed, dropped, and followed by the connection's end:
-    /// parsers disagree on whether such a request has one.
-    pub(super) fn drops_body(self) -> bool {
-        matches!(self, Method::Get | Method::Head | Method::Delete | Method::Options)
-    }
-}
 
 /// A whole request, borrowed from the bytes it came in. Only the fields that anyone asks for are
 /// kept of its head.
@@ -160,9 +133,10 @@ impl HeadReader {
         body_bytes_max: usize,
     ) -> Result<Option<(Head<'b>, usize)>, HttpRefusal> {
         if self.is_new()
-            && let Some(found) = whole::read(bytes, body_bytes_max)
+            && let Some((line, kept, end)) = whole::read(bytes, body_bytes_max)
+            && let Ok(head) = finish(line, &kept)
         {
-            return Ok(Some(found));
+            return Ok(Some((head, end)));
         }
         let scanned = self.scan.advance(bytes);
         if let Ok(Some(end)) = scanned {
@@ -222,7 +196,7 @@ pub(super) fn parse(head: &[u8], body_bytes_max: usize) -> Result<Head<'_>, Http
 ///
 /// # Errors
 /// [`HttpRefusal::MissingHost`].
-pub(super) fn finish<'b>(line: RequestLine<'b>, kept: &Kept<'b>) -> Result<Head<'b>, HttpRefusal> {
+fn finish<'b>(line: RequestLine<'b>, kept: &Kept<'b>) -> Result<Head<'b>, HttpRefusal> {
     if !line.http_1_0 && !kept.has(seen::HOST) {
         return Err(HttpRefusal::MissingHost);
     }

@@ -116,8 +116,8 @@ impl HttpRefusal {
 }
 
 /// Appends what a connection beyond the bound is told, whatever it would have asked: 503, to come
-/// again in a second; with the fields that `write_fields` appends. Allocates only where `out` has to
-/// grow.
+/// again in a second; with the fields that `write_fields` appends. Allocates only where `out` has
+/// to grow.
 pub fn write_overloaded(
     out: &mut Vec<u8>,
     date: &ImfDate,

@@ -1,22 +1,25 @@
-//! Heads as most of them come: whole, in one piece, and with nothing wrong about them. They are read
-//! in one pass, without a search for their end before it. What is out of the ordinary, or may only
-//! turn out so, is left to the reading line by line, which finds the rule that is broken first: what
-//! is taken here it would take just so.
+//! Heads as most of them come: whole, in one piece, and with nothing wrong about them. They are
+//! read in one pass, without a search for their end before it. What is out of the ordinary, or may
+//! only turn out so, is left to the reading line by line, which finds the rule that is broken
+//! first: what is taken here it would take just so.
 
 use super::fields::Fields;
-use super::head::{Head, Method, finish};
 use super::kept::Kept;
 use super::line::{RequestLine, RequestTarget};
+use super::method::Method;
 use nudged_base::limits::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX, REQUEST_LINE_BYTES_MAX};
 use nudged_base::word;
 
 /// What stands between a target and the fields.
 const LINE_END: &[u8; 11] = b" HTTP/1.1\r\n";
 
-/// Reads the head that stands at the start of `bytes`, which may go on past its end, and gives it
-/// with its length, its empty line included. None where it is not whole, not good, or not an
-/// ordinary one. Does not allocate.
-pub(super) fn read(bytes: &[u8], body_bytes_max: usize) -> Option<(Head<'_>, usize)> {
+/// Reads the head that stands at the start of `bytes`, which may go on past its end: its line, its
+/// fields, and its length, its empty line included. None where it is not whole, not good, or not an
+/// ordinary one; whether fields are missing is not looked at. Does not allocate.
+pub(super) fn read(
+    bytes: &[u8],
+    body_bytes_max: usize,
+) -> Option<(RequestLine<'_>, Kept<'_>, usize)> {
     let (method, target) = match bytes {
         [b'G', b'E', b'T', b' ', rest @ ..] => (Method::Get, rest),
         [b'P', b'O', b'S', b'T', b' ', rest @ ..] => (Method::Post, rest),
@@ -43,7 +46,7 @@ pub(super) fn read(bytes: &[u8], body_bytes_max: usize) -> Option<(Head<'_>, usi
     if head_bytes > HEAD_BYTES_MAX {
         return None;
     }
-    finish(line, &kept).ok().map(|head| (head, head_bytes))
+    Some((line, kept, head_bytes))
 }
 
 /// Reads the path, with its query or without, that `bytes` start with, and gives what follows it.
