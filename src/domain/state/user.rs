@@ -1,17 +1,21 @@
 //! What is remembered of a user. Its compact, versioned encoding is in `encoding`; its only
 //! mutators are in `state::apply`. Knows nothing of requests and of what a catalog makes of it.
 //!
-//! In memory a shard keeps the encoding; a request decodes it into a scratch [`UserState`] that is
-//! used again and again, so neither side allocates after warm-up. Limits: `USER_POPUPS_MAX` popups,
+//! In memory a shard keeps the encoding. A decision reads it where it lies (`view`); what changes a
+//! state decodes it into a scratch [`UserState`] that is used again and again, so neither side
+//! allocates after warm-up. Limits: `USER_POPUPS_MAX` popups,
 //! `SHOWS_REMEMBERED_MAX` shows of each, `STATE_BYTES_MAX` bytes encoded.
 
 mod encoding;
 #[cfg(test)]
 mod tests;
+mod view;
 
 pub use encoding::{
     StateError, decode, decode_clocks, decode_popup, encode, encode_clocks, encode_popup,
 };
+
+pub use view::{EncodedState, StateView};
 
 use crate::catalog::snapshot::ShowOutcome;
 use nudged_base::ids::{PopupKey, Revision};

@@ -26,15 +26,15 @@ use super::{PopupState, Show, UserClocks, UserState};
 /// The layout above.
 const VERSION: u8 = 1;
 /// Flag of clocks: there is a counted show.
-const COUNTED: u8 = 1;
+pub(super) const COUNTED: u8 = 1;
 /// Flag of clocks: a counted show had a session.
-const SESSION: u8 = 2;
+pub(super) const SESSION: u8 = 2;
 /// Flag of clocks: the user was erased lately.
-const ERASED: u8 = 4;
+pub(super) const ERASED: u8 = 4;
 /// Bits of `Show::actions` that an `Action` may set.
 const ACTIONS: u8 = 0x1f;
 /// Flag of a show: its number follows.
-const NUMBERED: u8 = 0x20;
+pub(super) const NUMBERED: u8 = 0x20;
 
 /// Why bytes are not the encoding of a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -181,7 +181,7 @@ fn zigzag(number: i64) -> u64 {
     (number << 1).cast_unsigned() ^ (number >> 63).cast_unsigned()
 }
 
-fn unzigzag(number: u64) -> i64 {
+pub(super) fn unzigzag(number: u64) -> i64 {
     (number >> 1).cast_signed() ^ -((number & 1).cast_signed())
 }
 
@@ -213,12 +213,12 @@ fn read_user(bytes: &[u8], state: &mut UserState) -> Result<(), StateError> {
 }
 
 /// The bytes that are not read yet.
-struct StateReader<'a> {
-    rest: &'a [u8],
+pub(super) struct StateReader<'a> {
+    pub(super) rest: &'a [u8],
 }
 
 impl<'a> StateReader<'a> {
-    fn of_version(bytes: &'a [u8]) -> Result<StateReader<'a>, StateError> {
+    pub(super) fn of_version(bytes: &'a [u8]) -> Result<StateReader<'a>, StateError> {
         let mut reader = StateReader { rest: bytes };
         match reader.byte()? {
             VERSION => Ok(reader),
@@ -230,19 +230,19 @@ impl<'a> StateReader<'a> {
         if self.rest.is_empty() { Ok(()) } else { Err(StateError::TrailingBytes) }
     }
 
-    fn byte(&mut self) -> Result<u8, StateError> {
+    pub(super) fn byte(&mut self) -> Result<u8, StateError> {
         let (first, rest) = self.rest.split_first().ok_or(StateError::Truncated)?;
         self.rest = rest;
         Ok(*first)
     }
 
-    fn fixed(&mut self) -> Result<u64, StateError> {
+    pub(super) fn fixed(&mut self) -> Result<u64, StateError> {
         let (first, rest) = self.rest.split_first_chunk::<8>().ok_or(StateError::Truncated)?;
         self.rest = rest;
         Ok(u64::from_le_bytes(*first))
     }
 
-    fn varint(&mut self) -> Result<u64, StateError> {
+    pub(super) fn varint(&mut self) -> Result<u64, StateError> {
         let mut number: u64 = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -263,7 +263,7 @@ impl<'a> StateReader<'a> {
         u32::try_from(self.varint()?).map_err(|_| StateError::OutOfRange)
     }
 
-    fn clocks(&mut self) -> Result<UserClocks, StateError> {
+    pub(super) fn clocks(&mut self) -> Result<UserClocks, StateError> {
         let flags = self.byte()?;
         let is_known = flags & !(COUNTED | SESSION | ERASED) == 0;
         let is_whole = flags & SESSION == 0 || flags & COUNTED != 0;
@@ -288,7 +288,7 @@ impl<'a> StateReader<'a> {
         Ok(clocks)
     }
 
-    fn popup(&mut self) -> Result<PopupState, StateError> {
+    pub(super) fn popup(&mut self) -> Result<PopupState, StateError> {
         let mut popup = PopupState::empty(PopupKey(self.fixed()?));
         popup.shows_total = self.varint_u32()?;
         let head = self.byte()?;

@@ -76,8 +76,8 @@ impl RedisUsers<'_> {
     ) -> Option<Outcome<'a>> {
         let user = events.first().map_or("", |placed| placed.event.token.user);
         let command = Command::Events(EventsRequest { events, ..EventsRequest::default() });
-        let wall = match self.state_source(context, user) {
-            StateSource::Copy(wall) => wall,
+        let wall = match self.state_source(context, user, None) {
+            StateSource::Copy(wall) | StateSource::Decided(wall, _) => wall,
             StateSource::Wait if self.wait_for_turn(context, &command, user) => return None,
             StateSource::Wait | StateSource::Degraded => {
                 return self.events_degraded(context, events);

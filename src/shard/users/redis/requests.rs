@@ -5,7 +5,7 @@
 use bumpalo::collections::Vec as BumpVec;
 
 use super::{Arbiter, CopiedAt, RecordQueue, RedisUsers, base_of};
-use crate::users::evaluate::{RequestContext, decided};
+use crate::users::evaluate::{self, RequestContext, decided};
 use crate::users::in_flight::{ProposedChange, Stage, Waiter};
 use crate::users::lane::WaitingOutcome;
 use nudged_api::command::Command;
@@ -17,7 +17,7 @@ use nudged_base::ids::{Revision, UserKey};
 use nudged_base::limits::TOMBSTONE_AGE_MAX_MS;
 use nudged_base::slab::Handle;
 use nudged_base::time::{DurationMs, MonoNs, WallMs};
-use nudged_domain::decide::choose::{self, Decision};
+use nudged_domain::decide::choose::Decision;
 use nudged_domain::state::{apply, user};
 use nudged_journal::record::{self, Record};
 use nudged_redis::command::{Commit, Records, RedisCommand};
@@ -26,6 +26,9 @@ use nudged_redis::command::{Commit, Records, RedisCommand};
 pub(super) enum StateSource {
     /// The scratch state, at this time.
     Copy(WallMs),
+    /// The copy as it lies, at this time: it has been decided upon, and is not in the scratch where
+    /// nothing is shown.
+    Decided(WallMs, Decision),
     /// It has to wait for a reply.
     Wait,
     /// Redis is not to be asked.
@@ -54,8 +57,14 @@ impl RedisUsers<'_> {
         request: &DecideRequest<'a>,
     ) -> Option<Outcome<'a>> {
         let (user, command) = (request.context.user, Command::Decide(*request));
-        let wall = match self.state_source(context, user) {
-            StateSource::Copy(wall) => wall,
+        let (wall, decision) = match self.state_source(context, user, Some(request)) {
+            StateSource::Copy(wall) => (wall, None),
+            StateSource::Decided(_, nothing @ Decision::Nothing { .. }) => {
+                let decided = decided(request, nothing);
+                self.users.note_decision(context, user, &decided);
+                return Some(Outcome::Decided(decided));
+            }
+            StateSource::Decided(wall, show) => (wall, Some(show)),
             StateSource::Wait if self.wait_for_turn(context, &command, user) => return None,
             StateSource::Wait | StateSource::Degraded => {
                 return self.decide_degraded(context, request);
@@ -83,7 +92,8 @@ impl RedisUsers<'_> {
         let context = &RequestContext { now: Now { wall, ..context.now }, ..*context };
         let event_bytes = self.scratch.uncommitted_records.len();
         let candidates = self.scratch.candidates(context, request);
-        let (chosen, former) = self.choose_uncommitted(context, request);
+        let decision = decision.unwrap_or_else(|| self.scratch.decide(context, request));
+        let (chosen, former) = self.carry_out_uncommitted(context, request, decision);
         let decided = Decided { verdicts: verdicts.into_bump_slice(), candidates, ..chosen };
         self.users.log_decision(context, user, &decided);
         let outcome = Outcome::Decided(decided);
@@ -99,15 +109,14 @@ impl RedisUsers<'_> {
         self.decide_degraded(context, request)
     }
 
-    /// Decides on the scratch state; a show becomes part of it and is recorded. Gives the
-    /// state without it too.
-    fn choose_uncommitted<'a>(
+    /// A show becomes part of the scratch state and is recorded. Gives the state without it too.
+    fn carry_out_uncommitted<'a>(
         &mut self,
         context: &RequestContext<'a, '_>,
         request: &DecideRequest<'a>,
+        decision: Decision,
     ) -> (Decided<'a>, Option<Vec<u8>>) {
-        let (snapshot, state) = (&*context.view.snapshot, &self.scratch.state);
-        match choose::decide(snapshot, state, &request.context, context.now.wall) {
+        match decision {
             nothing @ Decision::Nothing { .. } => (decided(request, nothing), None),
             Decision::Show { popup, variant } => {
                 let mut former = self.users.buffer();
@@ -117,11 +126,13 @@ impl RedisUsers<'_> {
         }
     }
 
-    /// Whether a request of this user can run, and upon what. The state is in the scratch then.
+    /// Whether a request of this user can run, and upon what. The state is in the scratch then,
+    /// unless `request` is there and comes to nothing upon the copy as it lies.
     pub(super) fn state_source(
         &mut self,
         context: &RequestContext<'_, '_>,
         user: &str,
+        request: Option<&DecideRequest<'_>>,
     ) -> StateSource {
         let now = context.now;
         let arbiter = &mut *self.arbiter;
@@ -141,12 +152,11 @@ impl RedisUsers<'_> {
         if !self.arbiter.unmerged.of(user).is_empty() {
             return StateSource::Wait;
         }
-        let Some(copied_at) = self.users.load(self.scratch, user).map(CopiedAt::of_entry) else {
+        let Some((state, copied_at)) = self.users.look_up(user) else {
             return StateSource::Wait;
         };
-        let state = &self.scratch.state;
-        let newest = state.newest();
-        let is_empty = state.popups.is_empty();
+        let copied_at = CopiedAt::of_entry(copied_at);
+        let (newest, is_empty) = (state.newest(), state.is_empty());
         let partition = UserKey::of(user.as_bytes()).partition();
         let arbiter = &*self.arbiter;
         if !context.attempt.is_fresh()
@@ -155,7 +165,16 @@ impl RedisUsers<'_> {
             return StateSource::Wait;
         }
         let wall = arbiter.wall(now);
-        StateSource::Copy(newest.map_or(wall, |newest| wall.max(newest)))
+        let wall = newest.map_or(wall, |newest| wall.max(newest));
+        let decision =
+            request.and_then(|request| evaluate::decide_as_it_lies(context, request, &state, wall));
+        match decision {
+            Some(nothing @ Decision::Nothing { .. }) => StateSource::Decided(wall, nothing),
+            decision => {
+                state.decode(&mut self.scratch.state);
+                decision.map_or(StateSource::Copy(wall), |show| StateSource::Decided(wall, show))
+            }
+        }
     }
 
     /// Prepares for records of a user; gives the revision that Redis must still hold. The first

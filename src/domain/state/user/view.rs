@@ -1,0 +1,212 @@
+//! A user's state read where it lies: a decision asks for the clocks and for the entries of a few
+//! popups, and finds them in the encoding without decoding the rest.
+//!
+//! The bytes are of our own making: [`decode`](super::decode) has accepted them, or
+//! [`encode`](super::encode) has written them. Nothing here allocates.
+
+use super::encoding::{COUNTED, ERASED, NUMBERED, SESSION, StateReader, unzigzag};
+use super::{PopupState, UserClocks, UserState, decode};
+use nudged_base::ids::PopupKey;
+use nudged_base::limits::{STATE_BYTES_MAX, USER_POPUPS_MAX};
+use nudged_base::time::WallMs;
+
+const _: () = assert!(STATE_BYTES_MAX <= u16::MAX as usize);
+
+/// A user's state as a decision asks it: decoded, or as its bytes lie.
+#[derive(Debug)]
+pub enum StateView<'a> {
+    /// Decoded.
+    Decoded(&'a UserState),
+    /// As its bytes lie.
+    Encoded(EncodedState<'a>),
+}
+
+impl<'a> From<&'a UserState> for StateView<'a> {
+    fn from(state: &'a UserState) -> StateView<'a> {
+        StateView::Decoded(state)
+    }
+}
+
+impl<'a> From<EncodedState<'a>> for StateView<'a> {
+    fn from(state: EncodedState<'a>) -> StateView<'a> {
+        StateView::Encoded(state)
+    }
+}
+
+impl StateView<'_> {
+    /// Clocks across popups.
+    pub(crate) fn clocks(&self) -> UserClocks {
+        match self {
+            StateView::Decoded(state) => state.clocks,
+            StateView::Encoded(state) => state.clocks(),
+        }
+    }
+
+    /// What is made of the entry of a popup; `None` where there is none.
+    pub(crate) fn entry<T>(
+        &mut self,
+        key: PopupKey,
+        make: impl FnOnce(&PopupState) -> T,
+    ) -> Option<T> {
+        match self {
+            StateView::Decoded(state) => state.popup(key).map(make),
+            StateView::Encoded(state) => state.popup(key).map(|entry| make(&entry)),
+        }
+    }
+}
+
+/// The bytes of a state, and where its entries begin, as far as they were looked for.
+#[derive(Clone, Debug)]
+pub struct EncodedState<'a> {
+    bytes: &'a [u8],
+    clocks: u16,
+    /// Where entries begin.
+    entries: [u16; USER_POPUPS_MAX],
+    /// How many of them are found.
+    found: usize,
+    /// How many there are.
+    count: usize,
+    /// Where the first begins that is not found.
+    next: u16,
+}
+
+/// Why a reader of our own bytes can't fail.
+const OURS: &str = "a state in memory was encoded by us";
+
+impl<'a> EncodedState<'a> {
+    /// A view of a state.
+    ///
+    /// # Panics
+    /// Where [`decode`](super::decode) would not accept the bytes; perhaps only when they are asked
+    /// for what is behind.
+    pub fn new(bytes: &'a [u8]) -> EncodedState<'a> {
+        let mut reader = StateReader::of_version(bytes).expect(OURS);
+        // The revision.
+        reader.skip_number();
+        reader.skip_number();
+        let clocks = reader.place_in(bytes);
+        reader.skip_clocks();
+        let count = usize::try_from(reader.varint().expect(OURS)).expect(OURS);
+        let next = reader.place_in(bytes);
+        EncodedState { bytes, clocks, entries: [0; USER_POPUPS_MAX], found: 0, count, next }
+    }
+
+    /// Reads all of it into `state`, whose memory is used again. Allocates only where `state` never
+    /// held as many popups.
+    ///
+    /// # Panics
+    /// Where [`decode`](super::decode) does not accept the bytes.
+    pub fn decode(&self, state: &mut UserState) {
+        decode(self.bytes, state).expect(OURS);
+    }
+
+    /// Whether it remembers no popup.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The newest time that the state knows; `None` where it knows no show and no erase.
+    pub fn newest(&self) -> Option<WallMs> {
+        let mut reader = self.reader(self.next);
+        let found = self.entries[..self.found].iter().map(|at| self.reader(*at).newest_of_popup());
+        let newest = found.max();
+        let rest = (self.found..self.count).map(|_| reader.newest_of_popup());
+        let clocks = self.clocks();
+        newest.max(rest.max()).max(clocks.last_counted_at).max(clocks.erased_at)
+    }
+
+    fn clocks(&self) -> UserClocks {
+        self.reader(self.clocks).clocks().expect(OURS)
+    }
+
+    pub(super) fn popup(&mut self, key: PopupKey) -> Option<PopupState> {
+        let known = self.entries[..self.found].iter();
+        for at in known {
+            let mut reader = self.reader(*at);
+            if reader.fixed() == Ok(key.0) {
+                return Some(self.reader(*at).popup().expect(OURS));
+            }
+        }
+        while self.found < self.count {
+            let at = self.next;
+            self.entries[self.found] = at;
+            self.found += 1;
+            let mut reader = self.reader(at);
+            let is_it = reader.fixed() == Ok(key.0);
+            reader.skip_entry();
+            self.next = reader.place_in(self.bytes);
+            if is_it {
+                return Some(self.reader(at).popup().expect(OURS));
+            }
+        }
+        None
+    }
+
+    fn reader(&self, at: u16) -> StateReader<'a> {
+        StateReader { rest: &self.bytes[usize::from(at)..] }
+    }
+}
+
+impl StateReader<'_> {
+    /// Where in all of the bytes it is.
+    fn place_in(&self, bytes: &[u8]) -> u16 {
+        u16::try_from(bytes.len() - self.rest.len()).expect(OURS)
+    }
+
+    fn skip_number(&mut self) {
+        let end = self.rest.iter().position(|byte| byte & 0x80 == 0).expect(OURS);
+        self.rest = &self.rest[end + 1..];
+    }
+
+    fn number(&mut self) -> i64 {
+        unzigzag(self.varint().expect(OURS))
+    }
+
+    fn skip_clocks(&mut self) {
+        let flags = self.byte().expect(OURS);
+        if flags & COUNTED != 0 {
+            self.skip_number();
+            self.skip_number();
+        }
+        if flags & SESSION != 0 {
+            self.fixed().expect(OURS);
+            self.skip_number();
+        }
+        if flags & ERASED != 0 {
+            self.skip_number();
+        }
+    }
+
+    /// Skips what follows the key of an entry.
+    fn skip_entry(&mut self) {
+        self.skip_number();
+        let head = self.byte().expect(OURS);
+        for _ in 0..head >> 3 {
+            let show = self.byte().expect(OURS);
+            self.skip_number();
+            if show & NUMBERED != 0 {
+                self.skip_number();
+            }
+        }
+        if head & 7 != 0 {
+            self.skip_number();
+        }
+    }
+
+    /// The newest time of an entry, which is skipped.
+    fn newest_of_popup(&mut self) -> WallMs {
+        self.fixed().expect(OURS);
+        self.skip_number();
+        let head = self.byte().expect(OURS);
+        let mut at: i64 = 0;
+        for _ in 0..head >> 3 {
+            let show = self.byte().expect(OURS);
+            at = at.wrapping_add(self.number());
+            if show & NUMBERED != 0 {
+                self.skip_number();
+            }
+        }
+        let outcome_at = if head & 7 == 0 { 0 } else { at.wrapping_add(self.number()) };
+        WallMs(at.max(outcome_at))
+    }
+}
