@@ -10,11 +10,12 @@
 mod counting;
 mod node;
 mod redis;
+mod requests;
 
 use counting::Counted;
 use node::Node;
-use nudged_base::ids::{ShardId, UserKey};
 use redis::Redis;
+use requests::{ALWAYS, ONCE, click, get, post_decide};
 
 #[global_allocator]
 static ALLOCATOR: counting::Counting = counting::Counting;
@@ -27,34 +28,7 @@ const REQUESTS: usize = 10_000;
 const WARM_UP: usize = 8_000;
 
 fn users(shards: u16, home: u16) -> Vec<String> {
-    let all = (0..).map(|number| format!("user-{number}"));
-    let of_home = |user: &String| UserKey::of(user.as_bytes()).home(shards) == ShardId(home);
-    all.filter(of_home).take(USERS).collect()
-}
-
-fn get(user: &str) -> Vec<u8> {
-    format!(
-        "GET /v1/decide?user={user}&placement=home&attr.platform=ios&attr.app_version=5.3.1 \
-         HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: app/5\r\nAccept: */*\r\n\r\n"
-    )
-    .into_bytes()
-}
-
-fn post(path: &str, body: &str) -> Vec<u8> {
-    let length = body.len();
-    format!(
-        "POST {path} HTTP/1.1\r\nHost: shop.example\r\nContent-Type: application/json\r\n\
-         Content-Length: {length}\r\n\r\n{body}"
-    )
-    .into_bytes()
-}
-
-fn post_decide(user: &str) -> Vec<u8> {
-    let body = format!(
-        "{{\"user\":\"{user}\",\"placement\":\"home\",\"locale\":\"de-AT\",\
-         \"attrs\":{{\"platform\":\"ios\",\"app_version\":\"5.3.1\",\"age\":18.50}}}}"
-    );
-    post("/v1/decide", &body)
+    requests::users(shards, home, USERS)
 }
 
 /// Asks for users in turn: first to warm up, then counted. Every answer has `status`.
@@ -77,34 +51,6 @@ fn assert_none(what: &str, counted: Counted) {
     println!("{what}: {counted:?} in {REQUESTS} requests");
     assert_eq!(counted, Counted::default(), "{what}");
 }
-
-/// Shown once, then not for a day.
-const ONCE: &str = r#"
-    [[popup]]
-    id = "welcome"
-    content = { title = "Welcome" }
-    locales.de = { title = "Willkommen" }
-    target = { all = [
-        { attr = "platform", op = "in", value = ["ios", "android"] },
-        { attr = "app_version", op = "semver_gte", value = "5.2.0" },
-    ] }
-    [[popup]]
-    id = "web-only"
-    target = { attr = "platform", op = "eq", value = "web" }
-    caps = [{ n = 1, per = "24h" }]
-    windows = [{ from = "09:00", to = "18:00" }]
-    tz = "Europe/Berlin"
-"#;
-
-/// Shown each time.
-const ALWAYS: &str = r#"
-    [[popup]]
-    id = "banner"
-    after_shown = "0s"
-    after_ignored = "0s"
-    after_clicked = "0s"
-    variants = [{ key = "a", content = { title = "A" } }, { key = "b", content = { title = "B" } }]
-"#;
 
 #[test]
 fn a_decision_that_shows_nothing() {
@@ -174,8 +120,7 @@ fn show_and_click(what: &str, node: &mut Node) {
             node.counted = Counted::default();
         }
         let token = node::token(node.ask(&get(&users[round % USERS])));
-        let body = format!("{{\"decision\":\"{token}\",\"action\":\"clicked\"}}");
-        let answer = String::from_utf8_lossy(node.ask(&post("/v1/events", &body))).into_owned();
+        let answer = String::from_utf8_lossy(node.ask(&click(&token, ""))).into_owned();
         assert!(answer.contains("\"accepted\":1"), "{answer}");
     }
     assert_none(what, node.counted);
@@ -195,8 +140,7 @@ fn clicks(node: &mut Node, more: &str) -> Vec<Vec<u8>> {
     for user in users(2, 1) {
         node.ask(&get(&user));
         let token = node::token(node.ask(&get(&user)));
-        let body = format!("{{\"decision\":\"{token}\",\"action\":\"clicked\"{more}}}");
-        clicks.push(post("/v1/events", &body));
+        clicks.push(click(&token, more));
     }
     clicks
 }

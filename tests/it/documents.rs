@@ -41,6 +41,7 @@ const SMOKES: &[(&str, Smoke)] = &[
     ("tools/bench", Tool("tools/bench --smoke")),
     ("tools/bench-nodes", Tool("tools/bench-nodes --smoke")),
     ("tools/chaos", Tool("tools/chaos --smoke")),
+    ("tools/instructions", Tool("tools/instructions --smoke")),
     ("tools/kill-loop", Tool("tools/kill-loop --smoke")),
     ("tools/load", Tool("tools/bench-nodes --smoke")),
     ("tools/sim", Tool("tools/sim --smoke")),
