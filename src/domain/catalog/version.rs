@@ -58,6 +58,32 @@ pub(crate) struct VersionParts<'t> {
 impl VersionParts<'_> {
     /// Reads a text as [`Version::parse`] does. Does not allocate.
     pub(crate) fn of(text: &str) -> Option<VersionParts<'_>> {
+        VersionParts::of_numbers(text).or_else(|| VersionParts::of_any(text))
+    }
+
+    /// Numbers and nothing else, in one pass: what most apps call themselves. `None` where the
+    /// text is another version, or none.
+    fn of_numbers(text: &str) -> Option<VersionParts<'_>> {
+        let mut numbers = [0; VERSION_PARTS_MAX];
+        let (mut part, mut digits) = (0, 0);
+        for byte in text.bytes() {
+            if byte == b'.' && digits > 0 {
+                (part, digits) = (part + 1, 0);
+                continue;
+            }
+            let digit = byte.wrapping_sub(b'0');
+            let number = numbers.get_mut(part)?;
+            // So few digits can't leave the range of 64 bits.
+            if digit > 9 || digits == 18 {
+                return None;
+            }
+            *number = *number * 10 + u64::from(digit);
+            digits += 1;
+        }
+        (digits > 0).then_some(VersionParts { numbers, pre: "" })
+    }
+
+    fn of_any(text: &str) -> Option<VersionParts<'_>> {
         let text = text.strip_prefix('v').unwrap_or(text);
         let (text, build) = text.split_once('+').map_or((text, None), |(a, b)| (a, Some(b)));
         let (core, pre) = text.split_once('-').map_or((text, None), |(a, b)| (a, Some(b)));

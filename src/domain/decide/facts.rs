@@ -9,7 +9,7 @@
 use super::bucket;
 use super::context::{AttributeValue, Context};
 use super::gates::{Gate, GateFailure, outcome_by};
-use super::target::{self, Attributes};
+use super::target::{self, RequestAttributes};
 use crate::catalog::snapshot::{Cap, Popup, ShowOutcome};
 use crate::catalog::target::Rule;
 use crate::state::user::{PopupState, UserState};
@@ -142,7 +142,7 @@ fn collect<'a>(
     context: &Context<'a>,
     failed: &mut Vec<FailedRule<'a>>,
 ) {
-    let result = target::evaluate(rule, &mut Attributes::new(context.attributes));
+    let result = target::evaluate(rule, &mut RequestAttributes::new(context.attributes));
     let mut add = |attribute: Option<&'a str>, value| {
         let pointer = pointer.to_owned();
         failed.push(FailedRule { pointer, attribute, wanted, result, value });
@@ -156,7 +156,8 @@ fn collect<'a>(
         Rule::All(parts) | Rule::Any(parts) => {
             let shape = if matches!(rule, Rule::All(_)) { "all" } else { "any" };
             for (index, part) in parts.iter().enumerate() {
-                if target::evaluate(part, &mut Attributes::new(context.attributes)) != Some(wanted)
+                if target::evaluate(part, &mut RequestAttributes::new(context.attributes))
+                    != Some(wanted)
                 {
                     let pointer = format!("{pointer}/{shape}/{index}");
                     collect(part, &pointer, wanted, context, failed);

@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 
 use super::bucket;
 use super::context::Context;
-use super::target::{self, Attributes};
+use super::target::{self, RequestAttributes};
 use crate::catalog::code::TargetCode;
 use crate::catalog::schedule::{Zone, is_inside, local_day, next_midnight, next_opening};
 use crate::catalog::snapshot::{Cap, Popup, Settings, ShowOutcome, Snapshot, Status};
@@ -188,7 +188,7 @@ pub struct Visit<'a> {
     snapshot: &'a Snapshot,
     state: StateView<'a>,
     context: &'a Context<'a>,
-    attributes: Attributes<'a>,
+    attributes: RequestAttributes<'a>,
     now: WallMs,
     /// The request's zone.
     user_zone: Option<&'a TimeZone>,
@@ -198,18 +198,19 @@ pub struct Visit<'a> {
 
 impl<'a> Visit<'a> {
     /// A visit at `now`. Nothing is looked up yet.
+    #[inline]
     pub fn new(
         snapshot: &'a Snapshot,
         state: impl Into<StateView<'a>>,
         context: &'a Context<'a>,
         now: WallMs,
     ) -> Visit<'a> {
-        let (state, attributes) = (state.into(), Attributes::new(context.attributes));
+        let (state, attributes) = (state.into(), RequestAttributes::new(context.attributes));
         Visit { snapshot, state, context, attributes, now, user_zone: None, crowding: None }
     }
 
     /// The request's attributes, and the targets that ask for them.
-    pub(super) fn attributes(&mut self) -> (&mut Attributes<'a>, &'a TargetCode) {
+    pub(super) fn attributes(&mut self) -> (&mut RequestAttributes<'a>, &'a TargetCode) {
         (&mut self.attributes, &self.snapshot.targets)
     }
 

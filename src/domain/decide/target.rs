@@ -14,7 +14,11 @@ use crate::catalog::version::{Version, VersionParts};
 mod tests;
 
 /// Whether a popup's target is true.
-pub(crate) fn matches(code: &TargetCode, popup: u32, attributes: &mut Attributes<'_>) -> bool {
+pub(crate) fn matches(
+    code: &TargetCode,
+    popup: u32,
+    attributes: &mut RequestAttributes<'_>,
+) -> bool {
     let (steps, mut at) = code.target(popup);
     loop {
         match at {
@@ -30,7 +34,7 @@ pub(crate) fn matches(code: &TargetCode, popup: u32, attributes: &mut Attributes
 }
 
 /// Whether a rule holds; `None` for unknown, which at the top is no match.
-pub(crate) fn evaluate(rule: &Rule, attributes: &mut Attributes<'_>) -> Option<bool> {
+pub(crate) fn evaluate(rule: &Rule, attributes: &mut RequestAttributes<'_>) -> Option<bool> {
     match rule {
         Rule::All(parts) => join(parts.iter().map(|part| evaluate(part, attributes)), false),
         Rule::Any(parts) => join(parts.iter().map(|part| evaluate(part, attributes)), true),
@@ -42,11 +46,9 @@ pub(crate) fn evaluate(rule: &Rule, attributes: &mut Attributes<'_>) -> Option<b
     }
 }
 
-/// Attributes of a catalog whose places in the request are looked for once; the others, which few
+/// RequestAttributes of a catalog whose places in the request are looked for once; the others, which few
 /// clauses ask for, are each time.
 const PLACED: usize = 64;
-/// Numbers and versions that are remembered as read, each.
-const READ: usize = 4;
 /// Not looked for yet.
 const UNKNOWN: u8 = 0;
 /// The request does not have it.
@@ -54,21 +56,22 @@ const ABSENT: u8 = 1;
 /// At the first place.
 const FIRST: u8 = 2;
 
-/// A request's attributes: where those are that a catalog asks for, and what they are as numbers
-/// and as versions, found out once and only when a rule asks.
-pub(crate) struct Attributes<'a> {
+/// A request's attributes: where those are that a catalog asks for, found out once and only when a
+/// rule asks.
+pub(crate) struct RequestAttributes<'a> {
     given: &'a [(&'a str, AttributeValue<'a>)],
     /// By an attribute's number.
     places: [u8; PLACED],
-    numbers: [Option<(usize, Option<JsonNumber>)>; READ],
-    versions: [Option<(usize, Option<VersionParts<'a>>)>; READ],
+    /// What was read last, with its place: a catalog compares one attribute or two as such.
+    number: Option<(usize, Option<JsonNumber>)>,
+    version: Option<(usize, Option<VersionParts<'a>>)>,
 }
 
-impl<'a> Attributes<'a> {
+impl<'a> RequestAttributes<'a> {
     /// Nothing is looked for yet.
-    pub(crate) fn new(given: &'a [(&'a str, AttributeValue<'a>)]) -> Attributes<'a> {
-        let (numbers, versions) = ([const { None }; READ], [const { None }; READ]);
-        Attributes { given, places: [UNKNOWN; PLACED], numbers, versions }
+    #[inline]
+    pub(crate) fn new(given: &'a [(&'a str, AttributeValue<'a>)]) -> RequestAttributes<'a> {
+        RequestAttributes { given, places: [UNKNOWN; PLACED], number: None, version: None }
     }
 
     /// How many there are.
@@ -154,26 +157,24 @@ impl<'a> Attributes<'a> {
         }
     }
 
-    /// The value as a number, read once.
+    /// The value as a number.
     pub(crate) fn number(&mut self, place: usize) -> Option<JsonNumber> {
-        let read = &mut self.numbers[place % READ];
-        match read {
-            Some((of, number)) if *of == place => *number,
+        match self.number {
+            Some((of, number)) if of == place => number,
             _ => {
                 let number = text(self.given[place].1).and_then(parse_number);
-                *read = Some((place, number));
+                self.number = Some((place, number));
                 number
             }
         }
     }
 
-    /// How the value, read as a version once, stands to a bound.
+    /// How the value, as a version, stands to a bound.
     fn compare_version(&mut self, place: usize, bound: &Version) -> Option<Ordering> {
-        let read = &mut self.versions[place % READ];
-        if read.as_ref().is_none_or(|(of, _)| *of != place) {
-            *read = Some((place, text(self.given[place].1).and_then(VersionParts::of)));
+        if self.version.as_ref().is_none_or(|(of, _)| *of != place) {
+            self.version = Some((place, text(self.given[place].1).and_then(VersionParts::of)));
         }
-        let (_, version) = read.as_ref()?;
+        let (_, version) = self.version.as_ref()?;
         version.as_ref().map(|version| bound.compare_parts(version))
     }
 }

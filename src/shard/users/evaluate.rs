@@ -128,7 +128,7 @@ pub(super) fn decide_as_it_lies(
         return None;
     }
     let View { snapshot, times, .. } = context.view;
-    Some(choose::decide(snapshot, times, state.clone(), &request.context, now))
+    Some(choose::decide(snapshot, times, state, &request.context, now))
 }
 
 impl Scratch {

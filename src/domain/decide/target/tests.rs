@@ -17,9 +17,9 @@ fn holds_of(op: &str, wanted: &Json, value: AttributeValue<'_>) -> Option<bool> 
 
 /// Whether a rule holds; as flat code it comes to the same.
 fn truth(rule: &Rule, given: &[(&str, AttributeValue<'_>)]) -> Option<bool> {
-    let holds = evaluate(rule, &mut Attributes::new(given));
+    let holds = evaluate(rule, &mut RequestAttributes::new(given));
     let code = TargetCode::compile([None, Some(rule)].into_iter());
-    let mut attributes = Attributes::new(given);
+    let mut attributes = RequestAttributes::new(given);
     assert_eq!(matches(&code, 1, &mut attributes), holds == Some(true), "{rule:?} {given:?}");
     assert!(matches(&code, 0, &mut attributes), "who has no target is for everyone");
     holds

@@ -106,7 +106,7 @@ pub fn encode_popup(popup: &PopupState, out: &mut Vec<u8>) {
 /// [`StateError`] where the bytes are not exactly one encoding.
 pub fn decode_popup(bytes: &[u8]) -> Result<PopupState, StateError> {
     let mut reader = StateReader::of_version(bytes)?;
-    let popup = reader.popup()?;
+    let popup = reader.keyed_popup()?;
     reader.end().map(|()| popup)
 }
 
@@ -203,7 +203,7 @@ fn read_user(bytes: &[u8], state: &mut UserState) -> Result<(), StateError> {
     }
     state.popups.clear();
     for _ in 0..count {
-        let popup = reader.popup()?;
+        let popup = reader.keyed_popup()?;
         if state.popup(popup.popup).is_some() {
             return Err(StateError::RepeatedPopup);
         }
@@ -243,6 +243,16 @@ impl<'a> StateReader<'a> {
     }
 
     pub(super) fn varint(&mut self) -> Result<u64, StateError> {
+        match self.rest.split_first() {
+            Some((byte, rest)) if *byte < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, StateError> {
         let mut number: u64 = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -288,8 +298,14 @@ impl<'a> StateReader<'a> {
         Ok(clocks)
     }
 
-    pub(super) fn popup(&mut self) -> Result<PopupState, StateError> {
+    fn keyed_popup(&mut self) -> Result<PopupState, StateError> {
         let mut popup = PopupState::empty(PopupKey(self.fixed()?));
+        self.popup(&mut popup)?;
+        Ok(popup)
+    }
+
+    /// Reads what follows the key of an entry into an empty one.
+    pub(super) fn popup(&mut self, popup: &mut PopupState) -> Result<(), StateError> {
         popup.shows_total = self.varint_u32()?;
         let head = self.byte()?;
         popup.outcome = outcome_of(head & 7)?;
@@ -310,7 +326,7 @@ impl<'a> StateReader<'a> {
         if popup.outcome.is_some() {
             popup.outcome_at = WallMs(before.wrapping_add(unzigzag(self.varint()?)));
         }
-        Ok(popup)
+        Ok(())
     }
 
     fn show(&mut self, before: i64, expected: u32) -> Result<Show, StateError> {

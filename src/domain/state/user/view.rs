@@ -4,6 +4,8 @@
 //! The bytes are of our own making: [`decode`](super::decode) has accepted them, or
 //! [`encode`](super::encode) has written them. Nothing here allocates.
 
+use std::cell::Cell;
+
 use super::encoding::{COUNTED, ERASED, NUMBERED, SESSION, StateReader, unzigzag};
 use super::{PopupState, UserClocks, UserState, decode};
 use nudged_base::ids::PopupKey;
@@ -13,12 +15,12 @@ use nudged_base::time::WallMs;
 const _: () = assert!(STATE_BYTES_MAX <= u16::MAX as usize);
 
 /// A user's state as a decision asks it: decoded, or as its bytes lie.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum StateView<'a> {
     /// Decoded.
     Decoded(&'a UserState),
     /// As its bytes lie.
-    Encoded(EncodedState<'a>),
+    Encoded(&'a EncodedState<'a>),
 }
 
 impl<'a> From<&'a UserState> for StateView<'a> {
@@ -27,15 +29,15 @@ impl<'a> From<&'a UserState> for StateView<'a> {
     }
 }
 
-impl<'a> From<EncodedState<'a>> for StateView<'a> {
-    fn from(state: EncodedState<'a>) -> StateView<'a> {
+impl<'a> From<&'a EncodedState<'a>> for StateView<'a> {
+    fn from(state: &'a EncodedState<'a>) -> StateView<'a> {
         StateView::Encoded(state)
     }
 }
 
 impl StateView<'_> {
     /// Clocks across popups.
-    pub(crate) fn clocks(&self) -> UserClocks {
+    pub(crate) fn clocks(self) -> UserClocks {
         match self {
             StateView::Decoded(state) => state.clocks,
             StateView::Encoded(state) => state.clocks(),
@@ -43,31 +45,29 @@ impl StateView<'_> {
     }
 
     /// What is made of the entry of a popup; `None` where there is none.
-    pub(crate) fn entry<T>(
-        &mut self,
-        key: PopupKey,
-        make: impl FnOnce(&PopupState) -> T,
-    ) -> Option<T> {
+    pub(crate) fn entry<T>(self, key: PopupKey, make: impl FnOnce(&PopupState) -> T) -> Option<T> {
         match self {
             StateView::Decoded(state) => state.popup(key).map(make),
-            StateView::Encoded(state) => state.popup(key).map(|entry| make(&entry)),
+            StateView::Encoded(state) => {
+                let mut entry = PopupState::empty(key);
+                state.read_entry(&mut entry).then(|| make(&entry))
+            }
         }
     }
 }
 
 /// The bytes of a state, and where its entries begin, as far as they were looked for.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct EncodedState<'a> {
     bytes: &'a [u8],
     clocks: u16,
-    /// Where entries begin.
-    entries: [u16; USER_POPUPS_MAX],
-    /// How many of them are found.
-    found: usize,
-    /// How many there are.
+    /// How many entries there are.
     count: usize,
-    /// Where the first begins that is not found.
-    next: u16,
+    /// Where those begin that are found.
+    entries: [Cell<u16>; USER_POPUPS_MAX],
+    found: Cell<usize>,
+    /// Where the first begins that is not.
+    next: Cell<u16>,
 }
 
 /// Why a reader of our own bytes can't fail.
@@ -87,8 +87,9 @@ impl<'a> EncodedState<'a> {
         let clocks = reader.place_in(bytes);
         reader.skip_clocks();
         let count = usize::try_from(reader.varint().expect(OURS)).expect(OURS);
-        let next = reader.place_in(bytes);
-        EncodedState { bytes, clocks, entries: [0; USER_POPUPS_MAX], found: 0, count, next }
+        let next = Cell::new(reader.place_in(bytes));
+        let entries = [const { Cell::new(0) }; USER_POPUPS_MAX];
+        EncodedState { bytes, clocks, count, entries, found: Cell::new(0), next }
     }
 
     /// Reads all of it into `state`, whose memory is used again. Allocates only where `state` never
@@ -107,43 +108,49 @@ impl<'a> EncodedState<'a> {
 
     /// The newest time that the state knows; `None` where it knows no show and no erase.
     pub fn newest(&self) -> Option<WallMs> {
-        let mut reader = self.reader(self.next);
-        let found = self.entries[..self.found].iter().map(|at| self.reader(*at).newest_of_popup());
-        let newest = found.max();
-        let rest = (self.found..self.count).map(|_| reader.newest_of_popup());
+        let mut reader = self.reader(&self.next);
+        let found = self.entries[..self.found.get()].iter();
+        let newest = found.map(|at| self.reader(at).newest_of_entry()).max();
+        let rest = (self.found.get()..self.count).map(|_| reader.newest_of_entry());
         let clocks = self.clocks();
         newest.max(rest.max()).max(clocks.last_counted_at).max(clocks.erased_at)
     }
 
     fn clocks(&self) -> UserClocks {
-        self.reader(self.clocks).clocks().expect(OURS)
+        let at = Cell::new(self.clocks);
+        self.reader(&at).clocks().expect(OURS)
     }
 
-    pub(super) fn popup(&mut self, key: PopupKey) -> Option<PopupState> {
-        let known = self.entries[..self.found].iter();
-        for at in known {
-            let mut reader = self.reader(*at);
-            if reader.fixed() == Ok(key.0) {
-                return Some(self.reader(*at).popup().expect(OURS));
-            }
-        }
-        while self.found < self.count {
-            let at = self.next;
-            self.entries[self.found] = at;
-            self.found += 1;
+    /// Reads the entry of `entry.popup`; whether there is one.
+    fn read_entry(&self, entry: &mut PopupState) -> bool {
+        let key = entry.popup.0;
+        for at in &self.entries[..self.found.get()] {
             let mut reader = self.reader(at);
-            let is_it = reader.fixed() == Ok(key.0);
-            reader.skip_entry();
-            self.next = reader.place_in(self.bytes);
-            if is_it {
-                return Some(self.reader(at).popup().expect(OURS));
+            if reader.fixed() == Ok(key) {
+                reader.popup(entry).expect(OURS);
+                return true;
             }
         }
-        None
+        while self.found.get() < self.count {
+            let mut reader = self.reader(&self.next);
+            let is_it = reader.fixed() == Ok(key);
+            if is_it {
+                reader.popup(entry).expect(OURS);
+            } else {
+                reader.skip_entry();
+            }
+            self.entries[self.found.get()].set(self.next.get());
+            self.found.set(self.found.get() + 1);
+            self.next.set(reader.place_in(self.bytes));
+            if is_it {
+                return true;
+            }
+        }
+        false
     }
 
-    fn reader(&self, at: u16) -> StateReader<'a> {
-        StateReader { rest: &self.bytes[usize::from(at)..] }
+    fn reader(&self, at: &Cell<u16>) -> StateReader<'a> {
+        StateReader { rest: &self.bytes[usize::from(at.get())..] }
     }
 }
 
@@ -194,7 +201,7 @@ impl StateReader<'_> {
     }
 
     /// The newest time of an entry, which is skipped.
-    fn newest_of_popup(&mut self) -> WallMs {
+    fn newest_of_entry(&mut self) -> WallMs {
         self.fixed().expect(OURS);
         self.skip_number();
         let head = self.byte().expect(OURS);

@@ -231,7 +231,7 @@ fn hold(
         let mut bytes = Vec::new();
         encode(state, &mut bytes);
         let encoded = EncodedState::new(&bytes);
-        let got = decide(snapshot, &times, encoded, &context, now);
+        let got = decide(snapshot, &times, &encoded, &context, now);
         prop_assert_eq!(got, want, "{:?} at {:?}", asked, now);
         prop_assert_eq!(decide(snapshot, &times, &*state, &context, now), want);
         let late = Timetable::default();
