@@ -23,6 +23,9 @@ use super::snapshot::{Popup, Status};
 use super::target::{JsonNumber, Scalar, Test};
 use nudged_base::limits::{PIVOT_VALUES_MAX, SCANNED_POPUPS_MAX};
 
+#[cfg(test)]
+mod tests;
+
 /// The live popups of a placement.
 #[derive(Debug)]
 pub struct Placement {

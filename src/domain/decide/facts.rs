@@ -172,7 +172,7 @@ fn collect<'a>(
 
 fn gap(popup: &Popup, entry: &PopupState, now: WallMs) -> GapFact {
     let is_inferred = entry.outcome.is_none();
-    let outcome = outcome_by(popup, entry, now).map(|(outcome, at)| OutcomeFact {
+    let outcome = outcome_by(popup, entry.brief(), now).map(|(outcome, at)| OutcomeFact {
         outcome,
         at,
         after: popup.after(outcome),

@@ -15,7 +15,7 @@ use super::target::{self, RequestAttributes};
 use crate::catalog::code::TargetCode;
 use crate::catalog::schedule::{Zone, is_inside, local_day, next_midnight, next_opening};
 use crate::catalog::snapshot::{Cap, Popup, Settings, ShowOutcome, Snapshot, Status};
-use crate::state::user::{PopupState, StateView, UserClocks};
+use crate::state::user::{EntryBrief, PopupState, StateView, UserClocks};
 use nudged_base::hash;
 use nudged_base::time::{Gap, WallMs};
 
@@ -159,7 +159,11 @@ impl NextShow {
 /// When the gaps of `popup`, as it is now, let it return to a user with this entry. Without an
 /// outcome, `ignored` is inferred once `ignore_after` has passed at `now`.
 pub fn next_show_at(popup: &Popup, entry: &PopupState, now: WallMs) -> NextShow {
-    let after_shown = NextShow::after(entry.latest().at, popup.after_shown);
+    next_show_by(popup, entry.brief(), now)
+}
+
+fn next_show_by(popup: &Popup, entry: EntryBrief, now: WallMs) -> NextShow {
+    let after_shown = NextShow::after(entry.latest_at, popup.after_shown);
     match outcome_by(popup, entry, now) {
         Some((outcome, at)) => after_shown.later_of(NextShow::after(at, popup.after(outcome))),
         None => after_shown,
@@ -170,16 +174,12 @@ pub fn next_show_at(popup: &Popup, entry: &PopupState, now: WallMs) -> NextShow 
 /// `ignore_after` has passed; it came with the show then.
 pub(crate) fn outcome_by(
     popup: &Popup,
-    entry: &PopupState,
+    entry: EntryBrief,
     now: WallMs,
 ) -> Option<(ShowOutcome, WallMs)> {
-    let shown_at = entry.latest().at;
-    match entry.outcome {
-        Some(outcome) => Some((outcome, entry.outcome_at)),
-        None => {
-            (now >= shown_at.plus(popup.ignore_after)).then_some((ShowOutcome::Ignored, shown_at))
-        }
-    }
+    let shown_at = entry.latest_at;
+    let is_ignored = || now >= shown_at.plus(popup.ignore_after);
+    entry.outcome.or_else(|| is_ignored().then_some((ShowOutcome::Ignored, shown_at)))
 }
 
 /// One request of one user at one moment, against popup after popup. What all popups share is found
@@ -228,7 +228,7 @@ impl<'a> Visit<'a> {
             if rule.is_some_and(|rule| target::evaluate(rule, &mut self.attributes) != Some(true)) {
                 return Some(GateFailure::shut(Gate::Target));
             }
-            self.failure_in_rollout(popup).or_else(|| self.failure_in_state(popup))
+            self.failure_behind_target(popup).or_else(|| self.failure_in_state(popup))
         })
     }
 
@@ -269,27 +269,46 @@ impl<'a> Visit<'a> {
         if !target::matches(&self.snapshot.targets, index, &mut self.attributes) {
             return Some(GateFailure::shut(Gate::Target));
         }
-        self.failure_in_rollout(self.popup(index))
+        self.failure_behind_target(self.popup(index))
     }
 
-    fn failure_in_rollout(&self, popup: &Popup) -> Option<GateFailure> {
-        let is_in = bucket::is_in_rollout(popup, self.context.user);
-        (!is_in).then(|| GateFailure::shut(Gate::Rollout))
+    /// Rollout.
+    fn failure_behind_target(&self, popup: &Popup) -> Option<GateFailure> {
+        if !bucket::is_in_rollout(popup, self.context.user) {
+            return Some(GateFailure::shut(Gate::Rollout));
+        }
+        None
+    }
+
+    /// The popup's sliding caps; there is an entry.
+    fn failure_of_caps(&self, popup: &Popup) -> Option<GateFailure> {
+        if popup.caps.is_empty() {
+            return None;
+        }
+        // The cap that allows last; those that allow already are past.
+        let opens_at = self.state.entry(popup.key, |entry| {
+            popup.caps.iter().filter_map(|cap| cap_opens_at(*cap, entry)).max()
+        });
+        match opens_at.flatten() {
+            Some(at) if self.now < at => Some(GateFailure { gate: Gate::Cap, opens_at: Some(at) }),
+            _ => None,
+        }
     }
 
     /// The popup's entry, then the user's clocks.
     fn failure_in_state(&mut self, popup: &Popup) -> Option<GateFailure> {
-        let now = self.now;
-        let failure = self.state.entry(popup.key, |entry| failure_of_entry(popup, entry, now));
-        if let Some(failure) = failure.flatten() {
-            return Some(failure);
+        if let Some(entry) = self.state.brief(popup.key) {
+            let failure = failure_of_entry(popup, entry, self.now);
+            if let Some(failure) = failure.or_else(|| self.failure_of_caps(popup)) {
+                return Some(failure);
+            }
         }
         if popup.quiet_exempt {
             return None;
         }
-        let Visit { snapshot, state, context, crowding, .. } = self;
+        let Visit { snapshot, state, context, now, crowding, .. } = self;
         *crowding.get_or_insert_with(|| {
-            failure_of_clocks(&snapshot.settings, &state.clocks(), context.session, now)
+            failure_of_clocks(&snapshot.settings, &state.clocks(), context.session, *now)
         })
     }
 }
@@ -311,21 +330,14 @@ pub(super) fn failure_in_time(popup: &Popup, zone: &TimeZone, now: WallMs) -> Op
     Some(GateFailure { gate: Gate::Window, opens_at })
 }
 
-/// The popup's own limits: shows for ever, gaps, sliding caps.
-fn failure_of_entry(popup: &Popup, entry: &PopupState, now: WallMs) -> Option<GateFailure> {
+/// The popup's own limits: shows for ever, gaps.
+fn failure_of_entry(popup: &Popup, entry: EntryBrief, now: WallMs) -> Option<GateFailure> {
     if popup.max_shows > 0 && entry.shows_total >= popup.max_shows {
         return Some(GateFailure::shut(Gate::MaxShows));
     }
-    let next_show_at = next_show_at(popup, entry, now).time();
-    if next_show_at.is_none_or(|at| now < at) {
-        return Some(GateFailure { gate: Gate::Gap, opens_at: next_show_at });
-    }
-    // The cap that allows last; those that allow already are past.
-    let opens_at = popup.caps.iter().filter_map(|cap| cap_opens_at(*cap, entry)).max();
-    match opens_at {
-        Some(at) if now < at => Some(GateFailure { gate: Gate::Cap, opens_at }),
-        _ => None,
-    }
+    let next_show_at = next_show_by(popup, entry, now).time();
+    let rests = next_show_at.is_none_or(|at| now < at);
+    rests.then_some(GateFailure { gate: Gate::Gap, opens_at: next_show_at })
 }
 
 /// When a sliding cap allows one more show: as the `n`-th latest one leaves it. `None` where there

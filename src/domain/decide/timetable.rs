@@ -16,6 +16,9 @@ use crate::catalog::schedule::{Zone, inside_until};
 use crate::catalog::snapshot::{Popup, Snapshot, Status};
 use nudged_base::time::WallMs;
 
+#[cfg(test)]
+mod tests;
+
 /// Never, and always.
 const END_OF_TIME: WallMs = WallMs(i64::MAX);
 const BEGIN_OF_TIME: WallMs = WallMs(i64::MIN);

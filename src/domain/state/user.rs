@@ -67,6 +67,17 @@ pub struct PopupState {
     pub shows: [Show; SHOWS_REMEMBERED_MAX],
 }
 
+/// An entry in brief: what most gates ask of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EntryBrief {
+    /// Shows, those no longer remembered included.
+    pub(crate) shows_total: u32,
+    /// The time of the latest show.
+    pub(crate) latest_at: WallMs,
+    /// The stored outcome of the latest show, with its time.
+    pub(crate) outcome: Option<(ShowOutcome, WallMs)>,
+}
+
 /// One remembered show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Show {
@@ -94,6 +105,15 @@ impl PopupState {
     /// The remembered shows, oldest first.
     pub fn shows(&self) -> &[Show] {
         &self.shows[..usize::from(self.shows_used)]
+    }
+
+    /// The entry in brief.
+    ///
+    /// # Panics
+    /// Where it has no show.
+    pub(crate) fn brief(&self) -> EntryBrief {
+        let outcome = self.outcome.map(|outcome| (outcome, self.outcome_at));
+        EntryBrief { shows_total: self.shows_total, latest_at: self.latest().at, outcome }
     }
 
     /// The latest show.

@@ -150,24 +150,56 @@ fn put_clocks(out: &mut Vec<u8>, clocks: &UserClocks) {
 fn put_popup(out: &mut Vec<u8>, popup: &PopupState) {
     assert!((1..=SHOWS_REMEMBERED_MAX).contains(&usize::from(popup.shows_used)));
     debug_assert!(popup.outcome.is_some() || popup.outcome_at == WallMs::default());
-    out.extend_from_slice(&popup.popup.0.to_le_bytes());
-    put_varint(out, u64::from(popup.shows_total));
-    out.push(popup.outcome.map_or(0, |outcome| outcome as u8) | (popup.shows_used << 3));
+    // Room for the longest entry at once: each byte is then a store.
+    let begin = out.len();
+    out.resize(begin + ENTRY_BYTES_MAX, 0);
+    let mut writer = EntryWriter { room: &mut out[begin..], used: 0 };
+    popup.popup.0.to_le_bytes().into_iter().for_each(|byte| writer.byte(byte));
+    writer.varint(u64::from(popup.shows_total));
+    writer.byte(popup.outcome.map_or(0, |outcome| outcome as u8) | (popup.shows_used << 3));
     let mut before: i64 = 0;
     let mut expected = first_number(popup.shows_total, popup.shows_used);
     for show in popup.shows() {
         debug_assert_eq!(show.actions & !ACTIONS, 0);
         let numbered = if show.number == expected { 0 } else { NUMBERED };
-        out.push((show.actions & ACTIONS) | numbered);
-        put_varint(out, zigzag(show.at.0.wrapping_sub(before)));
+        writer.byte((show.actions & ACTIONS) | numbered);
+        writer.varint(zigzag(show.at.0.wrapping_sub(before)));
         if numbered != 0 {
-            put_varint(out, u64::from(show.number));
+            writer.varint(u64::from(show.number));
         }
         before = show.at.0;
         expected = expected.wrapping_add(1);
     }
     if popup.outcome.is_some() {
-        put_varint(out, zigzag(popup.outcome_at.0.wrapping_sub(before)));
+        writer.varint(zigzag(popup.outcome_at.0.wrapping_sub(before)));
+    }
+    let end = begin + writer.used;
+    out.truncate(end);
+}
+
+/// Longest entry: key, total, head, each show with its time and number, the outcome's time.
+const ENTRY_BYTES_MAX: usize = 8 + 5 + 1 + SHOWS_REMEMBERED_MAX * (1 + 10 + 5) + 10;
+
+/// The bytes of an entry at work.
+struct EntryWriter<'o> {
+    room: &'o mut [u8],
+    used: usize,
+}
+
+impl EntryWriter<'_> {
+    #[inline]
+    fn byte(&mut self, byte: u8) {
+        self.room[self.used] = byte;
+        self.used += 1;
+    }
+
+    #[inline]
+    fn varint(&mut self, mut number: u64) {
+        while number >= 0x80 {
+            self.byte(number.to_le_bytes()[0] | 0x80);
+            number >>= 7;
+        }
+        self.byte(number.to_le_bytes()[0]);
     }
 }
 
@@ -230,6 +262,7 @@ impl<'a> StateReader<'a> {
         if self.rest.is_empty() { Ok(()) } else { Err(StateError::TrailingBytes) }
     }
 
+    #[inline]
     pub(super) fn byte(&mut self) -> Result<u8, StateError> {
         let (first, rest) = self.rest.split_first().ok_or(StateError::Truncated)?;
         self.rest = rest;
@@ -242,6 +275,7 @@ impl<'a> StateReader<'a> {
         Ok(u64::from_le_bytes(*first))
     }
 
+    #[inline]
     pub(super) fn varint(&mut self) -> Result<u64, StateError> {
         match self.rest.split_first() {
             Some((byte, rest)) if *byte < 0x80 => {
@@ -269,7 +303,7 @@ impl<'a> StateReader<'a> {
         Err(StateError::OutOfRange)
     }
 
-    fn varint_u32(&mut self) -> Result<u32, StateError> {
+    pub(super) fn varint_u32(&mut self) -> Result<u32, StateError> {
         u32::try_from(self.varint()?).map_err(|_| StateError::OutOfRange)
     }
 
@@ -329,6 +363,7 @@ impl<'a> StateReader<'a> {
         Ok(())
     }
 
+    #[inline]
     fn show(&mut self, before: i64, expected: u32) -> Result<Show, StateError> {
         let head = self.byte()?;
         if head & !(ACTIONS | NUMBERED) != 0 {
@@ -343,7 +378,7 @@ impl<'a> StateReader<'a> {
     }
 }
 
-fn outcome_of(number: u8) -> Result<Option<ShowOutcome>, StateError> {
+pub(super) fn outcome_of(number: u8) -> Result<Option<ShowOutcome>, StateError> {
     let Some(place) = usize::from(number).checked_sub(1) else { return Ok(None) };
     ShowOutcome::ALL.get(place).copied().map(Some).ok_or(StateError::OutOfRange)
 }

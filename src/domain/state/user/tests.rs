@@ -227,6 +227,8 @@ proptest! {
             let key = popup.map_or(PopupKey(7), |popup| popup.popup);
             let entry = StateView::from(&view).entry(key, |entry| *entry);
             prop_assert_eq!(entry, state.popup(key).copied());
+            let brief = StateView::from(&view).brief(key);
+            prop_assert_eq!(brief, state.popup(key).map(PopupState::brief));
             prop_assert_eq!(view.newest(), state.newest(), "whatever was looked for");
         }
         prop_assert_eq!(StateView::from(&view).clocks(), state.clocks);

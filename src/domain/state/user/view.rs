@@ -6,8 +6,8 @@
 
 use std::cell::Cell;
 
-use super::encoding::{COUNTED, ERASED, NUMBERED, SESSION, StateReader, unzigzag};
-use super::{PopupState, UserClocks, UserState, decode};
+use super::encoding::{COUNTED, ERASED, NUMBERED, SESSION, StateReader, outcome_of, unzigzag};
+use super::{EntryBrief, PopupState, UserClocks, UserState, decode};
 use nudged_base::ids::PopupKey;
 use nudged_base::limits::{STATE_BYTES_MAX, USER_POPUPS_MAX};
 use nudged_base::time::WallMs;
@@ -44,13 +44,23 @@ impl StateView<'_> {
         }
     }
 
+    /// The entry of a popup in brief; `None` where there is none.
+    pub(crate) fn brief(self, key: PopupKey) -> Option<EntryBrief> {
+        match self {
+            StateView::Decoded(state) => state.popup(key).map(PopupState::brief),
+            StateView::Encoded(state) => state.find(key).map(|mut reader| reader.brief()),
+        }
+    }
+
     /// What is made of the entry of a popup; `None` where there is none.
     pub(crate) fn entry<T>(self, key: PopupKey, make: impl FnOnce(&PopupState) -> T) -> Option<T> {
         match self {
             StateView::Decoded(state) => state.popup(key).map(make),
             StateView::Encoded(state) => {
+                let mut reader = state.find(key)?;
                 let mut entry = PopupState::empty(key);
-                state.read_entry(&mut entry).then(|| make(&entry))
+                reader.popup(&mut entry).expect(OURS);
+                Some(make(&entry))
             }
         }
     }
@@ -121,32 +131,27 @@ impl<'a> EncodedState<'a> {
         self.reader(&at).clocks().expect(OURS)
     }
 
-    /// Reads the entry of `entry.popup`; whether there is one.
-    fn read_entry(&self, entry: &mut PopupState) -> bool {
-        let key = entry.popup.0;
+    /// The entry of a popup, from behind its key.
+    fn find(&self, key: PopupKey) -> Option<StateReader<'a>> {
         for at in &self.entries[..self.found.get()] {
             let mut reader = self.reader(at);
-            if reader.fixed() == Ok(key) {
-                reader.popup(entry).expect(OURS);
-                return true;
+            if reader.fixed() == Ok(key.0) {
+                return Some(reader);
             }
         }
+        // Those behind it stay where they are until they are looked for.
         while self.found.get() < self.count {
+            let at = self.next.get();
             let mut reader = self.reader(&self.next);
-            let is_it = reader.fixed() == Ok(key);
-            if is_it {
-                reader.popup(entry).expect(OURS);
-            } else {
-                reader.skip_entry();
+            if reader.fixed() == Ok(key.0) {
+                return Some(reader);
             }
-            self.entries[self.found.get()].set(self.next.get());
+            reader.skip_entry();
+            self.entries[self.found.get()].set(at);
             self.found.set(self.found.get() + 1);
             self.next.set(reader.place_in(self.bytes));
-            if is_it {
-                return true;
-            }
         }
-        false
+        None
     }
 
     fn reader(&self, at: &Cell<u16>) -> StateReader<'a> {
@@ -203,7 +208,14 @@ impl StateReader<'_> {
     /// The newest time of an entry, which is skipped.
     fn newest_of_entry(&mut self) -> WallMs {
         self.fixed().expect(OURS);
-        self.skip_number();
+        let brief = self.brief();
+        let outcome_at = brief.outcome.map_or(WallMs::default(), |(_, at)| at);
+        brief.latest_at.max(outcome_at)
+    }
+
+    /// What follows the key of an entry, in brief.
+    fn brief(&mut self) -> EntryBrief {
+        let shows_total = self.varint_u32().expect(OURS);
         let head = self.byte().expect(OURS);
         let mut at: i64 = 0;
         for _ in 0..head >> 3 {
@@ -213,7 +225,8 @@ impl StateReader<'_> {
                 self.skip_number();
             }
         }
-        let outcome_at = if head & 7 == 0 { 0 } else { at.wrapping_add(self.number()) };
-        WallMs(at.max(outcome_at))
+        let outcome = outcome_of(head & 7).expect(OURS);
+        let outcome = outcome.map(|outcome| (outcome, WallMs(at.wrapping_add(self.number()))));
+        EntryBrief { shows_total, latest_at: WallMs(at), outcome }
     }
 }
