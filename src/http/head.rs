@@ -19,8 +19,9 @@ use memchr::memchr;
 use super::kept::{Kept, Repeatable, seen};
 use super::line::{RequestLine, check_begin};
 use super::refusal::HttpRefusal;
-use super::reply::ResponseFlags;
+use super::reply::{ImfDate, ResponseFlags};
 use super::scan::HeadScan;
+use super::whole;
 
 /// Methods that this server answers. Others are refused while framing: 501 for an unknown one, 405
 /// for CONNECT and TRACE.
@@ -86,7 +87,7 @@ pub struct Request<'b> {
 
 impl Request<'_> {
     /// The frame of an answer that is written at once.
-    pub fn frame<'d>(&self, date: &'d str) -> ResponseFlags<'d> {
+    pub fn frame<'d>(&self, date: &'d ImfDate) -> ResponseFlags<'d> {
         let head_only = self.method == Method::Head;
         ResponseFlags { date, close: self.close, head_only, http_1_0: self.http_1_0 }
     }
@@ -158,6 +159,11 @@ impl HeadReader {
         bytes: &'b [u8],
         body_bytes_max: usize,
     ) -> Result<Option<(Head<'b>, usize)>, HttpRefusal> {
+        if self.is_new()
+            && let Some(found) = whole::read(bytes, body_bytes_max)
+        {
+            return Ok(Some(found));
+        }
         let scanned = self.scan.advance(bytes);
         if let Ok(Some(end)) = scanned {
             return parse(&bytes[..end], body_bytes_max).map(|head| Some((head, end)));
@@ -209,6 +215,14 @@ pub(super) fn parse(head: &[u8], body_bytes_max: usize) -> Result<Head<'_>, Http
     let seen = if line.http_1_0 { seen::HTTP_1_0 } else { 0 };
     let mut kept = Kept { seen, ..Kept::default() };
     kept.take_all(&head[fields..], body_bytes_max, || line.target.authority)?;
+    finish(line, &kept)
+}
+
+/// Makes a head of its line and all of its fields.
+///
+/// # Errors
+/// [`HttpRefusal::MissingHost`].
+pub(super) fn finish<'b>(line: RequestLine<'b>, kept: &Kept<'b>) -> Result<Head<'b>, HttpRefusal> {
     if !line.http_1_0 && !kept.has(seen::HOST) {
         return Err(HttpRefusal::MissingHost);
     }

@@ -3,7 +3,7 @@
 //! life; the rules are those of docs/guarantees.md#http-rules.
 //!
 //! `scan` bytes and line ends · `line`, `fields`, `authority` parts of a head · `kept` the fields
-//! that matter · `head` request heads · `body` chunked bodies · `refusal` what is refused and how ·
+//! that matter · `head` request heads · `whole` those of one piece · `body` chunked bodies · `refusal` what is refused and how ·
 //! `reply` answers as bytes · `pool` buffers for reuse · `slots` the order of answers ·
 //! `early` answers before there is a whole request · `connection` one connection's state.
 
@@ -22,3 +22,4 @@ pub mod scan;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod whole;

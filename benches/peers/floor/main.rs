@@ -51,7 +51,7 @@ impl Step for Constant {
         let Constant { view, connections, is_echo } = self;
         let date = view.date;
         let serve = |request: &Request<'_>, _: Arrived, out: &mut Vec<u8>| {
-            let frame = request.frame(date.as_str());
+            let frame = request.frame(&date);
             reply::start(out, 200, &frame);
             let body = if *is_echo { request.body } else { &BODY[..] };
             reply::end_with_body(out, "application/json", body, &frame);

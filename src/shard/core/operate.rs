@@ -66,7 +66,8 @@ impl Core {
             && self.connections.is_empty()
             && self.users.lane.is_quiet()
             && self.hops.is_quiet()
-            && self.arbitration.may_end(now.mono);
+            && self.users.fanouts.is_empty()
+            && self.arbitration.may_end(&self.users, now.mono);
         if is_quiet {
             self.finish_ticket = None;
             let outcome = ControlOutcome::Done;

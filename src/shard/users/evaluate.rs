@@ -4,14 +4,14 @@
 
 use bumpalo::Bump;
 
-use super::in_flight::{Attempt, Waiter};
 use super::lane::WaitingOutcome;
 use super::memory::{Scratch, Users};
+use super::waiting::{StateAccess, Waiter};
 use crate::origin::Origin;
 use crate::view::View;
 use nudged_api::command::{Command, EncodedCommand};
 use nudged_api::decide::DecideRequest;
-use nudged_api::events::Event;
+use nudged_api::events::{Element, Event};
 use nudged_api::outcome::{Candidate, Decided, EncodedOutcome, Outcome};
 use nudged_api::token::Token;
 use nudged_api::verdict::Verdict;
@@ -40,8 +40,17 @@ pub(crate) struct RequestContext<'a, 'v> {
     pub origin: Origin,
     /// Until when it may wait for users' states.
     pub until: MonoNs,
-    /// How it came to be run.
-    pub attempt: Attempt,
+    /// How often it was evaluated and another node was first.
+    pub tries: u8,
+    /// Upon what it is run.
+    pub access: StateAccess,
+}
+
+impl RequestContext<'_, '_> {
+    /// The same at this time of decisions.
+    pub(super) fn at(&self, wall: WallMs) -> Self {
+        RequestContext { now: Now { wall, ..self.now }, ..*self }
+    }
 }
 
 /// What happened to a popup of a user.
@@ -85,6 +94,12 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// The impression that something unmerged is about.
+    pub(crate) fn of_unmerged(record: &record::Unmerged<'a>) -> Subject<'a> {
+        let record::Unmerged { user, token, popup, version, variant, .. } = *record;
+        Subject { user, token, popup, version, variant }
+    }
+
     /// The impression that a show makes, by its popup's place in the catalog and its variant's.
     pub(crate) fn of_show(
         snapshot: &'a Snapshot,
@@ -101,6 +116,20 @@ impl<'a> Subject<'a> {
 /// The show that a token is of.
 pub(crate) fn shown_of(token: &Token<'_>) -> ShowId {
     ShowId { popup: PopupKey::of(token.popup), number: token.number, at: token.at }
+}
+
+/// What becomes of an event that came with a user's request, where `take` says that of an event of
+/// that user.
+pub(super) fn verdict_of<'a>(
+    element: &Element<'a>,
+    user: &str,
+    take: impl FnOnce(&Event<'a>) -> Verdict,
+) -> Verdict {
+    match element {
+        Err(code) => Verdict::Rejected(*code),
+        Ok(event) if event.token.user != user => Verdict::OTHER_USER,
+        Ok(event) => take(event),
+    }
 }
 
 /// The answer of a request before any of it is known but what the request itself says.
@@ -295,8 +324,8 @@ impl Users {
         command: &Command<'_>,
     ) -> Waiter {
         let command = Some(EncodedCommand::new(command, self.buffer()));
-        let RequestContext { origin, until, attempt, .. } = *context;
-        Waiter { origin, command, until, tries: attempt.tries }
+        let RequestContext { origin, until, tries, .. } = *context;
+        Waiter { origin, command, until, tries }
     }
 
     /// Applies a show, records it and mints its token.

@@ -1,17 +1,22 @@
 //! What a shard has of its users, whoever decides on them: their states in memory, the lane to the
-//! journal, the outcomes of this step, and buffers for use again. Knows no request.
+//! journal, what is under way for them, the outcomes of this step, and buffers for use again. Knows
+//! no request.
 
 use std::sync::Arc;
 
 use bumpalo::Bump;
 
+use super::in_flight::InFlightTable;
 use super::lane::{Lane, LaneMark};
+use crate::fanout::Fanouts;
 use crate::origin::Origin;
 use crate::seam::Effect;
 use crate::view::View;
-use nudged_api::outcome::EncodedOutcome;
+use nudged_api::outcome::{EncodedOutcome, Outcome};
+use nudged_api::verdict::PlacedVerdict;
 use nudged_base::clock::Now;
 use nudged_base::ids::{LaneSequence, UserKey};
+use nudged_base::slab::Handle;
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Log, LogField, LogValue, Message};
 use nudged_domain::decide::gates::Gate;
@@ -52,6 +57,10 @@ pub(crate) struct Users {
     pub(crate) slice: Slice,
     /// The way to the journal.
     pub(crate) lane: Lane,
+    /// What is under way for users, and who waits for it.
+    pub(crate) in_flight: InFlightTable,
+    /// Events whose verdicts are not all there.
+    pub(crate) fanouts: Fanouts,
     /// Whether Redis has to take a change before its records may go to the lane.
     pub(crate) is_by_redis: bool,
     /// Outcomes of this step, to be delivered at its end.
@@ -177,6 +186,21 @@ impl Users {
         }
         let minted = view.keys.anonymous_id(self.minted.0, self.minted.1);
         bump.alloc_str(minted.as_str())
+    }
+
+    /// Begins events that are executed in parts, with an outcome in which none has a verdict yet.
+    /// `None` where the bound is reached.
+    pub(crate) fn begin_fanout(&mut self, origin: Origin, outcome: &Outcome<'_>) -> Option<Handle> {
+        let outcome = EncodedOutcome::of_no_popup(outcome, self.buffer());
+        let begun = self.fanouts.begin(origin, outcome);
+        begun.map_err(|outcome| self.keep(outcome.into_buffer())).ok()
+    }
+
+    /// A part of events has come to its end; the whole is handed on with the last one.
+    pub(crate) fn part_done(&mut self, handle: Handle, verdicts: &[PlacedVerdict]) {
+        if let Some(fanout) = self.fanouts.part_done(handle, verdicts) {
+            self.finish(fanout.origin, fanout.outcome);
+        }
     }
 
     /// Hands an outcome to whoever waits for it, at the end of the step.

@@ -12,6 +12,7 @@ use nudged_base::time::{DurationMs, WallMs};
 use nudged_domain::catalog::compile::compile;
 use nudged_domain::catalog::snapshot::Settings;
 use nudged_domain::decide::timetable::Timetable;
+use nudged_http::connection::Timeouts;
 use nudged_http::reply::ImfDate;
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";

@@ -3,7 +3,9 @@
 //! shows by its own memory it does not show again within its gap.
 
 use super::*;
+use crate::users::unmerged::UnmergedEntry;
 use nudged_base::clock::Now;
+use nudged_journal::record::Unmerged;
 
 const LOCAL: &str = "[[popup]]\nid = \"p\"\nafter_shown = \"1h\"\non_failure = \"local\"\n\
                      [[popup]]\nid = \"h\"\npriority = 1\nafter_shown = \"1h\"\n\
@@ -27,6 +29,44 @@ pub(super) fn state_of(world: &World, user: &str) -> UserState {
 pub(super) fn clicks(world: &World, index: usize) -> usize {
     let journal = &world.nodes[index].journal;
     journal.iter().filter(|(_, kind)| *kind == EventKind::Clicked).count()
+}
+
+/// When the clicks were that a node has recorded.
+fn clicked_at(world: &World, index: usize) -> Vec<WallMs> {
+    let mut times = Vec::new();
+    for (_, framed) in &world.nodes[index].log {
+        match frames(framed).next().unwrap().unwrap().record().unwrap() {
+            Record::Impression(click) if click.kind == EventKind::Clicked => {
+                times.push(click.acted_at);
+            }
+            _ => {}
+        }
+    }
+    times
+}
+
+#[test]
+fn an_event_that_comes_to_two_nodes_is_recorded_with_the_time_that_the_state_has() {
+    for is_degraded_first in [false, true] {
+        let mut world = World::new(2, RecordQueue::Journal);
+        let first = world.decide(0, "u");
+        let token = world.nodes[0].token(first).unwrap();
+        if is_degraded_first {
+            world.down(0);
+        }
+        // SQL keeps the row that comes first, whichever node's that is.
+        for index in [0, 1] {
+            world.pass(40);
+            world.nodes[index].event(world.now, &[&token]);
+            world.settle();
+        }
+        world.up(0);
+        world.decide(0, "u");
+        let stands = state_of(&world, "u").popups[0].outcome_at;
+        for index in [0, 1] {
+            assert_eq!(clicked_at(&world, index), [stands], "{index} {is_degraded_first}");
+        }
+    }
 }
 
 #[test]
@@ -134,11 +174,9 @@ fn what_an_earlier_process_accepted_is_taken_up_and_merged() {
     world.nodes[0].event(world.now, &[&token]);
     world.settle();
     let entry = world.nodes[0].core.arbiter().unmerged.of(&id("u"))[0].clone();
-    let mut bytes = Vec::new();
-    append(&Record::Unmerged(entry.record(&id("u"))), &mut bytes);
     let (sequence, ..) = world.nodes[0].unmerged[0];
     let end = Sequence(sequence.0 + 7);
-    let left = vec![(sequence, id("u").into(), entry)];
+    let left = vec![(sequence, entry)];
     world.nodes[0] = Node::with(9, RecordQueue::Journal, (end, left));
     world.nodes[0].turn(world.now);
     assert_eq!(world.nodes[0].reported(), (end, Some(sequence)));
@@ -158,9 +196,8 @@ fn one_user_may_not_fill_the_table() {
     let unmerged = &mut world.nodes[0].core.arbiter_mut().unmerged;
     let entry = unmerged.of(&id("u"))[0].clone();
     while unmerged.has_room(&id("u")) {
-        let mut other = entry.clone();
-        other.shown.number += 1;
-        unmerged.push(&id("u"), other, Sequence(0));
+        let record = Unmerged { number: 9, ..entry.record() };
+        unmerged.push(UnmergedEntry::of(&record), Sequence(0));
     }
     let body = format!("{{\"decision\":\"{token}\",\"action\":\"dismissed\"}}");
     let length = body.len();
