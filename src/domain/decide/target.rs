@@ -46,7 +46,7 @@ pub(crate) fn evaluate(rule: &Rule, attributes: &mut RequestAttributes<'_>) -> O
     }
 }
 
-/// RequestAttributes of a catalog whose places in the request are looked for once; the others, which few
+/// Attributes of a catalog whose places in the request are looked for once; the others, which few
 /// clauses ask for, are each time.
 const PLACED: usize = 64;
 /// Not looked for yet.
