@@ -48,6 +48,10 @@ pub const TARGET_NODES_MAX: usize = 64;
 pub const TARGET_DEPTH_MAX: usize = 8;
 /// Values of a rule's list (docs/semantics.md#targets).
 pub const TARGET_VALUES_MAX: usize = 1_000;
+/// Values of a clause that an index lists its popup by; who takes more is asked each time.
+pub const PIVOT_VALUES_MAX: usize = 64;
+/// Live popups of a placement that are asked one by one sooner than by an index.
+pub const SCANNED_POPUPS_MAX: usize = 8;
 /// Largest content of a popup, variant or locale, in bytes of JSON (docs/semantics.md#a-popup).
 pub const CONTENT_BYTES_MAX: usize = 32 * 1_024;
 /// Nesting of content: below what the readers of TOML (80) and JSON take.
