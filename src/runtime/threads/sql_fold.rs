@@ -115,3 +115,43 @@ impl Shared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nudged_base::telemetry::log::Level;
+    use nudged_store::Store;
+
+    fn start(directory: &std::path::Path) -> FoldThread {
+        let fold = StoreFold::open(directory).unwrap();
+        FoldThread::start(fold, None, Log::new(Level::Error, false, &[])).unwrap()
+    }
+
+    #[test]
+    fn it_looks_when_enough_was_applied_and_ends_when_it_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let _store = Store::open(directory.path()).unwrap();
+        let mut thread = start(directory.path());
+        thread.note_applied(SQL_FOLD_RECORDS - 1);
+        assert!(!thread.shared.is_due.load(Ordering::Acquire));
+        let shared = Arc::clone(&thread.shared);
+        let held = thread.hold(true).map(drop);
+        assert!(held.is_some() && thread.hold(false).is_some());
+        thread.note_applied(1);
+        while shared.is_due.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+        thread.end();
+    }
+
+    #[test]
+    fn who_holds_it_keeps_it_from_folding() {
+        let directory = tempfile::tempdir().unwrap();
+        let _store = Store::open(directory.path()).unwrap();
+        let thread = start(directory.path());
+        let guard = thread.hold(true).unwrap();
+        assert!(thread.hold(false).is_none());
+        drop(guard);
+        thread.end();
+    }
+}
