@@ -2,7 +2,7 @@
 //! Each seed has some faults and lacks others (a swarm), so that no fault hides behind another.
 //!
 //! A node alone has the faults of disks, clients and power; nodes that share Redis and SQL have
-//! those of what is between them.
+//! those of what is between them, and some of them the others too.
 
 use nudged_base::limits::SEGMENT_BYTES_MIN;
 use nudged_base::time::DurationMs;
@@ -266,7 +266,34 @@ impl Config {
             2 => config.with_deferred(&mut draw),
             _ => config,
         };
-        if seed.is_multiple_of(LATE_EVERY) { config.with_late_replies(&mut draw) } else { config }
+        let is_about_late_replies = seed.is_multiple_of(LATE_EVERY);
+        match is_about_late_replies {
+            true => config.with_late_replies(&mut draw),
+            false if is_calm || config.has_losses() => config,
+            false => config.with_own_trouble(),
+        }
+    }
+
+    /// The disks and clients of nodes fail, too, in some runs. Not where Redis may lose writes: a
+    /// journal that is late is then not waited for.
+    fn with_own_trouble(self) -> Config {
+        let mut draw = Stream::new(self.seed, "disks and clients of nodes");
+        if !draw.one_in(3) {
+            return self;
+        }
+        Config {
+            cut: draw.pick(&[Cut::Whole, Cut::Tiny, Cut::Any]),
+            one_in_part_sent: draw.sometimes(8),
+            one_in_send_error: draw.sometimes(100),
+            one_in_client_close: draw.sometimes(12),
+            ack: draw.pick(&[AckLevel::Written, AckLevel::Synced]),
+            one_in_full: draw.sometimes(20),
+            one_in_write_error: draw.sometimes(60),
+            one_in_sync_error: draw.sometimes(40),
+            one_in_partial: draw.sometimes(10),
+            loses_power: draw.one_in(2),
+            ..self
+        }
     }
 
     /// A run about replies that come late or never: nothing else is wrong, so that a show may not
@@ -294,12 +321,16 @@ impl Config {
         let mut faults = vec![draw.pick(&losses), draw.pick(&losses)];
         faults.extend(draw.one_in(3).then(|| draw.pick(&others)));
         let sql_us = draw.pick(&[20_000, 100_000, 400_000]);
+        let (users, think_ms) = (draw.pick(&[2, 4, 8]), draw.pick(&[300, 1_000, 2_000]));
+        // Redis is filled for long enough that users are decided on meanwhile.
+        let is_long = Stream::new(self.seed, "long fills").one_in(3);
+        let (users, think_ms) = if is_long { (48, 300) } else { (users, think_ms) };
         Config {
             has_lists: false,
             begins_empty: false,
-            users: draw.pick(&[2, 4, 8]),
+            users,
             acts: 60,
-            think_ms: draw.pick(&[300, 1_000, 2_000]),
+            think_ms,
             faults,
             fault_count: draw.between(2, 5),
             fault_gap_ms: 6_000,
@@ -331,6 +362,11 @@ impl Config {
 
     pub fn has_losses(&self) -> bool {
         self.faults.iter().any(|fault| fault.is_loss())
+    }
+
+    /// Whether a journal may refuse or delay records.
+    pub fn has_disk_faults(&self) -> bool {
+        self.one_in_full + self.one_in_write_error + self.one_in_sync_error > 0
     }
 
     pub fn appender(&self) -> AppenderConfig {

@@ -218,7 +218,8 @@ impl World {
             Fault::Refused => outside.refused_until = until.max(outside.refused_until),
             Fault::Cut => self.pipes.cut(node, &mut self.scene),
             Fault::NodeKilled => {
-                self.kill(node, false);
+                let is_power = self.is_power();
+                self.kill(node, is_power);
                 self.scene.after(lasts, Task::Boot(node));
             }
             other => unreachable!("{other:?} hits no node"),
@@ -241,6 +242,11 @@ impl World {
         self.disks[index].kill(journal.into_under_way(), draw);
         if is_power {
             self.disks[index].lose_power(draw);
+            if self.scene.config.clock != Clock::Steady && draw.one_in(2) {
+                // The machine's clock begins again at what its battery has kept.
+                let by = i64::try_from(draw.skewed(120_000)).expect("short");
+                self.scene.step_wall(index, -by);
+            }
             if self.scene.config.ack == AckLevel::Written {
                 self.history.forgive();
             }
@@ -250,28 +256,34 @@ impl World {
         }
     }
 
-    /// The only node ends where its seed says so, or its journal is closed for good; then whoever
-    /// watches it starts it again.
+    /// Whether a process ends with the power of its machine.
+    fn is_power(&mut self) -> bool {
+        self.scene.config.loses_power && self.scene.streams.crash.one_in(2)
+    }
+
+    /// The only node ends where its seed says so, and any one whose journal is closed for good;
+    /// then whoever watches it starts it again.
     pub fn crash_where_due(&mut self) {
-        let Some(node) = &mut self.nodes[0] else { return };
-        let is_poisoned = node.journal.appender.poison().is_some();
-        let has_opened = std::mem::take(&mut node.journal.has_opened);
-        if has_opened && self.scene.config.ends_at_openings && !self.scene.is_calm {
-            let crash = self.steps + self.scene.streams.crash.skewed(40);
-            if self.scene.streams.crash.one_in(2) && self.openings_left > 0 {
-                self.openings_left -= 1;
-                self.scene.config.crashes.push(crash);
+        for index in 0..self.nodes.len() {
+            let Some(node) = &mut self.nodes[index] else { continue };
+            let is_poisoned = node.journal.appender.poison().is_some();
+            let has_opened = std::mem::take(&mut node.journal.has_opened);
+            if has_opened && self.scene.config.ends_at_openings && !self.scene.is_calm {
+                let crash = self.steps + self.scene.streams.crash.skewed(40);
+                if self.scene.streams.crash.one_in(2) && self.openings_left > 0 {
+                    self.openings_left -= 1;
+                    self.scene.config.crashes.push(crash);
+                }
             }
-        }
-        let is_due = self.scene.config.crashes.last().is_some_and(|crash| self.steps >= *crash);
-        if is_due {
-            self.scene.config.crashes.pop();
-        }
-        if is_due || is_poisoned {
-            let is_power = self.scene.config.loses_power && self.scene.streams.crash.one_in(2);
-            self.kill(0, is_power);
-            let wait = self.scene.streams.crash.skewed(2_000) * MS;
-            self.scene.after(wait, Task::Boot(0));
+            let is_due = self.scene.config.crashes.pop_if(|crash| self.steps >= *crash).is_some();
+            if is_due || is_poisoned {
+                let is_power = self.is_power();
+                self.kill(index, is_power);
+                let wait = self.scene.streams.crash.skewed(2_000) * MS;
+                let troubled_until = &mut self.scene.nodes[index].troubled_until;
+                *troubled_until = (self.scene.now + wait).max(*troubled_until);
+                self.scene.after(wait, Task::Boot(index));
+            }
         }
     }
 

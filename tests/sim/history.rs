@@ -64,11 +64,33 @@ pub struct Show {
     pub answered_at: u64,
 }
 
+/// What a state knows a show by: user, popup, number, time.
+pub type ShowKey = (String, String, u32, i64);
+
+/// The show of a token.
+pub fn show_of(keys: &Keys, token: &str) -> ShowKey {
+    let bump = Bump::new();
+    let token = keys.open(token, &bump, WallMs(0)).expect("we signed it");
+    (token.user.to_owned(), token.popup.to_owned(), token.number, token.at.0)
+}
+
+/// Where a record went: a batch of a shard in a life of a node.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordPlace {
+    pub node: usize,
+    pub life: u32,
+    pub shard: usize,
+    /// The batch, counted from 1.
+    pub batch: u64,
+}
+
 /// All of it.
 #[derive(Default)]
 pub struct History {
     /// Whether nodes share users, so that they have an answer for everything.
     pub has_redis: bool,
+    /// Whether a request may be refused: nobody else knows its user, or the disk takes nothing.
+    pub may_refuse: bool,
     /// Decisions asked for by user; "" for minted ones.
     pub decisions: BTreeMap<String, u64>,
     /// Events sent, and how often.
@@ -85,6 +107,9 @@ pub struct History {
     pub unanswered: Vec<Event>,
     /// The latest events that were sent: clients repeat them without waiting.
     pub recent: Vec<Event>,
+    /// Where records of shows and events went. Two nodes may decide the same show from their own
+    /// memories, and then an event of either is one of both.
+    pub records: BTreeMap<(ShowKey, &'static str), Vec<RecordPlace>>,
     /// Shows that a node decided from its own memory.
     pub locals: BTreeSet<String>,
     /// Those of them that are merged, with the time.
@@ -119,53 +144,70 @@ impl History {
     }
 
     /// Records go to a journal.
-    pub fn appended(&mut self, bytes: &[u8], now: u64) {
+    pub fn appended(&mut self, bytes: &[u8], place: RecordPlace, keys: &Keys, now: u64) {
         for frame in frames(bytes) {
-            match frame.expect("shards frame records").record().expect("records are ours") {
-                Record::Unmerged(record) if record.kind == EventKind::Decided => {
-                    self.locals.insert(record.token.to_owned());
-                }
-                Record::Impression(record) if self.locals.contains(record.token) => {
-                    self.merged.entry(record.token.to_owned()).or_insert(now);
-                }
-                _ => {}
-            }
+            let (token, kind) =
+                match frame.expect("shards frame records").record().expect("records are ours") {
+                    Record::Unmerged(record) => {
+                        if record.kind == EventKind::Decided {
+                            self.locals.insert(record.token.to_owned());
+                        }
+                        (record.token, record.kind)
+                    }
+                    Record::Impression(record) => {
+                        if self.locals.contains(record.token) {
+                            self.merged.entry(record.token.to_owned()).or_insert(now);
+                        }
+                        (record.token, record.kind)
+                    }
+                    _ => continue,
+                };
+            self.records.entry((show_of(keys, token), kind.word())).or_default().push(place);
         }
     }
 
-    /// A whole answer was read. `show`: by whom and when.
-    pub fn answer(&mut self, question: &Question, reply: &Reply, show: Show, keys: &Keys) {
+    /// A whole answer was read. `show`: by whom and when. Gives what it rests on: shows and events.
+    pub fn answer(
+        &mut self,
+        question: &Question,
+        reply: &Reply,
+        show: Show,
+        keys: &Keys,
+    ) -> Vec<Event> {
+        let mut rests_on = Vec::new();
         self.answers += 1;
         let (status, what) = (reply.status, format!("to {question:?}: {reply:?}"));
         match question {
             Question::Other { status: right, .. } => assert_eq!(status, *right, "{what}"),
             // Another shard had no room for the request, or the journal for its records.
-            _ if status == 503 && !self.has_redis => {
+            _ if status == 503 && self.may_refuse => {
                 assert!(reply.field("retry-after").is_some(), "{what}");
             }
             Question::Decide { is_explained, events, .. } if status == 204 => {
                 assert!(!is_explained, "an explanation is a 200: {what}");
                 let reason = reply.field("nudge-reason").expect("a reason");
                 self.degraded += u64::from(reason == "degraded");
-                self.report_counts(events, reply);
+                rests_on = self.report_counts(events, reply);
             }
             Question::Decide { user, is_explained, events, .. } => {
                 assert_eq!(status, 200, "{what}");
                 let body = reply.json();
                 assert_eq!(body.get("candidates").is_some(), *is_explained, "{what}");
-                self.report(events, body.get("events"));
+                rests_on = self.report(events, body.get("events"));
                 if !body["popup"].is_null() || !is_explained {
-                    self.show(user, &body, show, keys);
+                    rests_on.push((self.show(user, &body, show, keys), "decided"));
                 }
             }
             Question::Events(events) => {
                 assert_eq!(status, 202, "{what}");
-                self.report(events, Some(&reply.json()));
+                rests_on = self.report(events, Some(&reply.json()));
             }
         }
+        self.taken.extend(rests_on.iter().filter(|(_, action)| *action != "decided").cloned());
+        rests_on
     }
 
-    fn show(&mut self, user: &str, body: &Value, show: Show, keys: &Keys) {
+    fn show(&mut self, user: &str, body: &Value, show: Show, keys: &Keys) -> String {
         let token = body["decision"].as_str().expect("a decision").to_owned();
         let bump = Bump::new();
         let opened = keys.open(&token, &bump, WallMs(0)).expect("we signed it");
@@ -185,12 +227,14 @@ impl History {
         self.tokens.push((token.clone(), asked.to_owned()));
         let (user, popup, at) = (asked.to_owned(), opened.popup.to_owned(), opened.at.0);
         self.shows.push(Show { user, popup, token: token.clone(), at, ..show });
+        token
     }
 
     /// What became of events, as counts in a field: `accepted=1,duplicate=0,rejected=0`.
-    fn report_counts(&mut self, events: &[Event], reply: &Reply) {
+    fn report_counts(&mut self, events: &[Event], reply: &Reply) -> Vec<Event> {
         let Some(field) = reply.field("nudge-events") else {
-            return assert!(events.is_empty(), "nothing is said of {events:?}: {reply:?}");
+            assert!(events.is_empty(), "nothing is said of {events:?}: {reply:?}");
+            return Vec::new();
         };
         let mut parts = field.split(',');
         let [accepted, duplicate, rejected] =
@@ -203,15 +247,14 @@ impl History {
         self.hold_duplicates(events, duplicate);
         self.accepted += accepted;
         // Which of them were rejected is not told; where none was, all are owed.
-        if rejected == 0 {
-            self.taken.extend(events.iter().cloned());
-        }
+        if rejected == 0 { events.to_vec() } else { Vec::new() }
     }
 
     /// What became of events, as JSON.
-    fn report(&mut self, events: &[Event], report: Option<&Value>) {
+    fn report(&mut self, events: &[Event], report: Option<&Value>) -> Vec<Event> {
         let Some(report) = report else {
-            return assert!(events.is_empty(), "nothing is said of {events:?}");
+            assert!(events.is_empty(), "nothing is said of {events:?}");
+            return Vec::new();
         };
         let count = |name: &str| report[name].as_u64().unwrap_or_else(|| panic!("{report}"));
         let rejected = report["rejected"].as_array().expect("a list");
@@ -221,7 +264,7 @@ impl History {
         self.accepted += count("accepted");
         let is_rejected = |index: u64| rejected.iter().any(|one| one["index"] == index);
         let taken = (0..).zip(events).filter(|(index, _)| !is_rejected(*index));
-        self.taken.extend(taken.map(|(_, event)| event.clone()));
+        taken.map(|(_, event)| event.clone()).collect()
     }
 
     /// A duplicate has been sent before, or twice in one request.

@@ -15,9 +15,10 @@
 //!
 //! Held: never twice (each show against the rules of its popup, by the rows of SQL in the order of
 //! commits; a node's own memory for `on_failure = "local"`), exactly once (each answer that a
-//! client has read), answers in order and one a request, with Redis none late and no 5xx, liveness
-//! within 10 s after the last fault, shards or Redis and SQL agree, the same seed twice is the same
-//! run. Planted bugs that it must catch are listed in `PLANTED.md` beside this file.
+//! client has read), no answer before the records that it rests on are acknowledged, answers in
+//! order and one a request, with Redis none late and no 5xx, liveness within 10 s after the last
+//! fault, shards or Redis and SQL agree, each node comes to an orderly stop, the same seed twice is
+//! the same run. Planted bugs that it must catch are listed in `PLANTED.md` beside this file.
 //!
 //! `world` the loop · `config` what a seed draws · `scene` time and choices · `faults` what goes
 //! wrong · `node`, `shard`, `journal`, `writer`, `reader`, `keeper`, `lists` a node's parts ·

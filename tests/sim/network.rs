@@ -2,11 +2,12 @@
 //! order; and what else a shard's turn wants of the world outside its node. Owns when bytes travel;
 //! knows nothing of what they say.
 
+use nudged_base::limits::ACK_DEADLINE_MS;
 use nudged_shard::seam::{Effect, Input};
 
 use super::client::{self, Client, Place};
 use super::config::Cut;
-use super::history::{Question, Show};
+use super::history::{Event, Question, RecordPlace, Show, show_of};
 use super::node::Node;
 use super::scene::{MS, Scene, Task, US, number};
 use super::shard::{Arrival, CLIENTS, FROM_REDIS, LINK, Line};
@@ -189,9 +190,10 @@ impl World {
             let own = self.nodes[node].as_mut().expect("its shard has just turned");
             match effect {
                 Effect::Append(batch) => {
-                    if scene.config.has_redis {
-                        self.history.appended(&batch.bytes, scene.now);
-                    }
+                    let (life, batch_number) =
+                        (scene.nodes[node].life, own.shards[shard].pushed + 1);
+                    let place = RecordPlace { node, life, shard, batch: batch_number };
+                    self.history.appended(&batch.bytes, place, &self.parts.keys, scene.now);
                     own.append(shard, batch, scene);
                 }
                 Effect::Connect { connection } => {
@@ -250,7 +252,7 @@ impl World {
                     self.end_client(client);
                 }
             }
-            Effect::Finished => self.finished += 1,
+            Effect::Finished => own.shards[shard].is_finished = true,
             ref other => unreachable!("{other:?} is not of the network"),
         }
     }
@@ -338,8 +340,23 @@ impl World {
             }
             let sent_at = waiting.sent_at;
             let show = Show { node, life, sent_at, answered_at: now, ..Show::default() };
-            self.history.answer(&waiting.question, &reply, show, &self.parts.keys);
+            let rests_on = self.history.answer(&waiting.question, &reply, show, &self.parts.keys);
+            rests_on.iter().for_each(|event| self.hold_acknowledged(event));
         }
+    }
+
+    /// The record that an answer rests on is acknowledged, in a life that has ended or by the
+    /// journal of one that runs. A list has it by the commit.
+    fn hold_acknowledged(&self, event: &Event) {
+        let is_acknowledged = |place: &RecordPlace| {
+            let RecordPlace { node, life, shard, batch } = *place;
+            let running = self.nodes[node].as_ref().filter(|_| life == self.scene.nodes[node].life);
+            running.is_none_or(|node| node.journal.acknowledged[shard] >= batch)
+        };
+        let key = (show_of(&self.parts.keys, &event.0), event.1);
+        let places = self.history.records.get(&key).map_or(&[][..], Vec::as_slice);
+        let is_held = places.iter().any(is_acknowledged) || self.scene.config.has_lists;
+        assert!(is_held, "{event:?} was answered before its record is acknowledged: {places:?}");
     }
 
     /// An answer comes by the deadlines of Redis and of SQL and the time that the journal takes,
@@ -348,7 +365,10 @@ impl World {
         let Some(reached_at) = reached_at else { return };
         let Scene { config, nodes, now, .. } = &self.scene;
         let took = now - reached_at;
-        let bound = 100 * MS + 12 * config.disk_us * US + 12 * config.pause_ms * MS;
+        // What waits for a disk that takes nothing is given up.
+        let given_up_ms = if config.has_disk_faults() { ACK_DEADLINE_MS } else { 0 };
+        let bound_ms = 100 + 12 * config.pause_ms + given_up_ms;
+        let bound = bound_ms * MS + 12 * config.disk_us * US;
         let was_frozen = nodes[node].frozen_until >= reached_at;
         assert!(was_frozen || took <= bound, "an answer took {} ms: {reply:?}", took / MS);
     }

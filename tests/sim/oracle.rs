@@ -8,19 +8,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bumpalo::Bump;
 use nudged_background::keeper::scripts;
 use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{PopupKey, UserKey};
 use nudged_base::limits::SHOWS_REMEMBERED_MAX;
-use nudged_base::time::WallMs;
-use nudged_domain::state::user::{self, UserState};
+use nudged_domain::state::apply::Action;
+use nudged_domain::state::user::{self, Show as ShowState, UserState};
 use nudged_redis::reply::split_value;
 use rusqlite::Connection;
 
 use super::catalog::{NEVER, Rules, rules_of};
 use super::config::Config;
-use super::history::Show;
+use super::history::{Show, ShowKey, show_of};
 use super::sql::Row;
 use super::world::World;
 
@@ -31,9 +30,6 @@ struct Shown {
     /// Rank and time: ignored 0, dismissed 1, clicked 2, converted 3.
     outcome: Option<(usize, i64)>,
 }
-
-/// What a state knows a show by: user, popup, number, time.
-type ShowKey = (String, String, u32, i64);
 
 /// Holds SQL and Redis against what clients asked and heard.
 pub fn hold(world: &World) {
@@ -61,7 +57,7 @@ fn hold_acknowledged(world: &World, rows: &[Row]) {
     }
     let confused = confused(world, rows);
     for (token, action) in &history.taken {
-        if confused.contains(&show_of(world, token)) {
+        if confused.contains(&show_of(&world.parts.keys, token)) {
             continue;
         }
         let count = counts.get(&(token.as_str(), *action));
@@ -74,12 +70,6 @@ fn hold_acknowledged(world: &World, rows: &[Row]) {
     assert!(is_enough, "{} accepted, {events} rows", history.accepted);
 }
 
-fn show_of(world: &World, token: &str) -> ShowKey {
-    let bump = Bump::new();
-    let token = world.parts.keys.open(token, &bump, WallMs(0)).expect("we signed it");
-    (token.user.to_owned(), token.popup.to_owned(), token.number, token.at.0)
-}
-
 /// Shows that two nodes decided in the same millisecond, one of them at least from its own memory:
 /// a state takes them for one, and so it takes their events.
 fn confused(world: &World, rows: &[Row]) -> BTreeSet<ShowKey> {
@@ -87,7 +77,7 @@ fn confused(world: &World, rows: &[Row]) -> BTreeSet<ShowKey> {
     let rows = rows.iter().map(|row| (row.token.as_str(), None));
     let mut decisions: BTreeMap<ShowKey, BTreeSet<(&str, usize)>> = BTreeMap::new();
     for (token, node) in told.chain(rows) {
-        let known = decisions.entry(show_of(world, token)).or_default();
+        let known = decisions.entry(show_of(&world.parts.keys, token)).or_default();
         match node {
             Some(node) => known.insert((token, node)),
             None => !known.iter().any(|(own, _)| *own == token) && known.insert((token, 0)),
@@ -104,7 +94,7 @@ fn hold_asked(world: &World, rows: &[Row]) {
         history.events.keys().map(|(token, action)| (token.as_str(), *action)).collect();
     let mut shows: BTreeMap<&str, u64> = BTreeMap::new();
     for row in rows {
-        let (user, popup, _, at) = show_of(world, &row.token);
+        let (user, popup, _, at) = show_of(&world.parts.keys, &row.token);
         assert_eq!((&user, &popup), (&row.user, &row.popup));
         if row.action == EventKind::Decided {
             assert_eq!(at, row.at, "the token's time is the decision's");
@@ -136,16 +126,19 @@ fn hold_rules(world: &World, rows: &[Row]) {
         assert!(is_later, "the time of {} goes back from {before} to {}", row.user, row.at);
         let entry = shown.entry((&row.user, &row.popup)).or_default();
         if row.action != EventKind::Decided {
-            entry.act(row);
+            // A repeat that another node recorded behind a newer show may be of before it.
+            let asked = world.history.events.get(&(row.token.clone(), row.action.word()));
+            let is_sure = !config.has_redis || asked == Some(&1);
+            let of_latest = entry.times.last() == Some(&show_of(&world.parts.keys, &row.token).3);
+            if is_sure || of_latest {
+                entry.act(row);
+            }
             continue;
         }
         if !world.history.locals.contains(&row.token) {
             let what = format!("{row:?}");
             hold_show(rules, &entry.times, row.at, &what);
-            // Of an event that was sent to two nodes, either one's row may stand, with its time.
-            if !config.has_redis {
-                entry.hold_outcome(rules, row.at, &what);
-            }
+            entry.hold_outcome(rules, row.at, &what);
         }
         if !rules.is_exempt {
             let times = counted.entry(&row.user).or_default();
@@ -259,7 +252,7 @@ fn state_of(world: &World, user: &str) -> UserState {
 fn hold_redis(world: &World, rows: &[Row]) {
     let mut states: BTreeMap<&str, UserState> = BTreeMap::new();
     for row in rows {
-        let (.., number, at) = show_of(world, &row.token);
+        let (.., number, at) = show_of(&world.parts.keys, &row.token);
         let state = states.entry(&row.user).or_insert_with(|| state_of(world, &row.user));
         assert!(row.revision <= state.revision, "Redis is behind SQL for {}", row.user);
         let popup = state.popup(PopupKey::of(&row.popup));
@@ -270,11 +263,13 @@ fn hold_redis(world: &World, rows: &[Row]) {
         }
         let show = shows.iter().find(|show| (show.number, show.at.0) == (number, at));
         let show = show.unwrap_or_else(|| panic!("Redis lacks {row:?}"));
-        // Events are numbered from 1, and have a bit each.
-        let is_known = match row.action {
-            EventKind::Decided => true,
-            action => show.actions & (1 << (action.number() - 1)) != 0,
-        };
-        assert!(is_known, "Redis lacks {row:?}");
+        let Some(action) = Action::of_kind(row.action) else { continue };
+        let has_it = |show: &&ShowState| show.actions & (1 << action as u8) != 0;
+        assert!(has_it(&show), "Redis lacks {row:?}");
+        // Where another show had it too, the outcome's time may be that one's.
+        let is_outcome = action.outcome().is_some() && action.outcome() == popup.outcome;
+        if is_outcome && shows.iter().filter(has_it).count() == 1 {
+            assert_eq!(row.acted_at, popup.outcome_at.0, "Redis has another time: {row:?}");
+        }
     }
 }

@@ -111,6 +111,8 @@ pub struct Shard {
     pub turns: u64,
     /// Batches that it has handed to the journal.
     pub pushed: u64,
+    /// It has ended its loop.
+    pub is_finished: bool,
 }
 
 /// What a shard is made of.
@@ -197,6 +199,7 @@ impl Shard {
             former: Vec::new(),
             turns: 0,
             pushed: 0,
+            is_finished: false,
         }
     }
 

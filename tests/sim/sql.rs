@@ -139,6 +139,12 @@ impl Sql {
         Connection::open(self.directory.join(FILE_NAME)).expect("SQL opens")
     }
 
+    /// The latest time of any event, in milliseconds.
+    pub fn newest(&self) -> i64 {
+        let query = "SELECT coalesce(max(at), 0) FROM events";
+        self.connection().query_row(query, [], |row| row.get(0)).expect("the table is there")
+    }
+
     /// All rows of `events`, in the order of their journals.
     pub fn events(&self) -> Vec<Row> {
         let connection = self.connection();

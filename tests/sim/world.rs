@@ -8,7 +8,7 @@ use nudged_api::token::{Keys, Secret};
 use nudged_base::ids::UserKey;
 use nudged_base::time::WallMs;
 use nudged_domain::state::user;
-use nudged_shard::control::{Control, ControlOutcome, ControlRequest, DrainStep};
+use nudged_shard::control::{Control, ControlOutcome, ControlReply, ControlRequest, DrainStep};
 
 use super::client::{self, Client, decide};
 use super::config::{Config, Kind};
@@ -45,8 +45,6 @@ pub struct World {
     pub faults_left: u64,
     /// Ends of the process that may still follow the opening of a segment.
     pub openings_left: u32,
-    /// Shards that have ended their loop.
-    pub finished: usize,
     /// Things that have happened.
     pub steps: u64,
 }
@@ -71,7 +69,11 @@ pub fn run(kind: Kind, seed: u64, directory: PathBuf, is_printed: bool) -> Ran {
         next_data: Data::default(),
         sql: Sql::new(directory),
         clients: (0..config.clients).map(|_| Client::new(config.acts)).collect(),
-        history: History { has_redis: config.has_redis, ..History::default() },
+        history: History {
+            has_redis: config.has_redis,
+            may_refuse: !config.has_redis || config.has_disk_faults(),
+            ..History::default()
+        },
         parts: Parts {
             snapshots: catalog::snapshots(&config),
             keys: Arc::new(Keys::new(&[Secret {
@@ -83,7 +85,6 @@ pub fn run(kind: Kind, seed: u64, directory: PathBuf, is_printed: bool) -> Ran {
         },
         faults_left: config.fault_count,
         openings_left: 4,
-        finished: 0,
         steps: 0,
         scene: Scene::new(config, is_printed),
     };
@@ -96,8 +97,8 @@ pub fn run(kind: Kind, seed: u64, directory: PathBuf, is_printed: bool) -> Ran {
         world.probe();
     } else {
         world.hold_states();
-        world.stop();
     }
+    (0..nodes).for_each(|node| world.stop(node));
     oracle::hold(&world);
     let (hash, answers) = (world.scene.trace.hash, world.history.answers);
     Ran { hash, steps: world.steps, answers }
@@ -215,29 +216,41 @@ impl World {
         }
     }
 
-    /// An orderly stop of the only node: every connection ends, every shard is quiet, the journal
-    /// is synced.
-    fn stop(&mut self) {
-        for (step, ticket) in [(DrainStep::LameDuck, 1), (DrainStep::Finish, 2)] {
-            (0..self.clients.len()).for_each(|index| self.end_client(index));
-            let World { scene, nodes, .. } = self;
-            let node = nodes[0].as_mut().expect("a node that was started runs");
-            for index in 0..node.shards.len() {
-                let request = ControlRequest::Drain(step);
-                node.command(index, Control { ticket, request }, scene);
+    /// An orderly stop of a node: every connection ends, every shard is quiet, the journal is
+    /// synced, and SQL has all of it.
+    fn stop(&mut self, index: usize) {
+        let is_own = |client: &Client| client.place.is_some_and(|place| place.node == index);
+        for step in [DrainStep::LameDuck, DrainStep::Finish, DrainStep::Exit] {
+            for client in 0..self.clients.len() {
+                if is_own(&self.clients[client]) {
+                    self.end_client(client);
+                }
             }
-            self.run_for(LIVENESS_NS);
-            let node = self.nodes[0].as_mut().expect("a node that was started runs");
-            let (replies, shards) = (std::mem::take(&mut node.replies), node.shards.len());
-            assert_eq!(replies.len(), shards, "every shard does {step:?}");
+            let World { scene, nodes, .. } = self;
+            let node = nodes[index].as_mut().expect("a node that was started runs");
+            let shards = node.shards.len();
+            for shard in 0..shards {
+                let request = ControlRequest::Drain(step);
+                node.command(shard, Control { ticket: 1, request }, scene);
+            }
+            let until = self.scene.now + LIVENESS_NS;
+            while self.replies_of(index).len() < shards && self.step(until) {}
+            let replies = std::mem::take(self.replies_of(index));
+            assert_eq!(replies.len(), shards, "every shard of node {index} does {step:?}");
         }
-        let node = self.nodes[0].as_mut().expect("a node that was started runs");
+        let node = self.nodes[index].as_mut().expect("a node that was started runs");
+        assert!(node.shards.iter().all(|shard| shard.is_finished), "a shard goes on");
         node.journal.appender.stop();
         node.journal.wake(&mut self.scene);
         self.run_for(SECOND);
-        let node = self.nodes[0].take().expect("a node that was started runs");
+        let node = self.nodes[index].take().expect("a node that was started runs");
+        self.scene.nodes[index].life += 1;
         assert!(node.journal.appender.is_finished(), "the journal does not come to its end");
         node.hold_drained();
+    }
+
+    fn replies_of(&mut self, index: usize) -> &mut Vec<ControlReply> {
+        &mut self.nodes[index].as_mut().expect("a node that was started runs").replies
     }
 
     fn run_for(&mut self, wait_ns: u64) {

@@ -148,6 +148,22 @@ pub fn acted_at(client_time: Option<WallMs>, shown_at: WallMs, now: WallMs) -> W
     client_time.unwrap_or(now).min(now).max(shown_at)
 }
 
+/// When an event that a state has had happened, where it comes again, `told` being what the
+/// repeat says. A repeat changes nothing, so what it is recorded with is the state's own time as
+/// far as that is kept: an outcome's is, unless other shows had the same action; then it is at
+/// least not later. What counts for statistics only, or is replaced, has left no time.
+pub fn repeated_at(state: &UserState, shown: ShowId, action: Action, told: WallMs) -> WallMs {
+    let entry = state
+        .popup(shown.popup)
+        .filter(|entry| entry.outcome.is_some() && entry.outcome == action.outcome());
+    let Some(entry) = entry else { return told };
+    let had_it = |show: &&Show| show.actions & action.bit() != 0;
+    match entry.shows().iter().filter(had_it).count() {
+        1 => entry.outcome_at,
+        _ => entry.outcome_at.min(told),
+    }
+}
+
 /// Applies an event to the show that it names. `client_time` is the client's own time of the
 /// event, if it gave one. Does not allocate.
 pub fn event(

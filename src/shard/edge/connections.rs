@@ -176,7 +176,7 @@ impl Connections {
         }
         let mut buffer = self.pool.take();
         let (begun, cors) = (HeadArrival::of(bytes), &turn.view.rules.cors);
-        api_early::write_overloaded(&begun, cors, turn.view.date.as_str(), &mut buffer);
+        api_early::write_overloaded(&begun, cors, &turn.view.date, &mut buffer);
         turn.outbox.push(Effect::Send { connection: number, buffer });
     }
 
@@ -223,7 +223,7 @@ impl Connections {
         let entry = &mut entries[number as usize];
         let ShardTurn { view, now, .. } = *turn;
         let early = &ShardEarlyAnswers { view, now, listener: entry.listener, counters };
-        let (date, timeouts) = (view.date.as_str(), &view.timeouts);
+        let (date, timeouts) = (&view.date, &view.timeouts);
         let mut turn = connection::ConnectionTurn { now: now.mono, date, timeouts, pool, early };
         act(&mut entry.http, &mut turn)
     }

@@ -57,7 +57,7 @@ impl RequestServer<'_> {
         let RequestServer { view, now, bump, coordinator } = self;
         let (view, bump) = (*view, &**bump);
         let Turn { users, arbitration, .. } = &coordinator.turn;
-        let frame = request.frame(view.date.as_str());
+        let frame = request.frame(&view.date);
         let policy = view.policy(arrived.listener, *now);
         let command = match routes::route(request, &policy, bump, &frame, out) {
             Routed::Command(command) => command,

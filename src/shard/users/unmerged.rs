@@ -12,7 +12,7 @@ mod entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 
-pub(crate) use entry::{Merged, learn, merge};
+pub(crate) use entry::{Merged, late_show, learn, merge};
 pub use entry::{RecoveredUnmerged, UnmergedEntry, UnmergedScan};
 
 use nudged_base::ids::{LaneSequence, Sequence};

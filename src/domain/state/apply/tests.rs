@@ -261,3 +261,39 @@ fn erasing_leaves_the_revision_alone_and_tokens_without_a_show() {
     show(&mut state, &snapshot, &snapshot.popups[0], None, later(tombstone_ms));
     assert_eq!(state.clocks.erased_at, None);
 }
+
+#[test]
+fn a_repeat_has_the_time_that_the_state_has_kept() {
+    let (mut state, snapshot, first) = shown();
+    event(&mut state, first, Action::Shown, None, later(5));
+    event(&mut state, first, Action::Clicked, None, later(10));
+    let again = show(&mut state, &snapshot, &snapshot.popups[0], None, later(20));
+    let second = ShowId { number: again.number, at: later(20), ..first };
+    let told = |state: &UserState, shown, action, ms| {
+        (repeated_at(state, shown, action, later(ms)).0) - NOON.0
+    };
+    assert_eq!(told(&state, first, Action::Clicked, 90), 90, "the second show cleared it");
+    event(&mut state, second, Action::Dismissed, None, later(30));
+    for (shown, action, ms, want) in [
+        (second, Action::Dismissed, 90, 30),
+        // Accepted by a node that had no state, and earlier: the state's stands.
+        (second, Action::Dismissed, 25, 30),
+        (first, Action::Shown, 90, 90),
+        (first, Action::Clicked, 90, 90),
+    ] {
+        assert_eq!(told(&state, shown, action, ms), want, "{action:?} told at {ms}");
+    }
+    event(&mut state, second, Action::Clicked, None, later(40));
+    for (shown, action, ms, want) in [
+        // Replaced: nobody knows when it was.
+        (second, Action::Dismissed, 90, 90),
+        // One of two clicks was at 40, and neither later.
+        (second, Action::Clicked, 90, 40),
+        (first, Action::Clicked, 90, 40),
+        (first, Action::Clicked, 15, 15),
+    ] {
+        assert_eq!(told(&state, shown, action, ms), want, "{action:?} told at {ms}");
+    }
+    let other = ShowId { popup: PopupKey(1), ..first };
+    assert_eq!(told(&state, other, Action::Clicked, 90), 90, "a popup that it does not know");
+}

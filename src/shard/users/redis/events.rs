@@ -5,7 +5,7 @@ use bumpalo::collections::Vec as BumpVec;
 use super::requests::{EvaluatedChange, WithoutState};
 use super::{RecordQueue, RedisUsers};
 use crate::origin::Origin;
-use crate::users::evaluate::{Happened, RequestContext, Subject};
+use crate::users::evaluate::{Happened, RequestContext, Subject, shown_of};
 use crate::users::in_flight::KeyedUser;
 use crate::users::waiting::StateAccess;
 use nudged_api::command::{Command, EventsRequest, PlacedEvent};
@@ -82,7 +82,9 @@ impl RedisUsers<'_> {
     ) -> Result<Option<Outcome<'a>>, WithoutState> {
         let user = KeyedUser::of(events.first().map_or("", |placed| placed.event.token.user));
         let command = Command::Events(EventsRequest { events, ..EventsRequest::default() });
-        let Some(wall) = self.state_or_wait(context, &command, user)? else { return Ok(None) };
+        let Some((wall, _)) = self.state_or_wait(context, &command, user)? else {
+            return Ok(None);
+        };
         let context = &context.at(wall);
         let base = self.begin_change(user.partition);
         let mut verdicts = BumpVec::with_capacity_in(events.len(), context.bump);
@@ -105,8 +107,9 @@ impl RedisUsers<'_> {
         Ok((event_bytes == 0).then_some(outcome))
     }
 
-    /// Applies an event to the scratch state. A repeated one is recorded again: its first record
-    /// may be in the journal of a node that is no more.
+    /// Applies an event to the scratch state. A repeated one is recorded again, with the time that
+    /// the state has of it: its first record may be in the journal of a node that is no more, or
+    /// come to SQL later than this one, which stands then.
     pub(super) fn event_by_redis(
         &mut self,
         context: &RequestContext<'_, '_>,
@@ -117,7 +120,9 @@ impl RedisUsers<'_> {
         let verdict = self.users.apply_event(self.scratch, context.view, context.now, event);
         if verdict == Verdict::Duplicate && self.arbiter.setup.queue == RecordQueue::Journal {
             let subject = Subject::of(event);
-            let acted_at = apply::acted_at(event.ts, event.token.at, wall);
+            let told = apply::acted_at(event.ts, event.token.at, wall);
+            let (state, shown) = (&self.scratch.state, shown_of(&event.token));
+            let acted_at = apply::repeated_at(state, shown, event.action, told);
             let kind = event.action.kind();
             let happened = Happened { kind, at: wall, acted_at, forgotten: None };
             self.users.record(self.scratch, snapshot, &subject, happened);

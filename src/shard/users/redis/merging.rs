@@ -40,7 +40,7 @@ use nudged_base::ids::PopupKey;
 use nudged_base::limits::{EVENT_AGE_MAX_MS, MERGE_VALID_MS, MERGES_MAX};
 use nudged_base::time::{DurationMs, MonoNs, WallMs};
 use nudged_domain::catalog::snapshot::Snapshot;
-use nudged_domain::state::apply::{self, LateShow};
+use nudged_domain::state::apply::{self, Action, LateShow};
 use nudged_journal::record::Unmerged;
 
 /// What becomes of a user before whom entries wait.
@@ -189,9 +189,13 @@ impl Users {
             Merged::Known(kind) => (kind, None),
             Merged::Dropped => return self.counters.merges_dropped.add(1),
         };
-        let (at, acted_at) = match record.kind {
-            EventKind::Decided => (shown_at, shown_at),
-            _ => (record.at, record.acted_at),
+        let (at, acted_at) = match Action::of_kind(record.kind) {
+            None => (shown_at, shown_at),
+            // One that is new to the state has just left its own time there.
+            Some(action) => {
+                let shown = unmerged::late_show(record).shown;
+                (record.at, apply::repeated_at(&scratch.state, shown, action, record.acted_at))
+            }
         };
         let happened = Happened { kind, at, acted_at, forgotten };
         self.record(scratch, snapshot, &subject, happened);

@@ -85,7 +85,7 @@ impl UnmergedEntry {
 }
 
 /// The show that a record is of, with its session.
-fn late_show(record: &Unmerged<'_>) -> LateShow {
+pub(crate) fn late_show(record: &Unmerged<'_>) -> LateShow {
     let popup = PopupKey::of(record.popup);
     let shown = ShowId { popup, number: record.number, at: record.shown_at };
     LateShow { shown, session: record.session }

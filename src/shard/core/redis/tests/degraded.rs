@@ -31,6 +31,44 @@ pub(super) fn clicks(world: &World, index: usize) -> usize {
     journal.iter().filter(|(_, kind)| *kind == EventKind::Clicked).count()
 }
 
+/// When the clicks were that a node has recorded.
+fn clicked_at(world: &World, index: usize) -> Vec<WallMs> {
+    let mut times = Vec::new();
+    for (_, framed) in &world.nodes[index].log {
+        match frames(framed).next().unwrap().unwrap().record().unwrap() {
+            Record::Impression(click) if click.kind == EventKind::Clicked => {
+                times.push(click.acted_at);
+            }
+            _ => {}
+        }
+    }
+    times
+}
+
+#[test]
+fn an_event_that_comes_to_two_nodes_is_recorded_with_the_time_that_the_state_has() {
+    for is_degraded_first in [false, true] {
+        let mut world = World::new(2, RecordQueue::Journal);
+        let first = world.decide(0, "u");
+        let token = world.nodes[0].token(first).unwrap();
+        if is_degraded_first {
+            world.down(0);
+        }
+        // SQL keeps the row that comes first, whichever node's that is.
+        for index in [0, 1] {
+            world.pass(40);
+            world.nodes[index].event(world.now, &[&token]);
+            world.settle();
+        }
+        world.up(0);
+        world.decide(0, "u");
+        let stands = state_of(&world, "u").popups[0].outcome_at;
+        for index in [0, 1] {
+            assert_eq!(clicked_at(&world, index), [stands], "{index} {is_degraded_first}");
+        }
+    }
+}
+
 #[test]
 fn an_event_of_an_outage_is_merged_before_its_user_is_decided_on() {
     for queue in [RecordQueue::Journal, RecordQueue::List { list_max: 100 }] {
