@@ -33,6 +33,7 @@ use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_domain::catalog::snapshot::Snapshot;
+use nudged_domain::decide::timetable::Timetable;
 use nudged_domain::state::slice::Slice;
 use nudged_http::connection::Timeouts;
 use nudged_http::head::Request;
@@ -95,6 +96,7 @@ impl Core {
         let view = View {
             shard: setup.shard,
             shards: setup.shards,
+            times: Timetable::of(&setup.snapshot),
             snapshot: setup.snapshot,
             rules: setup.rules,
             keys: setup.keys,
@@ -361,6 +363,8 @@ impl Step for Core {
         self.count_what_waits();
         self.connections.flush(&self.view, now.mono, outbox);
         self.report_connections(now);
+        let wall = self.arbitration.wall(now);
+        self.view.times.refresh(&self.view.snapshot, wall);
         self.finish_if_quiet(now, outbox);
     }
 

@@ -27,8 +27,9 @@ use self::redis::{Arbiter, RedisUsers};
 use self::waiting::StateAccess;
 use nudged_api::command::Command;
 use nudged_api::outcome::{EncodedOutcome, Outcome};
+use nudged_base::clock::Now;
 use nudged_base::limits::CATALOGS_HELD_MAX;
-use nudged_base::time::MonoNs;
+use nudged_base::time::{MonoNs, WallMs};
 use nudged_domain::state::user;
 
 /// Who decides which of two changes of a user stands.
@@ -45,6 +46,14 @@ impl Arbitration {
         match self {
             Arbitration::Own => now.plus_ms(users.read_deadline_ms),
             Arbitration::Redis(arbiter) => arbiter.deadline(now),
+        }
+    }
+
+    /// The time of decisions.
+    pub(crate) fn wall(&self, now: Now) -> WallMs {
+        match self {
+            Arbitration::Own => now.wall,
+            Arbitration::Redis(arbiter) => arbiter.wall(now),
         }
     }
 

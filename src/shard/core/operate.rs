@@ -16,7 +16,7 @@ impl Core {
         match control.request {
             ControlRequest::SwapCatalog(snapshot) => {
                 let version = snapshot.version;
-                let former = std::mem::replace(&mut self.view.snapshot, snapshot);
+                let former = self.view.swap_catalog(snapshot);
                 self.bump.reset();
                 let Core { users, arbitration, scratch, bump, .. } = self;
                 Turn { users, arbitration, scratch }.let_go_of_catalogs(version, bump);

@@ -24,7 +24,7 @@ use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::decide::choose::{self, Decision};
 use nudged_domain::decide::gates;
 use nudged_domain::state::apply::{self, EventVerdict, ShowApplied, ShowId};
-use nudged_domain::state::user;
+use nudged_domain::state::user::{self, EncodedState};
 use nudged_journal::record::{self, Impression, Record};
 
 /// What a command is executed with.
@@ -145,7 +145,32 @@ pub(super) fn decided<'a>(request: &DecideRequest<'a>, decision: Decision) -> De
     }
 }
 
+/// The decision on a state as it lies in memory; `None` where the request wants more than that,
+/// and the state has to be decoded first.
+pub(super) fn decide_as_it_lies(
+    context: &RequestContext<'_, '_>,
+    request: &DecideRequest<'_>,
+    state: &EncodedState<'_>,
+    now: WallMs,
+) -> Option<Decision> {
+    if !request.events.is_empty() || request.explain {
+        return None;
+    }
+    let View { snapshot, times, .. } = context.view;
+    Some(choose::decide(snapshot, times, state, &request.context, now))
+}
+
 impl Scratch {
+    /// The decision on the scratch state.
+    pub(super) fn decide(
+        &self,
+        context: &RequestContext<'_, '_>,
+        request: &DecideRequest<'_>,
+    ) -> Decision {
+        let View { snapshot, times, .. } = context.view;
+        choose::decide(snapshot, times, &self.state, &request.context, context.now.wall)
+    }
+
     /// Applies a show to the scratch state, and mints its token. `local` is the hash of the session
     /// where this node's memory alone decides.
     pub(super) fn show<'a>(

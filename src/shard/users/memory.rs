@@ -21,7 +21,7 @@ use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Log, LogField, LogValue, Message};
 use nudged_domain::decide::gates::Gate;
 use nudged_domain::state::slice::Slice;
-use nudged_domain::state::user::{self, UserState};
+use nudged_domain::state::user::{self, EncodedState, UserState};
 use nudged_http::pool::BufferPool;
 
 /// An outcome and who waits for it.
@@ -117,16 +117,23 @@ impl Users {
         self.counters.slice_evictions.set(self.slice.evictions());
     }
 
-    /// Decodes a user who is in memory into the scratch. `None` where the user is not, else the
-    /// last record that changed the state.
-    pub(crate) fn load(&mut self, scratch: &mut Scratch, user: &str) -> Option<LaneSequence> {
+    /// The state of a user who is in memory, with the last record that changed it. `None` where the
+    /// user is not.
+    pub(crate) fn look_up(&mut self, user: &str) -> Option<(EncodedState<'_>, LaneSequence)> {
         let Some(entry) = self.slice.get(user) else {
             self.counters.slice_misses.add(1);
             return None;
         };
         self.counters.slice_hits.add(1);
-        user::decode(entry.state, &mut scratch.state).expect("we encoded it");
-        Some(entry.last_change)
+        Some((EncodedState::new(entry.state), entry.last_change))
+    }
+
+    /// Decodes a user who is in memory into the scratch. `None` where the user is not, else the
+    /// last record that changed the state.
+    pub(crate) fn load(&mut self, scratch: &mut Scratch, user: &str) -> Option<LaneSequence> {
+        let (state, last_change) = self.look_up(user)?;
+        state.decode(&mut scratch.state);
+        Some(last_change)
     }
 
     /// Stores the scratch state as changed by the last record of the lane. Where the slice has no

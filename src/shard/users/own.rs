@@ -37,11 +37,18 @@ impl OwnUsers<'_> {
             return self.decide_degraded(context, request);
         }
         let user = request.context.user;
-        let Some(last_change) = self.users.load(self.scratch, user) else {
+        let Some((state, last_change)) = self.users.look_up(user) else {
             let waiter = self.users.waiter(context, &Command::Decide(*request));
             let is_parked = self.users.park(context.view.shard, user, waiter);
             return if is_parked { None } else { self.decide_degraded(context, request) };
         };
+        let decision = evaluate::decide_as_it_lies(context, request, &state, context.now.wall);
+        if let Some(nothing @ Decision::Nothing { .. }) = decision {
+            let decided = decided(request, nothing);
+            self.users.note_decision(context, user, &decided);
+            return Some(Outcome::Decided(decided));
+        }
+        state.decode(&mut self.scratch.state);
         let mark = self.users.lane.mark();
         let has_room = self.users.lane.has_room(request.events.len() + 1);
         let mut verdicts = BumpVec::with_capacity_in(request.events.len(), context.bump);
@@ -52,7 +59,8 @@ impl OwnUsers<'_> {
             })
         }));
         let candidates = self.scratch.candidates(context, request);
-        let mut decided = self.choose(context, request, has_room);
+        let decision = decision.unwrap_or_else(|| self.scratch.decide(context, request));
+        let mut decided = self.carry_out(context, request, decision, has_room);
         let mut upto = last_change;
         if self.users.lane.last() != mark.last() {
             upto = self.users.lane.last();
@@ -70,16 +78,15 @@ impl OwnUsers<'_> {
         self.users.hold_back(context, Outcome::Decided(decided), upto)
     }
 
-    /// Decides on the scratch state and, where a popup is shown, applies and records it.
-    fn choose<'a>(
+    /// Where a popup is shown, applies that to the scratch state and records it.
+    fn carry_out<'a>(
         &mut self,
         context: &RequestContext<'a, '_>,
         request: &DecideRequest<'a>,
+        decision: Decision,
         has_room: bool,
     ) -> Decided<'a> {
-        let snapshot = &*context.view.snapshot;
-        let state = &self.scratch.state;
-        match choose::decide(snapshot, state, &request.context, context.now.wall) {
+        match decision {
             nothing @ Decision::Nothing { .. } => decided(request, nothing),
             Decision::Show { .. } if !has_room => {
                 self.users.counters.journal_refusals.add(1);

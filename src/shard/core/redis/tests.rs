@@ -501,7 +501,7 @@ impl World {
         let new = &mut self.nodes[index];
         (new.connections, new.answers) = (old.connections, old.answers);
         (new.journal, new.unmerged, new.log) = (old.journal, old.unmerged, old.log);
-        new.core.view.snapshot = snapshot;
+        new.core.view.swap_catalog(snapshot);
         new.turn(self.now);
         new.step(
             self.now,

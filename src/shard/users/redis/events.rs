@@ -82,7 +82,9 @@ impl RedisUsers<'_> {
     ) -> Result<Option<Outcome<'a>>, WithoutState> {
         let user = KeyedUser::of(events.first().map_or("", |placed| placed.event.token.user));
         let command = Command::Events(EventsRequest { events, ..EventsRequest::default() });
-        let Some(wall) = self.state_or_wait(context, &command, user)? else { return Ok(None) };
+        let Some((wall, _)) = self.state_or_wait(context, &command, user)? else {
+            return Ok(None);
+        };
         let context = &context.at(wall);
         let base = self.begin_change(user.partition);
         let mut verdicts = BumpVec::with_capacity_in(events.len(), context.bump);

@@ -6,7 +6,7 @@ use bumpalo::collections::Vec as BumpVec;
 
 use super::{CopiedAt, RecordQueue, RedisUsers, base_of};
 use crate::users::change::ProposedChange;
-use crate::users::evaluate::{RequestContext, decided, verdict_of};
+use crate::users::evaluate::{self, RequestContext, decided, verdict_of};
 use crate::users::in_flight::{KeyedUser, Stage};
 use crate::users::lane::WaitingOutcome;
 use crate::users::waiting::{StateAccess, Waiter};
@@ -19,7 +19,7 @@ use nudged_base::ids::{Partition, Revision};
 use nudged_base::limits::TOMBSTONE_AGE_MAX_MS;
 use nudged_base::slab::Handle;
 use nudged_base::time::{DurationMs, MonoNs, WallMs};
-use nudged_domain::decide::choose::{self, Decision};
+use nudged_domain::decide::choose::Decision;
 use nudged_domain::state::{apply, user};
 use nudged_journal::record::{self, Record};
 use nudged_redis::command::{Commit, Records, RedisCommand};
@@ -59,7 +59,14 @@ impl RedisUsers<'_> {
         request: &DecideRequest<'a>,
     ) -> Result<Option<Outcome<'a>>, WithoutState> {
         let (user, command) = (KeyedUser::of(request.context.user), Command::Decide(*request));
-        let Some(wall) = self.state_or_wait(context, &command, user)? else { return Ok(None) };
+        let Some((wall, decision)) = self.state_or_wait(context, &command, user)? else {
+            return Ok(None);
+        };
+        if let Some(nothing @ Decision::Nothing { .. }) = decision {
+            let decided = decided(request, nothing);
+            self.users.note_decision(context, user.id, &decided);
+            return Ok(Some(Outcome::Decided(decided)));
+        }
         let context = &context.at(wall);
         let base = self.begin_change(user.partition);
         let mut verdicts = BumpVec::with_capacity_in(request.events.len(), context.bump);
@@ -74,7 +81,8 @@ impl RedisUsers<'_> {
         let context = &context.at(self.scratch.state.newest().map_or(wall, |at| at.max(wall)));
         let event_bytes = self.scratch.uncommitted_records.len();
         let candidates = self.scratch.candidates(context, request);
-        let (chosen, former) = self.choose_uncommitted(context, request);
+        let decision = decision.unwrap_or_else(|| self.scratch.decide(context, request));
+        let (chosen, former) = self.carry_out_uncommitted(context, request, decision);
         let decided = Decided { verdicts: verdicts.into_bump_slice(), candidates, ..chosen };
         self.users.log_decision(context, user.id, &decided);
         let outcome = Outcome::Decided(decided);
@@ -87,15 +95,14 @@ impl RedisUsers<'_> {
         Ok(is_at_once.then_some(outcome))
     }
 
-    /// Decides on the scratch state; a show becomes part of it and is recorded. Gives the
-    /// state without it too.
-    fn choose_uncommitted<'a>(
+    /// A show becomes part of the scratch state and is recorded. Gives the state without it too.
+    fn carry_out_uncommitted<'a>(
         &mut self,
         context: &RequestContext<'a, '_>,
         request: &DecideRequest<'a>,
+        decision: Decision,
     ) -> (Decided<'a>, Option<Vec<u8>>) {
-        let (snapshot, state) = (&*context.view.snapshot, &self.scratch.state);
-        match choose::decide(snapshot, state, &request.context, context.now.wall) {
+        match decision {
             nothing @ Decision::Nothing { .. } => (decided(request, nothing), None),
             Decision::Show { popup, variant } => {
                 let mut former = self.users.buffer();
@@ -106,7 +113,8 @@ impl RedisUsers<'_> {
     }
 
     /// The time at which a request can run upon its user's state, which is in the scratch then;
-    /// `None` where it waits for a reply.
+    /// `None` where it waits for a reply. With it comes the decision, where the state as it lies
+    /// was enough for one; where that is to show nothing, the state is not in the scratch.
     ///
     /// # Errors
     /// Where Redis is not to be asked, or nothing more may wait for it.
@@ -115,7 +123,7 @@ impl RedisUsers<'_> {
         context: &RequestContext<'_, '_>,
         command: &Command<'_>,
         user: KeyedUser<'_>,
-    ) -> Result<Option<WallMs>, WithoutState> {
+    ) -> Result<Option<(WallMs, Option<Decision>)>, WithoutState> {
         match context.access {
             StateAccess::Missing => return Err(WithoutState),
             StateAccess::Cached if !self.arbiter.is_usable(context.now.mono) => {
@@ -124,31 +132,40 @@ impl RedisUsers<'_> {
             }
             StateAccess::Cached | StateAccess::Fresh => {}
         }
-        match self.load_trusted(context, user) {
-            Some(wall) => Ok(Some(wall)),
+        match self.load_trusted(context, command, user) {
+            Some(trusted) => Ok(Some(trusted)),
             None => self.wait_for_turn(context, command, user).map(|()| None),
         }
     }
 
-    /// Loads a copy that may be decided upon into the scratch; the time of the decision.
+    /// Decides on a copy that may be decided upon, or loads it into the scratch; the time of the
+    /// decision. See [`Self::state_or_wait`].
     fn load_trusted(
         &mut self,
         context: &RequestContext<'_, '_>,
+        command: &Command<'_>,
         user: KeyedUser<'_>,
-    ) -> Option<WallMs> {
+    ) -> Option<(WallMs, Option<Decision>)> {
         let is_fresh = context.access == StateAccess::Fresh;
         let is_under_way = !is_fresh && self.users.in_flight.find(user.id).is_some();
         // What was accepted before comes first: the reply is merged with it.
         if is_under_way || !self.arbiter.unmerged.of(user.id).is_empty() {
             return None;
         }
-        let copied_at = CopiedAt::of_entry(self.users.load(self.scratch, user.id)?);
-        let (arbiter, state) = (&*self.arbiter, &self.scratch.state);
-        let copy = (user.partition, copied_at);
-        if !is_fresh && !arbiter.is_trusted(context.now.mono, copy, state.popups.is_empty()) {
+        let (state, copied_at) = self.users.look_up(user.id)?;
+        let (arbiter, copy) = (&*self.arbiter, (user.partition, CopiedAt::of_entry(copied_at)));
+        if !is_fresh && !arbiter.is_trusted(context.now.mono, copy, state.is_empty()) {
             return None;
         }
-        state.newest().max(Some(arbiter.wall(context.now)))
+        let wall = state.newest().max(Some(arbiter.wall(context.now)))?;
+        let decision = match command {
+            Command::Decide(request) => evaluate::decide_as_it_lies(context, request, &state, wall),
+            _ => None,
+        };
+        if !matches!(decision, Some(Decision::Nothing { .. })) {
+            state.decode(&mut self.scratch.state);
+        }
+        Some((wall, decision))
     }
 
     /// Prepares for records of a user of this partition; gives the revision that Redis must still

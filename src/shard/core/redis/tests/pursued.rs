@@ -13,7 +13,7 @@ const LIST: RecordQueue = RecordQueue::List { list_max: 10_000 };
 fn world_of(nodes: u64, queue: RecordQueue) -> World {
     let mut world = World::new(nodes, queue);
     for node in &mut world.nodes {
-        node.core.view.snapshot = snapshot_of(ONCE);
+        node.core.view.swap_catalog(snapshot_of(ONCE));
     }
     world
 }
