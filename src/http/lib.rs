@@ -4,9 +4,9 @@
 //!
 //! `scan` bytes and line ends · `line`, `method`, `fields`, `authority` parts of a head · `kept`
 //! the fields that matter · `head` request heads · `whole` those of one piece · `body` chunked
-//! bodies · `refusal` what is refused and how · `reply` answers as bytes · `pool` buffers for reuse ·
-//! `slots` the order of answers · `early` answers before there is a whole request · `connection`
-//! one connection's state.
+//! bodies · `refusal` what is refused and how · `reply` answers as bytes · `pool` buffers for
+//! reuse · `slots` the order of answers · `early` answers before there is a whole request ·
+//! `connection` one connection's state.
 
 mod authority;
 mod body;
