@@ -48,7 +48,7 @@ pub struct Arguments {
     /// Connections that are opened a second.
     #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub connect_rate: u64,
-    /// The first address that connections come from, and for each 20,000 of them one more: several
+    /// The first address that connections come from, and for each 14,000 of them one more: several
     /// processes that share one have too few ports.
     #[arg(long)]
     pub source: Option<Ipv4Addr>,

@@ -19,8 +19,8 @@ use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, Socket
 use crate::answers::{Answer, AnswerReader};
 use crate::job::Kind;
 
-/// Connections from one address: fewer than a host has ports for them.
-const CONNECTIONS_AN_ADDRESS: usize = 20_000;
+/// Connections from one address: a socket that is bound to one gets half of a host's 28,232 ports.
+const CONNECTIONS_AN_ADDRESS: usize = 14_000;
 /// Events taken at once.
 const EVENTS_MAX: usize = 256;
 /// Bytes that are read at once.

@@ -38,6 +38,8 @@ pub struct Figures {
     pub timeouts: u64,
     /// From when a decision was due to its answer.
     pub decisions: Latencies,
+    /// Those among them of users who were never seen.
+    pub new_users: Latencies,
     /// From a show to the answer to its event.
     pub events: Latencies,
     /// From when a request was due and had a connection to when it left.
@@ -283,6 +285,9 @@ impl Figures {
             Kind::Event => self.events.record(latency_ns),
             Kind::Known | Kind::New => {
                 self.shown += u64::from(status == 200);
+                if asked.kind == Kind::New {
+                    self.new_users.record(latency_ns);
+                }
                 self.decisions.record(latency_ns);
             }
         }

@@ -58,6 +58,7 @@ impl Report {
         }
         let rows = [
             ("decisions", &self.figures.decisions),
+            ("new users", &self.figures.new_users),
             ("events", &self.figures.events),
             ("lag", &self.figures.lags),
         ];
@@ -99,6 +100,7 @@ impl Report {
                 "timeout": timeouts,
             },
             "decisions": latencies_json(&self.figures.decisions),
+            "new_users": latencies_json(&self.figures.new_users),
             "events": latencies_json(&self.figures.events),
             "lag": latencies_json(&self.figures.lags),
             "cpu_share": rounded(self.figures.cpu_share * 100.0) / 100.0,

@@ -160,13 +160,13 @@ fn turn_of<'t>(
     pool: &'t mut BufferPool,
     early: &'t EarlyRefusals<'_>,
 ) -> ConnectionTurn<'t> {
-    ConnectionTurn { now, date: date.as_str(), pool, timeouts: &TIMEOUTS, early }
+    ConnectionTurn { now, date, pool, timeouts: &TIMEOUTS, early }
 }
 
 /// Answers each request at once: nobody else waits for this thread.
 fn handler<'h>(
     early: &'h EarlyRefusals<'_>,
-    date: &'h str,
+    date: &'h ImfDate,
     unread: &'h mut Share<'_>,
 ) -> impl FnMut(&Request<'_>, u32, &mut Vec<u8>) -> machine::Answer + 'h {
     move |request, _slot, out| {

@@ -17,6 +17,7 @@ use nudged_domain::decide::choose::{Decision, decide};
 use nudged_domain::decide::context::Context;
 use nudged_domain::decide::facts;
 use nudged_domain::decide::gates::Visit;
+use nudged_domain::decide::timetable::Timetable;
 use nudged_domain::state::user::UserState;
 use nudged_publish::publisher::Published;
 
@@ -58,15 +59,18 @@ fn explained(published: &Published, state: &UserState, context: &Context<'_>, at
         .iter()
         .map(|popup| candidate(published, popup, &mut visit, (&explainer, state)))
         .collect();
-    let (popup, variant, reason, next_in_s) = match decide(snapshot, state, context, at) {
-        Decision::Show { popup, variant } => {
-            let popup = usize::try_from(popup).expect("an index of a vector");
-            let popup = &snapshot.popups[popup];
-            let key = &popup.variants[variant].key;
-            (Some(&popup.id), (!key.is_empty()).then_some(key), None, None)
-        }
-        Decision::Nothing { reason, next_in_s } => (None, None, Some(reason.as_str()), next_in_s),
-    };
+    let (popup, variant, reason, next_in_s) =
+        match decide(snapshot, &Timetable::default(), state, context, at) {
+            Decision::Show { popup, variant } => {
+                let popup = usize::try_from(popup).expect("an index of a vector");
+                let popup = &snapshot.popups[popup];
+                let key = &popup.variants[variant].key;
+                (Some(&popup.id), (!key.is_empty()).then_some(key), None, None)
+            }
+            Decision::Nothing { reason, next_in_s } => {
+                (None, None, Some(reason.as_str()), next_in_s)
+            }
+        };
     json!({
         "user": context.user,
         "placement": context.placement,

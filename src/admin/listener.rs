@@ -184,8 +184,7 @@ impl Acceptor {
 /// One too many: told so without waiting for its request.
 fn refuse(mut stream: BlockingStream) {
     let date = ImfDate::of(clocks::wall());
-    let frame =
-        ResponseFlags { date: date.as_str(), close: true, head_only: false, http_1_0: false };
+    let frame = ResponseFlags { date: &date, close: true, head_only: false, http_1_0: false };
     let mut out = Vec::new();
     AdminAnswer::unavailable("too_many_connections").write(&mut out, &frame);
     let _ = stream.set_write_timeout(Duration::from_millis(WRITE_STALL_TIMEOUT_MS));

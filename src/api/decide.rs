@@ -39,6 +39,9 @@ pub struct DecideRequest<'a> {
     pub ignored: Ignored<'a>,
 }
 
+/// Room for the first attributes: most requests have no more.
+const ATTRIBUTES_EXPECTED: usize = 8;
+
 /// Attributes as the domain takes them.
 type Attributes<'a> = BumpVec<'a, (&'a str, AttributeValue<'a>)>;
 
@@ -126,13 +129,16 @@ fn push_attribute<'a>(
     if attributes.len() == ATTRIBUTES_MAX {
         return Err(RequestRefusal::new(Code::TooMany, RequestField::Attrs));
     }
+    if attributes.capacity() == 0 {
+        attributes.reserve_exact(ATTRIBUTES_EXPECTED);
+    }
     attributes.push((name, value));
     Ok(())
 }
 
 /// Reads `{"user","placement","session","locale","tz","attrs":{},"events":[],"explain":false}`;
 /// null is absent, other members are ignored, and told beside what `unknown` has already. Allocates
-/// in scratch, and on the heap for escaped texts.
+/// in scratch alone.
 ///
 /// # Errors
 /// 400: what [`json::parse`] and [`events::read_list`] refuse, `wrong_type`, and each field's own
@@ -239,7 +245,8 @@ fn user(text: &str) -> Result<&str, RequestRefusal> {
     if text.is_empty() {
         return Err(RequestRefusal::new(Code::Empty, RequestField::User));
     }
-    if text.chars().any(char::is_control) {
+    let is_plain = |byte| (b' '..=b'~').contains(&byte);
+    if !text.bytes().all(is_plain) && text.chars().any(char::is_control) {
         return Err(RequestRefusal::new(Code::ControlCharacter, RequestField::User));
     }
     Ok(text)

@@ -10,7 +10,7 @@ use super::routes::{self, RequestPolicy, Route};
 use nudged_http::early::HeadArrival;
 use nudged_http::head::{Method, Request};
 use nudged_http::refusal::{self as http_refusal, HttpRefusal};
-use nudged_http::reply::ResponseFlags;
+use nudged_http::reply::{ImfDate, ResponseFlags};
 
 /// Appends the answer of a request that HTTP itself refuses. Does not allocate, unless `out` has to
 /// grow.
@@ -26,7 +26,7 @@ pub fn write_refused(
 
 /// Appends what a connection beyond the bound is told; `begun` is of what it has sent. As
 /// [`write_refused`].
-pub fn write_overloaded(begun: &HeadArrival<'_>, cors: &Cors, date: &str, out: &mut Vec<u8>) {
+pub fn write_overloaded(begun: &HeadArrival<'_>, cors: &Cors, date: &ImfDate, out: &mut Vec<u8>) {
     let grant = grant(begun, cors);
     http_refusal::write_overloaded(out, date, |out| cors.write_grant(grant, out));
 }

@@ -71,8 +71,7 @@ pub(crate) struct EventContext<'a, 'k> {
 }
 
 /// Reads the body of `POST /v1/events`: one event, or an array of up to 100, which may be empty.
-/// Members that nobody knows go to `unknown`.
-/// Allocates in scratch, and on the heap for escaped texts.
+/// Members that nobody knows go to `unknown`. Allocates in scratch alone.
 ///
 /// # Errors
 /// 400 as [`json::parse`], and `wrong_type` or `too_many` on [`RequestField::Body`]. What is wrong

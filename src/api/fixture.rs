@@ -5,18 +5,14 @@ use super::reply::ResponseContext;
 use super::token::{Keys, Secret, Token};
 use nudged_base::time::WallMs;
 use nudged_http::head::{Method, Request};
-use nudged_http::reply::ResponseFlags;
+use nudged_http::reply::{ImfDate, ResponseFlags};
 
 /// The node's time in tests.
 pub const NOW: WallMs = WallMs(1_800_000_000_000);
 
 /// A frame of an open HTTP/1.1 connection.
-pub(crate) const FRAME: ResponseFlags<'static> = ResponseFlags {
-    date: "Sun, 06 Nov 1994 08:49:37 GMT",
-    close: false,
-    head_only: false,
-    http_1_0: false,
-};
+pub(crate) const FRAME: ResponseFlags<'static> =
+    ResponseFlags { date: &ImfDate::EPOCH, close: false, head_only: false, http_1_0: false };
 
 /// A GET without any field.
 pub fn get<'b>(path: &'b str, query: &'b str) -> Request<'b> {

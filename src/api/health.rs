@@ -42,8 +42,7 @@ mod tests {
     #[test]
     fn what_the_disk_lacks_is_said() {
         let (bump, cors, date) = (Bump::new(), Cors::default(), ImfDate::of(WallMs(0)));
-        let frame =
-            ResponseFlags { date: date.as_str(), close: false, head_only: false, http_1_0: false };
+        let frame = ResponseFlags { date: &date, close: false, head_only: false, http_1_0: false };
         let response = ResponseContext { frame, cors: &cors, grant: Grant::Silent };
         let answer = |state| {
             let mut out = Vec::new();

@@ -27,6 +27,9 @@ const VALUE_BYTES_MAX: usize = IGNORED_NAMES_MAX * (IGNORED_NAME_BYTES_MAX + 2);
 impl<'a> Ignored<'a> {
     /// Appends `Nudge-Ignored`, where there is a name to tell.
     pub(super) fn write_field(&self, out: &mut Vec<u8>) {
+        if self.names.is_empty() {
+            return;
+        }
         let mut value = [0; VALUE_BYTES_MAX];
         let mut used = 0;
         for name in self.names {
@@ -35,9 +38,7 @@ impl<'a> Ignored<'a> {
                 used += part.len();
             }
         }
-        if used > 0 {
-            reply::field(out, "Nudge-Ignored", &value[..used]);
-        }
+        reply::field(out, "Nudge-Ignored", &value[..used]);
     }
 }
 

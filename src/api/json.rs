@@ -1,22 +1,24 @@
-//! Strict, bounded JSON: a request body as a tree in scratch, and texts back out. Owns what counts
-//! as JSON; knows nothing of what a member means.
+//! Strict, bounded JSON: a request body as a tree in scratch, in one pass over its bytes. Owns what
+//! counts as JSON; knows nothing of what a member means.
 //!
 //! UTF-8 is checked once over the whole body; lone surrogates, trailing bytes, numbers beyond a
 //! double and equal names in one object (compared after unescaping) are refused. Limits: depth
 //! [`JSON_DEPTH_MAX`], members of one object [`JSON_MEMBERS_MAX`]; the largest body takes at most
 //! `JSON_SCRATCH_BYTES_MAX` of scratch.
-
-use std::cell::Cell;
-use std::fmt;
+//!
+//! Own code beside serde_json, which tests compare it with: that one keeps no number as it stands
+//! (`5.10` is not `5.1`), tells its errors apart by their texts alone, unescapes into the heap, and
+//! with what made up for it a body took five times the instructions.
 
 use bumpalo::Bump;
-use bumpalo::collections::Vec as BumpVec;
-use memchr::memchr2;
-use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use bumpalo::collections::{String as BumpString, Vec as BumpVec};
 
 use super::refusal::{Code, RequestField, RequestRefusal};
 use nudged_base::limits::{JSON_DEPTH_MAX, JSON_MEMBERS_MAX};
+use nudged_base::word;
 
+#[cfg(test)]
+mod oracle;
 #[cfg(test)]
 mod tests;
 
@@ -37,197 +39,258 @@ pub enum Json<'a> {
     Object(&'a [(&'a str, Json<'a>)]),
 }
 
+/// Room for the first elements of an array and members of an object: most need no more.
+const ELEMENTS_EXPECTED: usize = 4;
+const MEMBERS_EXPECTED: usize = 8;
+/// Numbers of so many bytes without an exponent are within a double's range, which ends beyond 308
+/// digits.
+const PLAIN_NUMBER_BYTES_MAX: usize = 300;
+
 /// Reads a whole body. Texts without escapes borrow from it, all else lies in `bump`; the heap is
-/// touched for escapes and errors alone.
+/// not touched.
 ///
 /// # Errors
 /// 400 on [`RequestField::Body`]: `invalid_utf8`, `malformed_json`, `duplicate_key`, `too_deep`,
-/// `too_many_members` or `bad_number`.
+/// `too_many_members` or `bad_number`: the first of them by the order of the bytes, where equal
+/// names count as found at the end of their object.
 pub fn parse<'a>(body: &'a [u8], bump: &'a Bump) -> Result<Json<'a>, RequestRefusal> {
     let refuse = |code| RequestRefusal::new(code, RequestField::Body);
     let text = str::from_utf8(body).map_err(|_| refuse(Code::InvalidUtf8))?;
-    let broken = Cell::new(None);
-    let numbers = Numbers { rest: Cell::new(text) };
-    let seed = Seed { bump, broken: &broken, numbers: &numbers, depth: 0 };
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let parsed = seed.deserialize(&mut deserializer).and_then(|json| {
-        deserializer.end()?;
-        Ok(json)
-    });
-    parsed.map_err(|error| refuse(broken.get().unwrap_or_else(|| code_of(&error))))
+    JsonCursor { text, at: 0, bump }.whole().map_err(refuse)
 }
 
-/// serde_json keeps the kind of its errors to itself; the number's is told by its message.
-fn code_of(error: &serde_json::Error) -> Code {
-    if error.to_string().starts_with("number out of range") {
-        Code::BadNumber
-    } else {
-        Code::MalformedJson
-    }
-}
-
-/// The numbers of a text in their order, as they stand in it: the library tells their values alone,
-/// and `5.10` is not `5.1`. Looks at nothing behind the last number that was asked for.
-struct Numbers<'a> {
-    rest: Cell<&'a str>,
-}
-
-impl<'a> Numbers<'a> {
-    /// The next number of a text that is JSON up to there.
-    fn next(&self) -> &'a str {
-        let mut rest = self.rest.get();
-        loop {
-            let start = rest.bytes().position(|byte| matches!(byte, b'"' | b'-' | b'0'..=b'9'));
-            rest = &rest[start.expect("the library has just read a number")..];
-            let Some(text) = rest.strip_prefix('"') else { break };
-            rest = after_text(text);
-        }
-        let is_within = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
-        let (number, rest) = rest.split_at(rest.bytes().take_while(is_within).count());
-        self.rest.set(rest);
-        number
-    }
-}
-
-/// What follows a text whose first quote is behind us.
-fn after_text(mut text: &str) -> &str {
-    loop {
-        let end = memchr2(b'"', b'\\', text.as_bytes()).expect("the library has read this text");
-        if text.as_bytes()[end] == b'"' {
-            return &text[end + 1..];
-        }
-        // What is escaped is ASCII, so the text may be cut after it.
-        text = &text[end + 2..];
-    }
-}
-
-/// Builds one value; `depth` objects and arrays are open around it. A rule of ours that is broken
-/// is noted in `broken`, since serde's errors carry text alone.
-#[derive(Clone, Copy)]
-struct Seed<'a, 's> {
+/// A body, and how far it is read. Whatever begins or ends something is ASCII, so that the text may
+/// be cut there.
+struct JsonCursor<'a> {
+    text: &'a str,
+    at: usize,
     bump: &'a Bump,
-    broken: &'s Cell<Option<Code>>,
-    numbers: &'s Numbers<'a>,
-    depth: usize,
 }
 
-impl<'a, 's> Seed<'a, 's> {
-    fn fail<E: de::Error>(self, code: Code) -> E {
-        self.broken.set(Some(code));
-        E::custom("")
-    }
-
-    fn deeper<E: de::Error>(self) -> Result<Seed<'a, 's>, E> {
-        if self.depth == JSON_DEPTH_MAX {
-            return Err(self.fail(Code::TooDeep));
+impl<'a> JsonCursor<'a> {
+    fn whole(mut self) -> Result<Json<'a>, Code> {
+        let json = self.value(0)?;
+        match self.peek() {
+            None => Ok(json),
+            Some(_) => Err(Code::MalformedJson),
         }
-        Ok(Seed { depth: self.depth + 1, ..self })
-    }
-}
-
-impl<'a> DeserializeSeed<'a> for Seed<'a, '_> {
-    type Value = Json<'a>;
-
-    fn deserialize<D: de::Deserializer<'a>>(self, deserializer: D) -> Result<Json<'a>, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'a> Visitor<'a> for Seed<'a, '_> {
-    type Value = Json<'a>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
     }
 
-    fn visit_unit<E: de::Error>(self) -> Result<Json<'a>, E> {
-        Ok(Json::Null)
-    }
-
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Json<'a>, E> {
-        Ok(Json::Boolean(value))
-    }
-
-    fn visit_u64<E: de::Error>(self, _: u64) -> Result<Json<'a>, E> {
-        Ok(Json::Number(self.numbers.next()))
-    }
-
-    fn visit_i64<E: de::Error>(self, _: i64) -> Result<Json<'a>, E> {
-        Ok(Json::Number(self.numbers.next()))
-    }
-
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Json<'a>, E> {
-        if !value.is_finite() {
-            return Err(self.fail(Code::BadNumber));
-        }
-        Ok(Json::Number(self.numbers.next()))
-    }
-
-    fn visit_borrowed_str<E: de::Error>(self, value: &'a str) -> Result<Json<'a>, E> {
-        Ok(Json::Text(value))
-    }
-
-    fn visit_str<E: de::Error>(self, value: &str) -> Result<Json<'a>, E> {
-        Ok(Json::Text(self.bump.alloc_str(value)))
-    }
-
-    fn visit_seq<A: SeqAccess<'a>>(self, mut list: A) -> Result<Json<'a>, A::Error> {
-        let inner = self.deeper()?;
-        let mut values = BumpVec::new_in(self.bump);
-        while let Some(value) = list.next_element_seed(inner)? {
-            values.push(value);
-        }
-        Ok(Json::List(values.into_bump_slice()))
-    }
-
-    fn visit_map<A: MapAccess<'a>>(self, mut object: A) -> Result<Json<'a>, A::Error> {
-        let inner = self.deeper()?;
-        let mut members = BumpVec::new_in(self.bump);
-        while let Some(name) = object.next_key_seed(Name { bump: self.bump })? {
-            if members.len() == JSON_MEMBERS_MAX {
-                return Err(self.fail(Code::TooManyMembers));
+    /// The next byte that is no white space; none at the end.
+    fn peek(&mut self) -> Option<u8> {
+        let bytes = self.text.as_bytes();
+        while let Some(byte) = bytes.get(self.at) {
+            if !matches!(byte, b' ' | b'\n' | b'\t' | b'\r') {
+                return Some(*byte);
             }
-            members.push((name, object.next_value_seed(inner)?));
+            self.at += 1;
         }
-        if has_equal_names(&members, self.bump) {
-            return Err(self.fail(Code::DuplicateKey));
+        None
+    }
+
+    /// Reads one value; `depth` objects and arrays are open around it.
+    fn value(&mut self, depth: usize) -> Result<Json<'a>, Code> {
+        match self.peek() {
+            Some(b'"') => self.text().map(Json::Text),
+            Some(b'-' | b'0'..=b'9') => self.number().map(Json::Number),
+            Some(b'{' | b'[') if depth == JSON_DEPTH_MAX => Err(Code::TooDeep),
+            Some(b'{') => self.object(depth).map(Json::Object),
+            Some(b'[') => self.list(depth).map(Json::List),
+            Some(b't') => self.word("true", Json::Boolean(true)),
+            Some(b'f') => self.word("false", Json::Boolean(false)),
+            Some(b'n') => self.word("null", Json::Null),
+            _ => Err(Code::MalformedJson),
         }
-        Ok(Json::Object(members.into_bump_slice()))
-    }
-}
-
-/// Sorted, so that a hostile object costs no square of its members.
-fn has_equal_names(members: &[(&str, Json<'_>)], bump: &Bump) -> bool {
-    let names = bump.alloc_slice_fill_iter(members.iter().map(|(name, _)| *name));
-    names.sort_unstable();
-    names.windows(2).any(|pair| pair[0] == pair[1])
-}
-
-/// Builds the name of a member.
-struct Name<'a> {
-    bump: &'a Bump,
-}
-
-impl<'a> DeserializeSeed<'a> for Name<'a> {
-    type Value = &'a str;
-
-    fn deserialize<D: de::Deserializer<'a>>(self, deserializer: D) -> Result<&'a str, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl<'a> Visitor<'a> for Name<'a> {
-    type Value = &'a str;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
     }
 
-    fn visit_borrowed_str<E: de::Error>(self, value: &'a str) -> Result<&'a str, E> {
+    fn word(&mut self, word: &str, value: Json<'a>) -> Result<Json<'a>, Code> {
+        if !self.text.as_bytes()[self.at..].starts_with(word.as_bytes()) {
+            return Err(Code::MalformedJson);
+        }
+        self.at += word.len();
         Ok(value)
     }
 
-    fn visit_str<E: de::Error>(self, value: &str) -> Result<&'a str, E> {
-        Ok(self.bump.alloc_str(value))
+    fn list(&mut self, depth: usize) -> Result<&'a [Json<'a>], Code> {
+        self.at += 1;
+        if self.peek() == Some(b']') {
+            self.at += 1;
+            return Ok(&[]);
+        }
+        let mut values = BumpVec::with_capacity_in(ELEMENTS_EXPECTED, self.bump);
+        loop {
+            values.push(self.value(depth + 1)?);
+            let next = self.peek();
+            self.at += 1;
+            match next {
+                Some(b',') => {}
+                Some(b']') => return Ok(values.into_bump_slice()),
+                _ => return Err(Code::MalformedJson),
+            }
+        }
     }
+
+    fn object(&mut self, depth: usize) -> Result<&'a [(&'a str, Json<'a>)], Code> {
+        self.at += 1;
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            return Ok(&[]);
+        }
+        let mut members = BumpVec::with_capacity_in(MEMBERS_EXPECTED, self.bump);
+        loop {
+            if self.peek() != Some(b'"') {
+                return Err(Code::MalformedJson);
+            }
+            let name = self.text()?;
+            if members.len() == JSON_MEMBERS_MAX {
+                return Err(Code::TooManyMembers);
+            }
+            if self.peek() != Some(b':') {
+                return Err(Code::MalformedJson);
+            }
+            self.at += 1;
+            members.push((name, self.value(depth + 1)?));
+            let next = self.peek();
+            self.at += 1;
+            match next {
+                Some(b',') => {}
+                Some(b'}') => break,
+                _ => return Err(Code::MalformedJson),
+            }
+        }
+        if has_equal_names(&members, self.bump) {
+            return Err(Code::DuplicateKey);
+        }
+        Ok(members.into_bump_slice())
+    }
+
+    /// Reads a text from its first quote on.
+    fn text(&mut self) -> Result<&'a str, Code> {
+        let start = self.at + 1;
+        let end = start + plain_length(&self.text.as_bytes()[start..]);
+        self.at = end + 1;
+        match self.text.as_bytes().get(end) {
+            Some(b'"') => Ok(&self.text[start..end]),
+            Some(b'\\') => self.escaped(&self.text[start..end]),
+            _ => Err(Code::MalformedJson),
+        }
+    }
+
+    /// Goes on with a text after its first backslash, before which `plain` stood.
+    fn escaped(&mut self, plain: &str) -> Result<&'a str, Code> {
+        let mut text = BumpString::from_str_in(plain, self.bump);
+        loop {
+            text.push(self.escape()?);
+            let start = self.at;
+            let end = start + plain_length(&self.text.as_bytes()[start..]);
+            text.push_str(&self.text[start..end]);
+            self.at = end + 1;
+            match self.text.as_bytes().get(end) {
+                Some(b'"') => return Ok(text.into_bump_str()),
+                Some(b'\\') => {}
+                _ => return Err(Code::MalformedJson),
+            }
+        }
+    }
+
+    /// Reads what stands after a backslash.
+    fn escape(&mut self) -> Result<char, Code> {
+        let byte = self.text.as_bytes().get(self.at).copied();
+        self.at += 1;
+        Ok(match byte {
+            Some(byte @ (b'"' | b'\\' | b'/')) => char::from(byte),
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => return self.escaped_unit(),
+            _ => return Err(Code::MalformedJson),
+        })
+    }
+
+    /// Reads what stands after `\u`: one unit of UTF-16, or two that belong together.
+    fn escaped_unit(&mut self) -> Result<char, Code> {
+        let first = self.unit()?;
+        let is_pair = (0xd800..0xdc00).contains(&first)
+            && self.text.as_bytes()[self.at..].starts_with(b"\\u");
+        let second = if is_pair {
+            self.at += 2;
+            Some(self.unit()?)
+        } else {
+            None
+        };
+        let mut characters = char::decode_utf16(std::iter::once(first).chain(second));
+        match (characters.next(), characters.next()) {
+            (Some(Ok(character)), None) => Ok(character),
+            _ => Err(Code::MalformedJson),
+        }
+    }
+
+    /// Four digits of either case.
+    fn unit(&mut self) -> Result<u16, Code> {
+        let digits = self.text.as_bytes()[self.at..].first_chunk::<4>();
+        let digits = digits.ok_or(Code::MalformedJson)?;
+        self.at += 4;
+        digits.iter().try_fold(0, |unit, digit: &u8| {
+            let digit = char::from(*digit).to_digit(16).ok_or(Code::MalformedJson)?;
+            Ok(unit << 4 | u16::try_from(digit).expect("a digit"))
+        })
+    }
+
+    /// Reads a number from its sign or first digit on.
+    fn number(&mut self) -> Result<&'a str, Code> {
+        let bytes = self.text.as_bytes();
+        let start = self.at;
+        let first = start + usize::from(bytes[start] == b'-');
+        let mut end = match bytes.get(first) {
+            Some(b'0') => first + 1,
+            _ => some_digits(bytes, first)?,
+        };
+        if bytes.get(end) == Some(&b'.') {
+            end = some_digits(bytes, end + 1)?;
+        }
+        let has_exponent = matches!(bytes.get(end), Some(b'e' | b'E'));
+        if has_exponent {
+            let is_signed = matches!(bytes.get(end + 1), Some(b'+' | b'-'));
+            end = some_digits(bytes, end + 1 + usize::from(is_signed))?;
+        }
+        self.at = end;
+        let number = &self.text[start..end];
+        let is_plain = !has_exponent && number.len() <= PLAIN_NUMBER_BYTES_MAX;
+        if is_plain || number.parse().is_ok_and(f64::is_finite) {
+            Ok(number)
+        } else {
+            Err(Code::BadNumber)
+        }
+    }
+}
+
+/// Where the digits end that begin at `from`, of which there has to be one.
+fn some_digits(bytes: &[u8], from: usize) -> Result<usize, Code> {
+    let mut end = from;
+    while bytes.get(end).is_some_and(u8::is_ascii_digit) {
+        end += 1;
+    }
+    if end == from { Err(Code::MalformedJson) } else { Ok(end) }
+}
+
+/// How many bytes come before a quote, a backslash or a control byte, or before the end.
+#[inline]
+fn plain_length(bytes: &[u8]) -> usize {
+    word::position(bytes, |eight| {
+        word::equal(eight, b'"') | word::equal(eight, b'\\') | word::below(eight, b' ')
+    })
+}
+
+/// Few names are compared each with each; many are sorted, so that a hostile object costs no square
+/// of its members.
+fn has_equal_names(members: &[(&str, Json<'_>)], bump: &Bump) -> bool {
+    if members.len() <= MEMBERS_EXPECTED {
+        let mut before = members.iter().enumerate();
+        return before.any(|(end, (name, _))| members[..end].iter().any(|(one, _)| one == name));
+    }
+    let names = bump.alloc_slice_fill_iter(members.iter().map(|(name, _)| *name));
+    names.sort_unstable();
+    names.windows(2).any(|pair| pair[0] == pair[1])
 }

@@ -6,6 +6,7 @@ use bumpalo::collections::Vec as BumpVec;
 
 use super::refusal::{Code, RequestField, RequestRefusal};
 use nudged_base::hex;
+use nudged_base::word;
 
 /// The pairs of a query in their order, decoded; empty ones (`&&`) are left out, one without `=`
 /// has an empty value. What needs no decoding borrows from the query. Each item is an error where
@@ -14,10 +15,39 @@ pub fn pairs<'a>(
     query: &'a str,
     bump: &'a Bump,
 ) -> impl Iterator<Item = Result<(&'a str, &'a str), RequestRefusal>> {
-    query.split('&').filter(|pair| !pair.is_empty()).map(move |pair| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        Ok((decode(name, bump)?, decode(value, bump)?))
+    let is_encoded = query.bytes().fold(false, |found, byte| found | encodes(byte));
+    let mut rest = query;
+    std::iter::from_fn(move || {
+        let (name, value) = cut(&mut rest)?;
+        if !is_encoded {
+            return Some(Ok((name, value)));
+        }
+        Some(decode(name, bump).and_then(|name| Ok((name, decode(value, bump)?))))
     })
+}
+
+/// Takes the first pair that is not empty off the front, as it stands.
+#[inline]
+fn cut<'a>(rest: &mut &'a str) -> Option<(&'a str, &'a str)> {
+    while !rest.is_empty() {
+        let (text, bytes) = (*rest, rest.as_bytes());
+        let is_end = |eight| word::equal(eight, b'&');
+        let name_end = word::position(bytes, |eight| word::equal(eight, b'=') | is_end(eight));
+        let mut end = name_end;
+        if bytes.get(end) == Some(&b'=') {
+            end += 1 + word::position(&bytes[end + 1..], is_end);
+        }
+        *rest = text.get(end + 1..).unwrap_or_default();
+        if end > 0 {
+            return Some((&text[..name_end], text.get(name_end + 1..end).unwrap_or_default()));
+        }
+    }
+    None
+}
+
+/// Whether a byte stands for another one, or is a part of what does.
+fn encodes(byte: u8) -> bool {
+    byte == b'%' || byte == b'+'
 }
 
 /// The value of `key`.
@@ -36,7 +66,7 @@ pub fn key<'a>(query: &'a str, bump: &'a Bump) -> Result<Option<&'a str>, Reques
 }
 
 fn decode<'a>(text: &'a str, bump: &'a Bump) -> Result<&'a str, RequestRefusal> {
-    if !text.bytes().any(|byte| byte == b'%' || byte == b'+') {
+    if !text.bytes().any(encodes) {
         return Ok(text);
     }
     let mut decoded = BumpVec::with_capacity_in(text.len(), bump);
@@ -123,6 +153,18 @@ mod tests {
             let query: Vec<_> =
                 want.iter().map(|(a, b)| format!("{}={}", encode(a), encode(b))).collect();
             prop_assert_eq!(read(&query.join("&")), Ok(want));
+        }
+
+        #[test]
+        fn pairs_are_those_between_the_signs(query in "[a-c&=%+]{0,40}") {
+            let want: Vec<_> = query
+                .split('&')
+                .filter(|pair| !pair.is_empty())
+                .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+                .collect();
+            let mut rest = query.as_str();
+            let cut: Vec<_> = std::iter::from_fn(|| cut(&mut rest)).collect();
+            prop_assert_eq!(cut, want);
         }
 
         #[test]

@@ -65,10 +65,13 @@ impl<'r> Rendering<'r> {
     ) {
         debug_assert!(next_in_s.is_none_or(|next| (1..=NEXT_IN_S_MAX).contains(&next)));
         self.response.start(out, 204);
-        reply::field(out, "Nudge-Reason", reason.as_str().as_bytes());
+        out.extend_from_slice(b"Nudge-Reason: ");
+        out.extend_from_slice(reason.as_str().as_bytes());
         if let Some(next_in_s) = next_in_s {
-            reply::field(out, "Nudge-Next", itoa::Buffer::new().format(next_in_s).as_bytes());
+            out.extend_from_slice(b"\r\nNudge-Next: ");
+            out.extend_from_slice(itoa::Buffer::new().format(next_in_s).as_bytes());
         }
+        out.extend_from_slice(b"\r\n");
         if let Some(anonymous) = decided.anonymous {
             reply::field(out, "Nudge-Anon", anonymous.as_bytes());
         }
@@ -126,8 +129,9 @@ impl<'r> Rendering<'r> {
         };
         let popup = &self.catalog().popups[popup as usize];
         let variant = Some(&*popup.variants[variant].key).filter(|key| !key.is_empty());
-        json.raw("{\"decision\":").text(decided.token);
-        json.raw(",\"popup\":{\"id\":").text(&popup.id);
+        // A token is of letters, digits, `-` and `_`.
+        json.raw("{\"decision\":\"").raw(decided.token);
+        json.raw("\",\"popup\":{\"id\":").text(&popup.id);
         json.raw(",\"version\":").number(popup.version);
         json.raw(",\"variant\":").text_or_null(variant);
         json.raw(",\"content\":").raw(self.content(decided));

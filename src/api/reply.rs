@@ -24,9 +24,10 @@ pub struct ResponseContext<'a> {
 impl ResponseContext<'_> {
     /// Appends the status line and the fields of every reply. None is stored by a cache: each
     /// decision is one user's, once, and no other answer is worth a cache's risk.
+    #[inline]
     pub(super) fn start(&self, out: &mut Vec<u8>, status: u16) {
         reply::start(out, status, &self.frame);
-        reply::field(out, "Cache-Control", b"no-store");
+        out.extend_from_slice(b"Cache-Control: no-store\r\n");
         self.cors.write_grant(self.grant, out);
     }
 
@@ -62,6 +63,12 @@ impl<'a> JsonText<'a> {
     pub(super) fn text(&mut self, text: &str) -> &mut Self {
         self.bytes.push(b'"');
         let mut rest = text.as_bytes();
+        // Most need no escape. Without early exit, so that it becomes vector code.
+        if !rest.iter().fold(false, |found, byte| found | must_escape(*byte)) {
+            self.bytes.extend_from_slice_copy(rest);
+            self.bytes.push(b'"');
+            return self;
+        }
         while let Some(index) = rest.iter().position(|byte| must_escape(*byte)) {
             self.bytes.extend_from_slice_copy(&rest[..index]);
             let byte = rest[index];

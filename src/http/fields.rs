@@ -2,7 +2,7 @@
 //! Knows nothing of what a field means.
 
 use super::refusal::HttpRefusal;
-use super::scan::{token_length, trim, value_length};
+use super::scan::{name_length, trim, value_length};
 
 /// One field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,8 @@ pub(super) struct Fields<'b> {
 }
 
 impl<'b> Fields<'b> {
-    /// The fields of `section`, in which CR and LF occur only together and at the ends of lines.
+    /// The fields of `section`, in which CR and LF occur only together and at the ends of lines;
+    /// where they don't, or a line has not ended, the line is malformed.
     pub(super) fn new(section: &'b [u8]) -> Fields<'b> {
         Fields { rest: section }
     }
@@ -33,7 +34,7 @@ impl<'b> Fields<'b> {
         if matches!(self.rest, [] | [b'\r', b'\n', ..]) {
             return Ok(None);
         }
-        let colon = token_length(self.rest);
+        let colon = name_length(self.rest);
         // A line that starts with white space is a folded one: its first token is empty.
         if colon == 0 || self.rest.get(colon) != Some(&b':') {
             return Err(HttpRefusal::MalformedField);
@@ -41,11 +42,16 @@ impl<'b> Fields<'b> {
         let (name, after) = (&self.rest[..colon], &self.rest[colon + 1..]);
         let (value, end) = after.split_at(value_length(after));
         // CR stands at the ends of lines alone, so any other byte here is one that may not be.
-        if end.first() != Some(&b'\r') {
+        let Some(rest) = end.strip_prefix(b"\r\n") else {
             return Err(HttpRefusal::MalformedValue);
-        }
-        self.rest = &end[2..];
+        };
+        self.rest = rest;
         Ok(Some(Field { name, value: trim(value) }))
+    }
+
+    /// What follows the empty line, where that comes next.
+    pub(super) fn after_empty_line(&self) -> Option<&'b [u8]> {
+        self.rest.strip_prefix(b"\r\n")
     }
 }
 

@@ -18,37 +18,11 @@ use memchr::memchr;
 
 use super::kept::{Kept, Repeatable, seen};
 use super::line::{RequestLine, check_begin};
+pub use super::method::Method;
 use super::refusal::HttpRefusal;
-use super::reply::ResponseFlags;
+use super::reply::{ImfDate, ResponseFlags};
 use super::scan::HeadScan;
-
-/// Methods that this server answers. Others are refused while framing: 501 for an unknown one, 405
-/// for CONNECT and TRACE.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// GET
-    Get,
-    /// HEAD
-    Head,
-    /// POST
-    Post,
-    /// PUT
-    Put,
-    /// DELETE
-    Delete,
-    /// OPTIONS
-    Options,
-    /// PATCH: known, and allowed on no route.
-    Patch,
-}
-
-impl Method {
-    /// Whether a body of this method is framed, dropped, and followed by the connection's end:
-    /// parsers disagree on whether such a request has one.
-    pub(super) fn drops_body(self) -> bool {
-        matches!(self, Method::Get | Method::Head | Method::Delete | Method::Options)
-    }
-}
+use super::whole;
 
 /// A whole request, borrowed from the bytes it came in. Only the fields that anyone asks for are
 /// kept of its head.
@@ -86,7 +60,7 @@ pub struct Request<'b> {
 
 impl Request<'_> {
     /// The frame of an answer that is written at once.
-    pub fn frame<'d>(&self, date: &'d str) -> ResponseFlags<'d> {
+    pub fn frame<'d>(&self, date: &'d ImfDate) -> ResponseFlags<'d> {
         let head_only = self.method == Method::Head;
         ResponseFlags { date, close: self.close, head_only, http_1_0: self.http_1_0 }
     }
@@ -158,6 +132,12 @@ impl HeadReader {
         bytes: &'b [u8],
         body_bytes_max: usize,
     ) -> Result<Option<(Head<'b>, usize)>, HttpRefusal> {
+        if self.is_new()
+            && let Some((line, kept, end)) = whole::read(bytes, body_bytes_max)
+            && let Ok(head) = finish(line, &kept)
+        {
+            return Ok(Some((head, end)));
+        }
         let scanned = self.scan.advance(bytes);
         if let Ok(Some(end)) = scanned {
             return parse(&bytes[..end], body_bytes_max).map(|head| Some((head, end)));
@@ -209,6 +189,14 @@ pub(super) fn parse(head: &[u8], body_bytes_max: usize) -> Result<Head<'_>, Http
     let seen = if line.http_1_0 { seen::HTTP_1_0 } else { 0 };
     let mut kept = Kept { seen, ..Kept::default() };
     kept.take_all(&head[fields..], body_bytes_max, || line.target.authority)?;
+    finish(line, &kept)
+}
+
+/// Makes a head of its line and all of its fields.
+///
+/// # Errors
+/// [`HttpRefusal::MissingHost`].
+fn finish<'b>(line: RequestLine<'b>, kept: &Kept<'b>) -> Result<Head<'b>, HttpRefusal> {
     if !line.http_1_0 && !kept.has(seen::HOST) {
         return Err(HttpRefusal::MissingHost);
     }

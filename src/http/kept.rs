@@ -84,9 +84,12 @@ impl<'b> Kept<'b> {
         Ok(())
     }
 
-    /// Takes one field; `rest` are those below it. The length picks the only name it can be, so
-    /// that most fields cost one comparison.
-    fn take<'a>(
+    /// Takes one field; `rest` are those below it, and the others are as in [`Kept::take_all`]. The
+    /// length picks the only name it can be, so that most fields cost one comparison.
+    ///
+    /// # Errors
+    /// The rule that the field breaks.
+    pub(super) fn take<'a>(
         &mut self,
         field: Field<'b>,
         body_bytes_max: usize,

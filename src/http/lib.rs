@@ -2,10 +2,11 @@
 //! sockets, no routes and nothing of popups. LIFECYCLE.md beside this file tells a connection's
 //! life; the rules are those of docs/guarantees.md#http-rules.
 //!
-//! `scan` bytes and line ends · `line`, `fields`, `authority` parts of a head · `kept` the fields
-//! that matter · `head` request heads · `body` chunked bodies · `refusal` what is refused and how ·
-//! `reply` answers as bytes · `pool` buffers for reuse · `slots` the order of answers ·
-//! `early` answers before there is a whole request · `connection` one connection's state.
+//! `scan` bytes and line ends · `line`, `method`, `fields`, `authority` parts of a head · `kept`
+//! the fields that matter · `head` request heads · `whole` those of one piece · `body` chunked
+//! bodies · `refusal` what is refused and how · `reply` answers as bytes · `pool` buffers for reuse ·
+//! `slots` the order of answers · `early` answers before there is a whole request · `connection`
+//! one connection's state.
 
 mod authority;
 mod body;
@@ -15,6 +16,7 @@ mod fields;
 pub mod head;
 mod kept;
 mod line;
+mod method;
 pub mod pool;
 pub mod refusal;
 pub mod reply;
@@ -22,3 +24,4 @@ pub mod scan;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod whole;

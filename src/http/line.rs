@@ -4,7 +4,7 @@
 use memchr::memchr;
 
 use super::authority::Authority;
-use super::head::Method;
+use super::method::Method;
 use super::refusal::HttpRefusal;
 use super::scan::{is_target, token_length};
 use nudged_base::limits::METHOD_BYTES_MAX;

@@ -3,7 +3,7 @@
 //! Each refusal has one fixed answer: nothing of the input is echoed. The connection closes after
 //! it, since where the next request would start is no longer known.
 
-use super::reply::{self, ResponseFlags};
+use super::reply::{self, ImfDate, ResponseFlags};
 
 /// What `Allow` says where a method is refused on every route.
 const METHODS: &[u8] = b"GET, HEAD, POST, PUT, DELETE, OPTIONS";
@@ -116,9 +116,13 @@ impl HttpRefusal {
 }
 
 /// Appends what a connection beyond the bound is told, whatever it would have asked: 503, to come
-/// again in a second; with the fields that `write_fields` appends. `date` in IMF form. Allocates
-/// only where `out` has to grow.
-pub fn write_overloaded(out: &mut Vec<u8>, date: &str, write_fields: impl FnOnce(&mut Vec<u8>)) {
+/// again in a second; with the fields that `write_fields` appends. Allocates only where `out` has
+/// to grow.
+pub fn write_overloaded(
+    out: &mut Vec<u8>,
+    date: &ImfDate,
+    write_fields: impl FnOnce(&mut Vec<u8>),
+) {
     let frame = ResponseFlags { date, close: true, head_only: false, http_1_0: false };
     reply::start(out, 503, &frame);
     reply::field(out, "Retry-After", b"1");
@@ -133,7 +137,7 @@ mod tests {
 
     #[test]
     fn every_refusal_has_a_code_of_its_own_and_a_body_of_json() {
-        let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+        let date = &ImfDate::EPOCH;
         let frame = ResponseFlags { date, close: true, head_only: false, http_1_0: false };
         let mut codes = Vec::new();
         for refusal in HttpRefusal::ALL {
@@ -153,7 +157,8 @@ mod tests {
         let text = String::from_utf8(out).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 503 "));
-        for field in [&format!("Date: {date}"), "Connection: close", "Retry-After: 1"] {
+        for field in ["Date: Thu, 01 Jan 1970 00:00:00 GMT", "Connection: close", "Retry-After: 1"]
+        {
             assert!(head.contains(field), "{field}");
         }
         assert!(head.ends_with(&format!("Content-Length: {}", body.len())));

@@ -22,8 +22,8 @@ pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// What an answer's head takes from its connection and its turn.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseFlags<'a> {
-    /// The date in IMF form, 29 bytes.
-    pub date: &'a str,
+    /// The turn's date.
+    pub date: &'a ImfDate,
     /// The connection closes after this answer.
     pub close: bool,
     /// The request was HEAD: the head alone is sent, with the length the body would have.
@@ -36,19 +36,21 @@ pub struct ResponseFlags<'a> {
 ///
 /// # Panics
 /// Where the status is none that this server sends: [`status_line`] lists them.
+// Inlined, as the other parts of an answer are: where the status is known they are a few stores.
+#[inline]
 pub fn start(out: &mut Vec<u8>, status: u16, frame: &ResponseFlags<'_>) {
-    debug_assert_eq!(frame.date.len(), DATE_BYTES);
     let line = status_line(status).expect("a status that the table lists");
     out.extend_from_slice(line.as_bytes());
-    out.extend_from_slice(frame.date.as_bytes());
-    out.extend_from_slice(match (frame.close, frame.http_1_0) {
-        (true, _) => b"\r\nConnection: close\r\n",
-        (false, true) => b"\r\nConnection: keep-alive\r\n",
-        (false, false) => b"\r\n",
-    });
+    out.extend_from_slice(&frame.date.text);
+    match (frame.close, frame.http_1_0) {
+        (true, _) => out.extend_from_slice(b"\r\nConnection: close\r\n"),
+        (false, true) => out.extend_from_slice(b"\r\nConnection: keep-alive\r\n"),
+        (false, false) => out.extend_from_slice(b"\r\n"),
+    }
 }
 
 /// Appends one field. The value must be free of control bytes other than TAB.
+#[inline]
 pub fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     let is_text = |byte: &u8| *byte == b'\t' || !byte.is_ascii_control();
     debug_assert!(!name.is_empty() && value.iter().all(is_text));
@@ -59,12 +61,14 @@ pub fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 }
 
 /// Ends an answer that has no body and no `Content-Length` (204).
+#[inline]
 pub fn end_without_body(out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
 /// Ends an answer with a body: `Content-Type`, `Content-Length` and, unless the request was HEAD,
 /// the body itself. An empty body gives `Content-Length: 0` and no type.
+#[inline]
 pub fn end_with_body(
     out: &mut Vec<u8>,
     content_type: &str,
@@ -75,8 +79,9 @@ pub fn end_with_body(
         out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
         return;
     }
-    field(out, "Content-Type", content_type.as_bytes());
-    out.extend_from_slice(b"Content-Length: ");
+    out.extend_from_slice(b"Content-Type: ");
+    out.extend_from_slice(content_type.as_bytes());
+    out.extend_from_slice(b"\r\nContent-Length: ");
     out.extend_from_slice(itoa::Buffer::new().format(body.len()).as_bytes());
     out.extend_from_slice(b"\r\n\r\n");
     if !frame.head_only {
@@ -93,6 +98,9 @@ pub struct ImfDate {
 }
 
 impl ImfDate {
+    /// The date of the first second.
+    pub const EPOCH: ImfDate = ImfDate { second: 0, text: *b"Thu, 01 Jan 1970 00:00:00 GMT" };
+
     /// The date of a moment. Moments before 1970 count as its first second, moments after 9999 as
     /// its last.
     pub fn of(now: WallMs) -> ImfDate {
@@ -105,11 +113,6 @@ impl ImfDate {
         if second_of(now) != self.second {
             *self = ImfDate::of(now);
         }
-    }
-
-    /// The 29 bytes, for [`ResponseFlags::date`].
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.text).expect("IMF form is ASCII")
     }
 }
 
@@ -131,6 +134,7 @@ macro_rules! status_lines {
     ($($status:literal $text:literal,)*) => {
         /// The statuses that this server sends, each with the bytes up to its date; none for any
         /// other.
+        #[inline]
         pub fn status_line(status: u16) -> Option<&'static str> {
             Some(match status {
                 $($status => {
@@ -180,7 +184,7 @@ mod tests {
 
     const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
     const OPEN: ResponseFlags<'_> =
-        ResponseFlags { date: DATE, close: false, head_only: false, http_1_0: false };
+        ResponseFlags { date: &ImfDate::EPOCH, close: false, head_only: false, http_1_0: false };
 
     fn answer(status: u16, frame: &ResponseFlags<'_>, body: Option<&str>) -> String {
         let mut out = Vec::new();
@@ -195,7 +199,7 @@ mod tests {
 
     #[test]
     fn each_frame_has_its_own_bytes() {
-        let date = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+        let date = "Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n";
         let close = ResponseFlags { close: true, ..OPEN };
         let old = ResponseFlags { http_1_0: true, ..OPEN };
         let old_close = ResponseFlags { http_1_0: true, close: true, ..OPEN };
@@ -243,10 +247,10 @@ mod tests {
             assert_eq!(imf_date(second), want.as_bytes());
         }
         let mut date = ImfDate::of(WallMs(-1));
-        assert_eq!(date.as_str(), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!((date.second, date.text), (0, ImfDate::EPOCH.text));
         date.refresh(WallMs(784_111_777_999));
-        assert_eq!(date.as_str(), DATE);
+        assert_eq!(date.text, DATE.as_bytes());
         date.refresh(WallMs(784_111_778_000));
-        assert_eq!(date.as_str(), "Sun, 06 Nov 1994 08:49:38 GMT");
+        assert_eq!(&date.text, b"Sun, 06 Nov 1994 08:49:38 GMT");
     }
 }

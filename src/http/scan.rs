@@ -8,6 +8,7 @@ use memchr::memchr2;
 
 use super::refusal::HttpRefusal;
 use nudged_base::limits::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX, REQUEST_LINE_BYTES_MAX};
+use nudged_base::word;
 
 /// How far the search for a head's end has come.
 #[derive(Clone, Copy, Debug)]
@@ -121,33 +122,26 @@ pub(super) fn is_target(bytes: &[u8]) -> bool {
     bytes.iter().fold(true, |good, byte| good & (0x21..=0x7e).contains(byte) & (*byte != b'#'))
 }
 
+/// As [`token_length`], of a token that is most likely a field's name: of letters and hyphens.
+#[inline]
+pub(super) fn name_length(bytes: &[u8]) -> usize {
+    let length = word::position(bytes, word::not_in_name);
+    length + token_length(&bytes[length..])
+}
+
 /// Length of the field value that `bytes` start with: up to the first control byte other than TAB.
-/// Eight bytes at a time, since values are most of a head.
+#[inline]
 pub(super) fn value_length(bytes: &[u8]) -> usize {
     let mut at = 0;
     loop {
-        match bytes[at..].first_chunk::<8>() {
-            Some(eight) => at += leading_text(u64::from_le_bytes(*eight)),
-            None => at += bytes[at..].iter().take_while(|byte| !byte.is_ascii_control()).count(),
+        at += word::position(&bytes[at..], |eight| {
+            word::below(eight, b' ') | word::equal(eight, 0x7f)
+        });
+        if bytes.get(at) != Some(&b'\t') {
+            return at;
         }
-        match bytes.get(at) {
-            Some(b'\t') => at += 1,
-            Some(byte) if !byte.is_ascii_control() => {}
-            _ => return at,
-        }
+        at += 1;
     }
-}
-
-/// How many of a word's eight bytes, from its lowest one, come before a control byte.
-fn leading_text(word: u64) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    // A byte's high bit is set where it is below 0x20, and where it is 0x7f. Borrows go upwards
-    // alone, so the lowest bit that is set is right.
-    let below = word.wrapping_sub(ONES * 0x20) & !word;
-    let difference = word ^ (ONES * 0x7f);
-    let delete = difference.wrapping_sub(ONES) & !difference;
-    let found = (below | delete) & (ONES * 0x80);
-    found.trailing_zeros() as usize / 8
 }
 
 /// The bytes without the spaces and tabs at either end.
@@ -225,6 +219,10 @@ mod tests {
     #[test]
     fn byte_classes_are_those_of_the_rfc() {
         for byte in 0..=u8::MAX {
+            let mut name = *b"Content-Length-Of";
+            let place = usize::from(byte) % name.len();
+            name[place] = byte;
+            assert_eq!(name_length(&name), token_length(&name), "{byte}");
             let separator = b"\"(),/:;<=>?@[\\]{}".contains(&byte);
             assert_eq!(is_token_byte(byte), byte.is_ascii_graphic() && !separator, "{byte}");
             assert_eq!(is_target(&[byte]), byte.is_ascii_graphic() && byte != b'#', "{byte}");

@@ -13,7 +13,7 @@
 mod unmerged;
 mod withdrawn;
 
-pub use unmerged::{Unmerged, unmerged_framed_bytes};
+pub use unmerged::Unmerged;
 pub use withdrawn::{FormerEntry, Withdrawn};
 
 use super::bytes::FieldReader;

@@ -131,9 +131,8 @@ fn close_storage(node: RunningNode, begun: Instant, until: Instant) -> u8 {
     let couriers = node.publishing.stop_watching();
     node.admin.stop();
     drop(couriers);
-    for shard in node.shards.into_iter().filter(|shard| !shard_is_stuck(shard)) {
-        // A shard that panicked has aborted the process.
-        let _ = shard.join();
+    for shard in node.shards {
+        stoppable::join(shard, stoppable::until(Instant::now() + EXIT_TIMEOUT));
     }
     // Storage has some time of its own, whatever the connections took.
     let until = until.max(Instant::now() + STORAGE_TIMEOUT);
@@ -195,15 +194,6 @@ fn stop_journal(
         }
     }
     Err("it could not write and sync all records in time".to_owned())
-}
-
-/// A shard that has not ended although it was told to is left behind: the process ends anyway.
-fn shard_is_stuck(shard: &std::thread::JoinHandle<()>) -> bool {
-    let begun = Instant::now();
-    while !shard.is_finished() && begun.elapsed() < EXIT_TIMEOUT {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    !shard.is_finished()
 }
 
 /// The second signal: what is acknowledged is in the journal already; nothing else is waited for.

@@ -24,6 +24,7 @@ use super::arguments::{ExportArguments, ExportSubject, SharedArguments};
 use super::export_lines::{self, ExportItem};
 use super::failure::Failure;
 use super::{settings, stopped_journal};
+use nudged_background::projection::union::{Tombstone, WholeUser};
 use nudged_base::hex;
 use nudged_base::ids::Sequence;
 use nudged_base::limits::{HISTORY_READ_LINES, MOVED_ROWS};
@@ -34,7 +35,7 @@ use nudged_journal::record::{self, Record};
 use nudged_journal::recovery;
 use nudged_journal::segment::SetId;
 use nudged_runtime::journal::directory::DirectoryReader;
-use nudged_store::{Store, StoreReader, StoredPopup};
+use nudged_store::{Store, StoreError, StoreReader, StoredPopup};
 
 /// Writes what is asked for.
 ///
@@ -73,22 +74,30 @@ fn export(
 /// Users and erased ones, as SQL has them: what a journal holds beyond that comes later.
 fn users(config: &Config, out: &mut impl Write) -> Result<(), Failure> {
     let mut store = existing(config)?;
-    let mut after = String::new();
+    let behind = |last: Option<&WholeUser>| last.map_or(String::new(), |user| user.user.clone());
+    let users = |last: Option<&_>| store.whole_users_after(&behind(last), MOVED_ROWS);
+    write_all(out, users, ExportItem::User)?;
+    let behind = |last: &Tombstone| last.key.0.cast_signed();
+    let erased =
+        |last: Option<&_>| store.tombstones_after(last.map_or(i64::MIN, behind), MOVED_ROWS);
+    write_all(out, erased, ExportItem::Erased)
+}
+
+/// Writes a line for each of what comes behind the last one, as often as there is something.
+fn write_all<T: Clone>(
+    out: &mut impl Write,
+    mut next: impl FnMut(Option<&T>) -> Result<Vec<T>, StoreError>,
+    item: impl Fn(T) -> ExportItem,
+) -> Result<(), Failure> {
+    let mut last = None;
     loop {
-        let users = store.whole_users_after(&after, MOVED_ROWS)?;
-        let Some(last) = users.last() else { break };
-        after.clone_from(&last.user);
-        for user in users {
-            writeln!(out, "{}", export_lines::write(&ExportItem::User(user))).map_err(written)?;
+        let rows = next(last.as_ref())?;
+        if rows.is_empty() {
+            return Ok(());
         }
-    }
-    let mut after = i64::MIN;
-    loop {
-        let erased = store.tombstones_after(after, MOVED_ROWS)?;
-        let Some(last) = erased.last() else { return Ok(()) };
-        after = last.key.0.cast_signed();
-        for one in erased {
-            writeln!(out, "{}", export_lines::write(&ExportItem::Erased(one))).map_err(written)?;
+        last = rows.last().cloned();
+        for row in rows {
+            writeln!(out, "{}", export_lines::write(&item(row))).map_err(written)?;
         }
     }
 }
@@ -101,15 +110,8 @@ fn existing(config: &Config) -> Result<Store, Failure> {
 
 fn stats(config: &Config, out: &mut impl Write) -> Result<(), Failure> {
     let mut store = existing(config)?;
-    let mut after = None;
-    loop {
-        let rows = store.whole_stats_after(after.as_ref(), MOVED_ROWS)?;
-        let Some(last) = rows.last() else { return Ok(()) };
-        after = Some(last.clone());
-        for row in rows {
-            writeln!(out, "{}", export_lines::write(&ExportItem::Stats(row))).map_err(written)?;
-        }
-    }
+    let stats = |last: Option<&_>| store.whole_stats_after(last, MOVED_ROWS);
+    write_all(out, stats, ExportItem::Stats)
 }
 
 fn popups(config: &Config, has_history: bool, out: &mut impl Write) -> Result<(), Failure> {

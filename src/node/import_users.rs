@@ -6,7 +6,7 @@ use super::export_lines::{self, ExportItem};
 use super::failure::Failure;
 use super::import::ImportLines;
 use super::migration::target::MigrationTarget;
-use super::{ownership, shared_keys, stopped_journal};
+use super::{ownership, stopped_journal};
 use nudged_background::projection::union::{Tombstone, WholeUser};
 use nudged_base::limits::MOVED_ROWS;
 use nudged_config::Config;
@@ -58,12 +58,10 @@ pub(super) fn import(
         next = lines.next()?;
     }
     batch.write(&mut into, &zone, 1)?;
-    if let Into::Shared(target) = &mut into {
-        let keys = target.sql().add_signing_keys(&[])?;
-        let keys: Vec<_> = keys.into_iter().map(shared_keys::secret_of).collect();
-        if batch.taken != TakenUsers::default() || batch.counts[0] > 0 {
-            target.take_epochs_away(&keys)?;
-        }
+    if let Into::Shared(target) = &mut into
+        && (batch.taken != TakenUsers::default() || batch.counts[0] > 0)
+    {
+        target.take_epochs_away()?;
     }
     let TakenUsers { new, united, known } = batch.taken;
     let [erased, stats] = batch.counts;

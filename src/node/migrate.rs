@@ -1,13 +1,12 @@
 //! `nudged migrate`: makes or upgrades the schema of `[mysql] url`. A file of a node's own upgrades
 //! itself when it is opened, and has no need of it.
 
-use std::io::Write as _;
 use std::path::Path;
 
 use super::arguments::{MigrateArguments, SharedArguments};
 use super::failure::Failure;
-use super::migration::{self, MigrationStart};
-use super::settings;
+use super::serve::say;
+use super::{migration, settings};
 use nudged_config::Config;
 use nudged_runtime::clocks;
 use nudged_store::mysql;
@@ -26,27 +25,11 @@ pub fn run(shared: &SharedArguments, arguments: &MigrateArguments) -> Result<(),
     Ok(())
 }
 
-/// A line for people, at once: a move takes a while. Who does not read it needs no word.
-fn say(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
-}
-
 fn move_here(config: &Config, from: &Path, are_nodes_lost: bool) -> Result<(), Failure> {
-    let mut migration = match migration::begin(config, from, (clocks::wall(), are_nodes_lost))? {
-        MigrationStart::AlreadyMoved(text) => {
-            say(&text);
-            return Ok(());
-        }
-        MigrationStart::Started(migration) => migration,
-    };
-    say(&format!("journal: {} records applied to nudged.db", migration.applied()));
-    while !migration.is_done() {
-        if let Some(said) = migration.advance()? {
-            say(&said);
-        }
-    }
-    Ok(())
+    migration::run(config, from, (clocks::wall(), are_nodes_lost), &mut |said| {
+        said.into_iter().for_each(say);
+        Ok(())
+    })
 }
 
 fn migrate(config: &Config) -> Result<String, Failure> {

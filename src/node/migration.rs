@@ -1,6 +1,6 @@
 //! `nudged migrate --from`: takes everything that a stopped embedded node remembers into MySQL, in
-//! steps that may each be repeated. A [`Migration`] that is cut off anywhere is begun anew and ends
-//! the same: until its last step the directory is an embedded node's and nothing else.
+//! steps that may each be repeated. A move that is cut off anywhere is begun anew and ends the
+//! same: until its last step the directory is an embedded node's and nothing else.
 //!
 //! ```text
 //! lock, journal applied -> nobody runs there -> keys -> popups -> overrides -> users -> erases
@@ -14,7 +14,7 @@
 pub(super) mod target;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::tz::TimeZone;
 
@@ -37,63 +37,40 @@ use nudged_store::sqlite::{FILE_NAME, Peek};
 use nudged_store::whole::{TakenPopup, TakenUsers, WholeStat, WholeStream};
 use nudged_store::{Store, StoredKey, StreamId};
 
-/// What there is to do for a directory.
-pub enum MigrationStart {
-    /// It was moved before; how.
-    AlreadyMoved(String),
-    /// It is to be moved.
-    Started(Box<Migration>),
-}
-
-/// Where a move is.
-#[derive(Clone, Debug, PartialEq)]
-enum MigrationStep {
-    Keys,
-    Popups,
-    Overrides,
-    Users { after: String, taken: TakenUsers },
-    Erases { after: i64, count: u64, there: u64 },
-    Events { after: (u32, i64), count: u64 },
-    Statistics { after: Option<WholeStat>, count: u64 },
-    Positions,
-    Redis,
-    Mark,
-    Done,
-}
+/// What is called after each piece, at most `MOVED_ROWS` users, events or counts in one transaction
+/// of the target: with a line for people where a step has ended with it. Where it gives an error
+/// the move ends there, and begun anew it goes on.
+pub type Report<'r> = dyn FnMut(Option<&str>) -> Result<(), Failure> + 'r;
 
 /// A move under way.
-pub struct Migration {
-    config: Config,
-    from: PathBuf,
+struct Migration<'m> {
+    config: &'m Config,
+    from: &'m Path,
     now: WallMs,
     zone: TimeZone,
     source: Store,
     target: MigrationTarget,
     streams: Vec<WholeStream>,
-    /// What the source's streams are called in the target.
-    numbers: BTreeMap<u32, StreamId>,
-    applied: u64,
     /// The claims of the target's own streams before anything was moved.
     claims: (u64, u64),
     are_nodes_lost: bool,
-    step: MigrationStep,
     /// Held to the end: nobody serves the directory meanwhile.
     _lock: JournalDirectory,
 }
 
-/// Looks at both sides and applies the directory's journal to its own database. Changes nothing in
-/// the target but its schema. With `are_nodes_lost` nodes of the target that did not stop cleanly
-/// are gone on without.
+/// Moves a directory, once its journal is applied to its own database and nobody runs on either
+/// side. With `are_nodes_lost` nodes of the target that did not stop cleanly are gone on without.
 ///
 /// # Errors
 /// Where the configuration names no MySQL, exit code 2; where the directory is no embedded node's,
-/// or in use, or a node of the target runs or did not stop cleanly, or either can't be read: exit
-/// code 4.
-pub fn begin(
+/// or in use, or a node of the target runs or did not stop cleanly, or either side fails: exit code
+/// 4.
+pub fn run(
     config: &Config,
     from: &Path,
     (now, are_nodes_lost): (WallMs, bool),
-) -> Result<MigrationStart, Failure> {
+    report: &mut Report<'_>,
+) -> Result<(), Failure> {
     if config.mysql.url.is_none() {
         let problem = "migrate --from moves a directory into mysql.url, but mysql.url is not set";
         return Err(Failure::Configuration(problem.to_owned()));
@@ -108,7 +85,7 @@ pub fn begin(
         lock.map_err(|error| Failure::directory(from)(format!("{error}: stop the node first")))?;
     let mut target = MigrationTarget::open(config, from)?;
     if let StoreMark::Moved(moved) = ownership::mark(from)? {
-        return already(from, &lock, &mut target, moved).map(MigrationStart::AlreadyMoved);
+        return report(Some(&already(from, &lock, &mut target, moved)?));
     }
     let mut own = config.clone();
     (own.data, own.mysql.url) = (from.to_owned(), None);
@@ -122,23 +99,24 @@ pub fn begin(
     // Before the look: a node that comes in between is in one of the two.
     let claims = target.sql().claims_but(&sets_of(&streams))?;
     target.refuse_nodes(are_nodes_lost)?;
+    let zone = TimeZone::get(&config.tz).unwrap_or(TimeZone::UTC);
+    let numbers = target.sql().stream_numbers(&sets_of(&streams))?;
+    let pairs = streams.iter().map(|stream| (stream.stream, numbers[&stream.set]));
+    let numbers: BTreeMap<u32, StreamId> = pairs.collect();
+    report(Some(&format!("journal: {applied} records applied to nudged.db")))?;
     let mut migration = Migration {
-        config: config.clone(),
-        from: from.to_owned(),
+        config,
+        from,
         now,
-        zone: TimeZone::get(&config.tz).unwrap_or(TimeZone::UTC),
+        zone,
         streams,
         source,
         target,
-        numbers: BTreeMap::new(),
-        applied,
         claims,
         are_nodes_lost,
-        step: MigrationStep::Keys,
         _lock: lock,
     };
-    migration.number_streams()?;
-    Ok(MigrationStart::Started(Box::new(migration)))
+    migration.move_all(&numbers, report)
 }
 
 /// A directory that says that it was moved: into this database, or there is something wrong.
@@ -166,49 +144,26 @@ fn sets_of(streams: &[WholeStream]) -> Vec<String> {
     streams.iter().map(|stream| stream.set.clone()).collect()
 }
 
-impl Migration {
-    /// Records that the directory's database did not have yet.
-    pub fn applied(&self) -> u64 {
-        self.applied
-    }
-
-    /// Whether everything is done.
-    pub fn is_done(&self) -> bool {
-        self.step == MigrationStep::Done
-    }
-
-    /// Does the next piece: at most `MOVED_ROWS` users, events or counts, in one transaction of
-    /// the target. Gives a line for people where a step ends with it.
-    ///
-    /// # Errors
-    /// Where either side fails; begun anew it goes on.
-    pub fn advance(&mut self) -> Result<Option<String>, Failure> {
-        match self.step.clone() {
-            MigrationStep::Keys => self.move_keys(),
-            MigrationStep::Popups => self.move_popups(),
-            MigrationStep::Overrides => self.move_overrides(),
-            MigrationStep::Users { after, taken } => self.move_users(&after, taken),
-            MigrationStep::Erases { after, count, there } => {
-                self.move_erases(after, (count, there))
-            }
-            MigrationStep::Events { after, count } => self.move_events(after, count),
-            MigrationStep::Statistics { after, count } => {
-                self.move_statistics(after.as_ref(), count)
-            }
-            MigrationStep::Positions => self.move_positions(),
-            MigrationStep::Redis => self.take_epochs_away(),
-            MigrationStep::Mark => self.mark(),
-            MigrationStep::Done => Ok(None),
-        }
-    }
-
-    fn go_on(
+impl Migration<'_> {
+    fn move_all(
         &mut self,
-        step: MigrationStep,
-        said: impl Into<String>,
-    ) -> Result<Option<String>, Failure> {
-        self.step = step;
-        Ok(Some(said.into()))
+        numbers: &BTreeMap<u32, StreamId>,
+        report: &mut Report<'_>,
+    ) -> Result<(), Failure> {
+        report(Some(&self.move_keys()?))?;
+        report(Some(&self.move_popups()?))?;
+        report(Some(&self.move_overrides()?))?;
+        let users = self.move_users(report)?;
+        report(Some(&users))?;
+        let erases = self.move_erases(report)?;
+        report(Some(&erases))?;
+        let events = self.move_events(numbers, report)?;
+        report(Some(&events))?;
+        let statistics = self.move_statistics(report)?;
+        report(Some(&statistics))?;
+        report(Some(&self.move_positions()?))?;
+        report(Some(self.take_epochs_away()?))?;
+        report(Some(&self.mark()?))
     }
 
     /// Refuses where a node has started since the move began, whether it still runs or not: it took
@@ -221,18 +176,11 @@ impl Migration {
         }
     }
 
-    fn number_streams(&mut self) -> Result<(), Failure> {
-        let numbers = self.target.sql().stream_numbers(&sets_of(&self.streams))?;
-        let pairs = self.streams.iter().map(|stream| (stream.stream, numbers[&stream.set]));
-        self.numbers = pairs.collect();
-        Ok(())
-    }
-
     /// Keys of the directory verify what they signed, and never sign; the target gets one that
     /// does.
-    fn move_keys(&mut self) -> Result<Option<String>, Failure> {
+    fn move_keys(&mut self) -> Result<String, Failure> {
         let stored = self.source.own_signing_keys()?;
-        let own = signing_keys::read(&self.from)?;
+        let own = signing_keys::read(self.from)?;
         let own = own.unwrap_or_else(|| stored.into_iter().map(shared_keys::secret_of).collect());
         let moved = |key: &Secret| {
             let key = shared_keys::stored_of(key);
@@ -243,14 +191,10 @@ impl Migration {
         let system = Failure::system("get random bytes for a signing key");
         let fresh = signing_keys::fresh(self.now).map_err(system)?;
         self.target.sql().signing_keys(&shared_keys::stored_of(&fresh))?;
-        let count = moved.len();
-        self.go_on(
-            MigrationStep::Popups,
-            format!("signing keys: {count} moved, their tokens stay valid"),
-        )
+        Ok(format!("signing keys: {} moved, their tokens stay valid", moved.len()))
     }
 
-    fn move_popups(&mut self) -> Result<Option<String>, Failure> {
+    fn move_popups(&mut self) -> Result<String, Failure> {
         let popups = self.source.whole_popups()?;
         let (mut new, mut known, mut differing) = (0_u64, 0_u64, Vec::new());
         let mut of_file = Vec::new();
@@ -282,58 +226,51 @@ impl Migration {
                 of_file.join(", ")
             ));
         }
-        self.go_on(MigrationStep::Overrides, said)
+        Ok(said)
     }
 
-    fn move_overrides(&mut self) -> Result<Option<String>, Failure> {
+    fn move_overrides(&mut self) -> Result<String, Failure> {
         let entries = self.source.whole_overrides()?;
         self.target.sql().take_overrides(&entries)?;
         let standing = entries.iter().filter(|entry| entry.end.is_none()).count();
-        let step = MigrationStep::Users { after: String::new(), taken: TakenUsers::default() };
-        self.go_on(step, format!("overrides: {standing} in force, {} in total", entries.len()))
+        Ok(format!("overrides: {standing} in force, {} in total", entries.len()))
     }
 
-    fn move_users(
-        &mut self,
-        after: &str,
-        mut taken: TakenUsers,
-    ) -> Result<Option<String>, Failure> {
-        let users = self.source.whole_users_after(after, MOVED_ROWS)?;
-        if let Some(last) = users.last() {
+    fn move_users(&mut self, report: &mut Report<'_>) -> Result<String, Failure> {
+        let (mut after, mut taken) = (String::new(), TakenUsers::default());
+        loop {
+            let users = self.source.whole_users_after(&after, MOVED_ROWS)?;
+            let Some(last) = users.last() else { break };
+            after.clone_from(&last.user);
             self.target.take_redis_in(&users, &self.zone)?;
             taken.add(self.target.store().take_users(&users, &self.zone)?);
-            self.step = MigrationStep::Users { after: last.user.clone(), taken };
-            return Ok(None);
+            report(None)?;
         }
         let TakenUsers { new, united, known } = taken;
-        let said = format!(
+        Ok(format!(
             "users: {} ({new} moved, {united} already there and now with the shows of both, \
              {known} already there and unchanged)",
             new + united + known
-        );
-        self.go_on(MigrationStep::Erases { after: i64::MIN, count: 0, there: 0 }, said)
+        ))
     }
 
-    fn move_erases(
-        &mut self,
-        after: i64,
-        (count, mut there): (u64, u64),
-    ) -> Result<Option<String>, Failure> {
-        let erases = self.source.tombstones_after(after, MOVED_ROWS)?;
-        if let Some(last) = erases.last() {
+    fn move_erases(&mut self, report: &mut Report<'_>) -> Result<String, Failure> {
+        let (mut after, mut count, mut there) = (i64::MIN, 0, 0_u64);
+        loop {
+            let erases = self.source.tombstones_after(after, MOVED_ROWS)?;
+            let Some(last) = erases.last() else { break };
+            after = last.key.0.cast_signed();
+            count += erases.len();
             self.target.store().take_tombstones(&erases)?;
             // Whoever came back to the directory after the erase was moved with the users.
             let keys: Vec<UserKey> = erases.iter().map(|erase| erase.key).collect();
-            let own = Peek::open(&self.from)?;
+            let own = Peek::open(self.from)?;
             for user in self.target.sql().users_of(&keys)? {
                 let is_moved = own.as_ref().map_or(Ok(false), |own| own.has_user(&user))?;
                 there += u64::from(!is_moved);
             }
-            let count = count + u64::try_from(erases.len()).unwrap_or(u64::MAX);
-            self.step = MigrationStep::Erases { after: last.key.0.cast_signed(), count, there };
-            return Ok(None);
+            report(None)?;
         }
-        let step = MigrationStep::Events { after: (0, 0), count: 0 };
         let mut said = format!("erased users: {count}, they stay erased");
         if there > 0 {
             let have = if there == 1 { "has" } else { "have" };
@@ -342,63 +279,61 @@ impl Migration {
                  there as well"
             ));
         }
-        self.go_on(step, said)
+        Ok(said)
     }
 
-    fn move_events(&mut self, after: (u32, i64), count: u64) -> Result<Option<String>, Failure> {
-        let events = self.source.whole_events_after(after, MOVED_ROWS)?;
-        if let Some(last) = events.last() {
-            self.target.sql().take_events(&events, &self.numbers)?;
-            let count = count + u64::try_from(events.len()).unwrap_or(u64::MAX);
-            let after = (last.stream, i64::try_from(last.sequence.0).unwrap_or(i64::MAX));
-            self.step = MigrationStep::Events { after, count };
-            return Ok(None);
-        }
-        self.go_on(MigrationStep::Statistics { after: None, count: 0 }, format!("events: {count}"))
-    }
-
-    fn move_statistics(
+    /// `numbers` are what the source's streams are called in the target.
+    fn move_events(
         &mut self,
-        after: Option<&WholeStat>,
-        count: u64,
-    ) -> Result<Option<String>, Failure> {
-        let stats = self.source.whole_stats_after(after, MOVED_ROWS)?;
-        if let Some(last) = stats.last().cloned() {
-            self.target.store().take_stats(&stats)?;
-            let count = count + u64::try_from(stats.len()).unwrap_or(u64::MAX);
-            self.step = MigrationStep::Statistics { after: Some(last), count };
-            return Ok(None);
+        numbers: &BTreeMap<u32, StreamId>,
+        report: &mut Report<'_>,
+    ) -> Result<String, Failure> {
+        let (mut after, mut count) = ((0, 0), 0);
+        loop {
+            let events = self.source.whole_events_after(after, MOVED_ROWS)?;
+            let Some(last) = events.last() else { return Ok(format!("events: {count}")) };
+            after = (last.stream, i64::try_from(last.sequence.0).unwrap_or(i64::MAX));
+            count += events.len();
+            self.target.sql().take_events(&events, numbers)?;
+            report(None)?;
         }
-        self.go_on(MigrationStep::Positions, format!("statistics: {count} rows"))
     }
 
-    fn move_positions(&mut self) -> Result<Option<String>, Failure> {
+    fn move_statistics(&mut self, report: &mut Report<'_>) -> Result<String, Failure> {
+        let (mut after, mut count) = (None::<WholeStat>, 0);
+        loop {
+            let stats = self.source.whole_stats_after(after.as_ref(), MOVED_ROWS)?;
+            let Some(last) = stats.last() else { return Ok(format!("statistics: {count} rows")) };
+            after = Some(last.clone());
+            count += stats.len();
+            self.target.store().take_stats(&stats)?;
+            report(None)?;
+        }
+    }
+
+    fn move_positions(&mut self) -> Result<String, Failure> {
         self.target.sql().take_positions(&self.streams)?;
         let last = self.streams.iter().map(|stream| stream.applied.0).max().unwrap_or(0);
-        let count = self.streams.len();
-        self.go_on(MigrationStep::Redis, format!("journals: {count}, applied up to record {last}"))
+        Ok(format!("journals: {}, applied up to record {last}", self.streams.len()))
     }
 
-    fn take_epochs_away(&mut self) -> Result<Option<String>, Failure> {
+    fn take_epochs_away(&mut self) -> Result<&'static str, Failure> {
         self.refuse_newcomers()?;
-        let keys = self.target.sql().add_signing_keys(&[])?;
-        let keys: Vec<Secret> = keys.into_iter().map(shared_keys::secret_of).collect();
-        let is_there = self.target.take_epochs_away(&keys)?;
-        if let Some(mut shared) = SharedCatalog::of(&self.config) {
+        let is_there = self.target.take_epochs_away()?;
+        if let Some(mut shared) = SharedCatalog::of(self.config) {
             let catalog = self.target.store().load_catalog()?;
             let (version, overrides) = (catalog.version, &catalog.overrides);
             let text = catalog_copy::encode(version, catalog.popups.iter(), overrides);
             // Nodes look into SQL all the same, only later.
             let _ = shared.put(catalog.version, &text, None);
         }
-        let said = match is_there {
+        Ok(match is_there {
             true => "redis: the first node that starts fills it from MySQL",
             false => "redis: not configured",
-        };
-        self.go_on(MigrationStep::Mark, said)
+        })
     }
 
-    fn mark(&mut self) -> Result<Option<String>, Failure> {
+    fn mark(&mut self) -> Result<String, Failure> {
         self.refuse_newcomers()?;
         // Whatever it has of journals, and however that database is called: it knows this id.
         let mut fresh = [0; 16];
@@ -407,11 +342,10 @@ impl Migration {
         })?;
         let id = target::set_name(SetId(u128::from_le_bytes(fresh)));
         self.target.sql().stream_numbers(std::slice::from_ref(&id))?;
-        ownership::mark_moved(&self.from, &self.target.name(), &id)?;
+        ownership::mark_moved(self.from, &self.target.name(), &id)?;
         let from = self.from.display();
-        let said = format!(
+        Ok(format!(
             "{from}: can be served with this configuration from now on, and no longer without it"
-        );
-        self.go_on(MigrationStep::Done, said)
+        ))
     }
 }

@@ -8,14 +8,13 @@ use super::failure::Failure;
 use nudged_base::ids::{Partition, ShardId};
 use nudged_base::limits::PARTITIONS;
 use nudged_base::telemetry::log::Log;
-use nudged_config::{Config, RedisSettings};
+use nudged_config::{AckMode, Config, QueueMode, RedisSettings};
 use nudged_redis::address::LinkAddress;
 use nudged_redis::link::{BreakerSettings, LinkSettings};
 use nudged_runtime::redis_client::BlockingRedis;
 use nudged_runtime::shard::endpoint::Endpoint;
 use nudged_runtime::threads::resolver::Resolver;
 use nudged_runtime::wake::Waker;
-use nudged_shard::users::redis::{ArbiterSetup, RecordQueue};
 
 /// A name that is not found within this at start is looked up further while the node serves.
 const RESOLVE_WAIT: Duration = Duration::from_secs(2);
@@ -94,32 +93,9 @@ impl RedisWay {
     }
 }
 
-/// What a shard is told of Redis, its link being the first of its driver's.
-pub(super) fn arbiter_of(
-    way: &RedisWay,
-    config: &Config,
-    (shard, shards): (ShardId, u16),
-    connection: u32,
-    request_seed: u64,
-) -> ArbiterSetup {
-    let redis = &config.redis;
-    ArbiterSetup {
-        link: Arc::new(way.of_shard(shard, shards)),
-        connection,
-        deadline_ms: redis.deadline.0,
-        slice_ttl_ms: redis.slice_ttl.0,
-        negative_ttl_ms: redis.negative_ttl.0.min(redis.slice_ttl.0),
-        ttl_ms: redis.ttl.0,
-        queue: match config.queue {
-            nudged_config::QueueMode::Journal => RecordQueue::Journal,
-            nudged_config::QueueMode::Redis => RecordQueue::List { list_max: redis.list_max },
-        },
-        needs_sync: config.queue == nudged_config::QueueMode::Redis
-            && config.ack == nudged_config::AckMode::Synced,
-        request_seed,
-        journal_end: nudged_base::ids::Sequence(0),
-        unmerged: Vec::new(),
-    }
+/// Whether a reply of Redis has to survive loss of power: what `ack` promises rests on it alone.
+pub(super) fn needs_sync(config: &Config) -> bool {
+    config.queue == QueueMode::Redis && config.ack == AckMode::Synced
 }
 
 fn settings(redis: &RedisSettings, of_url: LinkSettings) -> LinkSettings {

@@ -7,7 +7,7 @@
 mod opening;
 mod ready;
 pub(super) mod size;
-mod threads;
+pub(super) mod threads;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -161,11 +161,10 @@ fn announce_ready(log: &Log, addresses: &[SocketAddr], admin: &str, begun: Insta
     announce::log_ready(log, addresses, admin, begun);
 }
 
-/// Says something on standard output. Who does not read it needs no word.
-fn say(line: &str) {
+/// Says something on standard output, at once. Who does not read it needs no word.
+pub(super) fn say(line: &str) {
     let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{line}");
-    let _ = out.flush();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
 fn start_log(config: &Config, signals: &SignalRequests) -> Result<(Log, LogThread), Failure> {

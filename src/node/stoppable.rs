@@ -17,17 +17,23 @@ impl StoppableThread {
         self.stop.store(true, Ordering::Release);
     }
 
-    /// Waits for it while `goes_on` says so, and wakes it meanwhile. One that has not ended by then
-    /// is left behind: the process ends anyway.
+    /// Tells it to end, and waits for it while `goes_on` says so; wakes it meanwhile.
     pub(super) fn end(self, mut goes_on: impl FnMut() -> bool, wake: impl Fn() -> bool) {
         self.tell();
-        while !self.thread.is_finished() && goes_on() {
+        join(self.thread, || {
             wake();
-        }
-        if self.thread.is_finished() {
-            // A thread that panicked has aborted the process.
-            let _ = self.thread.join();
-        }
+            goes_on()
+        });
+    }
+}
+
+/// Waits for a thread while `goes_on` says so. One that has not ended by then is left behind: the
+/// process ends anyway.
+pub(super) fn join(thread: JoinHandle<()>, mut goes_on: impl FnMut() -> bool) {
+    while !thread.is_finished() && goes_on() {}
+    if thread.is_finished() {
+        // A thread that panicked has aborted the process.
+        let _ = thread.join();
     }
 }
 

@@ -1,6 +1,5 @@
 //! Opens what a node remembers: the directory's lock, the database, the journal where it ended.
 
-use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,9 +18,11 @@ use nudged_journal::appender::{AckLevel, AppenderConfig};
 use nudged_journal::disk::DiskRead;
 use nudged_journal::reader::Tail;
 use nudged_journal::recovery::{self, Damage, RecoverError, RecoverOptions, Recovered};
-use nudged_journal::segment::{SegmentId, SetId};
+use nudged_journal::segment::SetId;
 use nudged_runtime::clocks;
-use nudged_runtime::journal::directory::{DirectoryError, JournalDirectory, free_bytes};
+use nudged_runtime::journal::directory::{
+    DirectoryError, DirectoryReader, JournalDirectory, free_bytes,
+};
 use nudged_runtime::threads::log_writer;
 use nudged_shard::users::unmerged::RecoveredUnmerged;
 use nudged_store::{FailureKind, Store, StoreError, StreamId};
@@ -227,11 +228,13 @@ fn check_room(path: &Path, there: usize) -> Result<(), Failure> {
 /// # Errors
 /// [`Failure::NoRoom`].
 pub(super) fn check_room_of(data: &Path) -> Result<(), Failure> {
-    let path = std::path::absolute(data).unwrap_or_else(|_| data.to_owned()).join("journal");
-    let entries = std::fs::read_dir(&path).into_iter().flatten().flatten();
-    let is_segment =
-        |name: &OsStr| name.to_str().is_some_and(|name| SegmentId::from_file_name(name).is_some());
-    check_room(&path, entries.filter(|entry| is_segment(&entry.file_name())).count())
+    let data = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
+    check_room(&data.join("journal"), segments_of(&data))
+}
+
+/// Segments of the journal of a data directory, which need not be there.
+pub(super) fn segments_of(data: &Path) -> usize {
+    DirectoryReader::new(&data.join("journal")).segments().map_or(0, |segments| segments.len())
 }
 
 fn no_room(path: &Path, needed: u64) -> Failure {

@@ -31,14 +31,14 @@ pub fn collect(
 /// Those of one shard's users.
 pub fn of_shard(left: &RecoveredUnmerged, shard: ShardId, shards: u16) -> RecoveredUnmerged {
     let is_own = |user: &str| UserKey::of(user.as_bytes()).home(shards) == shard;
-    left.iter().filter(|(_, user, _)| is_own(user)).cloned().collect()
+    left.iter().filter(|(_, entry)| is_own(entry.record().user)).cloned().collect()
 }
 
 /// Says on the Redis status, before the writer begins and before the shards do, what it must not
 /// pass.
 pub fn announce(redis_status: &RedisStatus, left: &RecoveredUnmerged, end: Sequence, shards: u16) {
     for shard in (0..shards).map(ShardId) {
-        let first = of_shard(left, shard, shards).iter().map(|(sequence, ..)| *sequence).min();
+        let first = of_shard(left, shard, shards).iter().map(|(sequence, _)| *sequence).min();
         redis_status.report_journal(shard, end, first);
     }
 }
@@ -47,37 +47,28 @@ pub fn announce(redis_status: &RedisStatus, left: &RecoveredUnmerged, end: Seque
 mod tests {
     use super::*;
     use nudged_base::event_kind::EventKind;
-    use nudged_base::ids::{PopupKey, Revision};
+    use nudged_base::ids::Revision;
     use nudged_base::time::WallMs;
-    use nudged_domain::state::apply::{Action, ShowId};
-    use nudged_journal::record::{Impression, Record};
+    use nudged_journal::record::{Impression, Record, Unmerged};
     use nudged_runtime::wake::Waker;
-    use nudged_shard::users::unmerged::{UnmergedEntry, UnmergedKind};
+    use nudged_shard::users::unmerged::UnmergedEntry;
     use std::sync::Arc;
 
-    fn entry(token: &str, kind: UnmergedKind) -> UnmergedEntry {
-        let shown = ShowId { popup: PopupKey::of("p"), number: 1, at: WallMs(1) };
-        let (popup, variant) = ("p".into(), "".into());
-        UnmergedEntry {
+    fn entry(user: &str, token: &str, kind: EventKind) -> UnmergedEntry {
+        UnmergedEntry::of(&Unmerged {
+            user,
             at: WallMs(5),
             kind,
-            shown,
-            token: token.into(),
-            popup,
-            version: 1,
-            variant,
-        }
-    }
-
-    fn show(token: &str) -> UnmergedEntry {
-        entry(token, UnmergedKind::Show { session: 0 })
-    }
-
-    fn click(token: &str) -> UnmergedEntry {
-        entry(
+            acted_at: WallMs(5),
             token,
-            UnmergedKind::Event { action: Action::Clicked, acted_at: WallMs(5), local: None },
-        )
+            popup: "p",
+            version: 1,
+            variant: "",
+            number: 1,
+            shown_at: WallMs(1),
+            session: 0,
+            is_of_local: false,
+        })
     }
 
     fn merged(token: &str) -> Record<'_> {
@@ -100,22 +91,24 @@ mod tests {
 
     #[test]
     fn what_was_merged_or_erased_is_not_left_and_the_latest_record_counts() {
-        let (shown, clicked, other) = (show("a"), click("a"), click("b"));
-        let gone = click("c");
+        let clicked_by = |user, token| entry(user, token, EventKind::Clicked);
+        let shown = entry("u", "a", EventKind::Decided);
+        let (clicked, other) = (clicked_by("u", "a"), clicked_by("v", "b"));
+        let gone = clicked_by("gone", "c");
         let erase = Record::Erase {
             user: "gone",
             revision: Revision { epoch: 1, counter: 9 },
             at: WallMs(6),
         };
         let records = [
-            Record::Unmerged(shown.record("u")),
-            Record::Unmerged(clicked.record("u")),
-            Record::Unmerged(other.record("v")),
-            Record::Unmerged(gone.record("gone")),
+            Record::Unmerged(shown.record()),
+            Record::Unmerged(clicked.record()),
+            Record::Unmerged(other.record()),
+            Record::Unmerged(gone.record()),
             merged("b"),
             erase,
             // Journaled again, the show first; then the node died.
-            Record::Unmerged(shown.record("u")),
+            Record::Unmerged(shown.record()),
         ];
         let mut found = UnmergedScan::default();
         for (sequence, record) in (11..).zip(&records) {
@@ -123,7 +116,7 @@ mod tests {
         }
         let left = found.into_left();
         let wanted: RecoveredUnmerged =
-            vec![(Sequence(17), "u".into(), shown), (Sequence(12), "u".into(), clicked)];
+            vec![(Sequence(17), shown.clone()), (Sequence(12), clicked.clone())];
         assert_eq!(left, wanted, "the show stays before its event");
         let wakers = (0..3).map(|_| Arc::new(Waker::new().unwrap())).collect();
         let redis_status = RedisStatus::new(wakers).unwrap();

@@ -2,7 +2,6 @@
 //! server says of itself.
 
 use super::encode;
-use super::frame::RespFrame;
 use super::link::{Incompatible, LinkSettings};
 use nudged_base::hash::Keyed;
 
@@ -91,21 +90,6 @@ pub fn is_replica(info: &[u8]) -> bool {
     info_field(info, "role").is_some_and(|role| role != b"master")
 }
 
-/// Whether the server syncs each write before it answers, from `CONFIG GET appendfsync appendonly`;
-/// `None` where it does not say.
-pub fn syncs_always(reply: &RespFrame<'_>) -> Option<bool> {
-    let RespFrame::List(words) = reply else { return None };
-    let words: Vec<_> = words.iter().collect();
-    let value = |name: &[u8]| {
-        let mut pairs = words.chunks_exact(2);
-        pairs.find_map(|pair| match pair {
-            [RespFrame::Text(key), RespFrame::Text(value)] if *key == name => Some(*value),
-            _ => None,
-        })
-    };
-    Some(value(b"appendfsync")? == b"always" && value(b"appendonly")? == b"yes")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,22 +111,5 @@ mod tests {
         assert!(evicts(b"maxmemory_policy:allkeys-lru\r\n"));
         assert!(evicts(b""), "a server that does not say may do anything");
         assert!(!evicts(b"a:b\r\nmaxmemory_policy:noeviction\r\n"));
-    }
-
-    #[test]
-    fn each_write_is_synced_only_with_both_settings() {
-        let reply = |fsync: &'static str, only: &'static str| {
-            RespFrame::List(
-                [b"appendonly".as_slice(), only.as_bytes(), b"appendfsync", fsync.as_bytes()]
-                    .map(RespFrame::Text)
-                    .to_vec()
-                    .into(),
-            )
-        };
-        assert_eq!(syncs_always(&reply("always", "yes")), Some(true));
-        assert_eq!(syncs_always(&reply("always", "no")), Some(false));
-        assert_eq!(syncs_always(&reply("everysec", "yes")), Some(false));
-        assert_eq!(syncs_always(&RespFrame::Error(b"NOPERM")), None);
-        assert_eq!(syncs_always(&RespFrame::List(vec![].into())), None);
     }
 }

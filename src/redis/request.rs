@@ -6,8 +6,7 @@
 use std::collections::VecDeque;
 use std::io;
 
-use crate::frame::RespFrame;
-use crate::frame::Words;
+use crate::frame::{RespFrame, Words};
 use crate::refusal::RedisRefusal;
 use crate::scripts::hash_of;
 use nudged_base::limits::REDIS_PUSHES_MAX;
@@ -118,6 +117,17 @@ impl OwnedReply {
         std::str::from_utf8(bytes).ok()
     }
 
+    /// Whether the server syncs each write before it answers, of an answer to `CONFIG GET
+    /// appendfsync appendonly`; `None` where it does not say.
+    pub fn syncs_always(&self) -> Option<bool> {
+        let OwnedReply::List(words) = self else { return None };
+        let value = |name: &str| {
+            let mut pairs = words.chunks_exact(2);
+            pairs.find_map(|pair| (pair[0].text() == Some(name)).then(|| pair[1].text())?)
+        };
+        Some(value("appendfsync")? == "always" && value("appendonly")? == "yes")
+    }
+
     /// The number that its text writes.
     pub fn number<T: std::str::FromStr>(&self) -> Option<T> {
         self.text()?.parse().ok()
@@ -177,6 +187,19 @@ pub fn owned(frame: RespFrame<'_>) -> OwnedReply {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_write_is_synced_only_with_both_settings() {
+        let reply = |fsync: &str, only: &str| {
+            let words = ["appendonly", only, "appendfsync", fsync];
+            OwnedReply::List(words.map(|word| OwnedReply::Text(word.into())).into())
+        };
+        assert_eq!(reply("always", "yes").syncs_always(), Some(true));
+        assert_eq!(reply("always", "no").syncs_always(), Some(false));
+        assert_eq!(reply("everysec", "yes").syncs_always(), Some(false));
+        assert_eq!(OwnedReply::Error("NOPERM".to_owned()).syncs_always(), None);
+        assert_eq!(OwnedReply::List(vec![]).syncs_always(), None);
+    }
 
     #[test]
     fn messages_that_nobody_takes_are_dropped_and_the_drop_is_told() {

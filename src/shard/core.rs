@@ -1,7 +1,8 @@
 //! A shard as one state machine: `step` takes an input, `finish_turn` ends a turn. Owns the
 //! connections and the home; everything that is shared between turns lies here. `redis` what an
-//! arbiter adds to a turn · `operate` operators' requests.
+//! arbiter adds to a turn · `deliver` where outcomes go · `operate` operators' requests.
 
+mod deliver;
 mod operate;
 mod redis;
 
@@ -9,33 +10,30 @@ use std::sync::Arc;
 
 use bumpalo::Bump;
 
-use super::control::ControlReply;
 use super::edge::connections::{Connections, ShardTurn};
 use super::edge::serve::{Coordinator, Hops, Outstanding, RequestServer};
-use super::fanout::verdicts_of;
-use super::origin::{Origin, RequestSlot};
+use super::fanout::Fanouts;
+use super::origin::Origin;
 use super::seam::{Effect, Hop, HopReply, Input, Outbox, Step, UserRead};
 use super::users::evaluate::RequestContext;
-use super::users::in_flight::{Attempt, InFlight, InFlightTable, StateAccess, Waiter};
+use super::users::in_flight::InFlightTable;
 use super::users::lane::Lane;
 use super::users::memory::{Done, Scratch, Users};
 use super::users::redis::{Arbiter, ArbiterSetup, RedisUsers};
+use super::users::waiting::{StateAccess, Waiter};
 use super::users::{Arbitration, Turn};
 use super::view::{Rules, View};
 use nudged_api::command::EncodedCommand;
-use nudged_api::cors::Grant;
 use nudged_api::outcome::{EncodedOutcome, Outcome};
-use nudged_api::render::Rendering;
-use nudged_api::reply::ResponseContext;
 use nudged_api::token::Keys;
 use nudged_base::clock::Now;
 use nudged_base::ids::ShardId;
 use nudged_base::limits::{BUFFERS_POOLED_MAX, COMMIT_TRIES_MAX};
-use nudged_base::slab::Handle;
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_domain::catalog::snapshot::Snapshot;
+use nudged_domain::decide::timetable::Timetable;
 use nudged_domain::state::slice::Slice;
 use nudged_http::connection::Timeouts;
 use nudged_http::head::Request;
@@ -98,6 +96,7 @@ impl Core {
         let view = View {
             shard: setup.shard,
             shards: setup.shards,
+            times: Timetable::of(&setup.snapshot),
             snapshot: setup.snapshot,
             rules: setup.rules,
             keys: setup.keys,
@@ -116,11 +115,13 @@ impl Core {
                 let (counters, place) = (Arc::clone(&setup.counters), (setup.shard, setup.shards));
                 Arbitration::Redis(Box::new(Arbiter::new(arbiter, counters, place, setup.seed)))
             }
-            None => Arbitration::Own(Box::new(InFlightTable::new(setup.seed))),
+            None => Arbitration::Own,
         };
         let users = Users {
             slice: Slice::new(setup.slice_bytes, setup.seed),
             lane,
+            in_flight: InFlightTable::new(setup.seed),
+            fanouts: Fanouts::default(),
             is_by_redis,
             done: Vec::new(),
             effects: Vec::new(),
@@ -170,8 +171,7 @@ impl Core {
         self.bump.reset();
         let Core { view, users, arbitration, scratch, bump, .. } = self;
         let Waiter { origin, until, tries, .. } = waiter;
-        let attempt = Attempt { tries, access };
-        let context = RequestContext { view, now, bump, origin, until, attempt };
+        let context = RequestContext { view, now, bump, origin, until, tries, access };
         let decoded = command.decode(bump);
         let mut turn = Turn { users, arbitration, scratch };
         if let Some(outcome) = turn.execute(&context, &decoded) {
@@ -202,13 +202,6 @@ impl Core {
         }
     }
 
-    fn part_done(&mut self, handle: Handle, outcome: EncodedOutcome) {
-        self.bump.reset();
-        let decoded = outcome.decode(&self.bump);
-        self.hops.part_done(&mut self.users, handle, verdicts_of(&decoded));
-        self.users.keep(outcome.into_buffer());
-    }
-
     /// A hop came back unexecuted: the request is refused for load.
     fn on_hop_refused(&mut self, now: Now, hop: Hop) {
         self.users.counters.hops_refused.add(1);
@@ -219,7 +212,7 @@ impl Core {
                 let outcome = EncodedOutcome::of_no_popup(&overloaded, self.users.buffer());
                 self.users.finish(origin, outcome);
             }
-            Some(Outstanding::Part(handle)) => self.hops.part_done(&mut self.users, handle, &[]),
+            Some(Outstanding::Part(handle)) => self.users.part_done(handle, &[]),
             None => {}
         }
         self.users.keep(hop.command.into_buffer());
@@ -227,31 +220,14 @@ impl Core {
 
     fn on_user_read(&mut self, now: Now, read: UserRead) {
         let Core { users, arbitration, scratch, .. } = self;
-        let in_flight = match arbitration {
-            Arbitration::Own(in_flight) => in_flight,
+        let resumed = match arbitration {
+            Arbitration::Own => users.on_read(&read),
             Arbitration::Redis(arbiter) => {
-                let mut redis = RedisUsers { users, arbiter, scratch };
-                if let Some(resumed) = redis.on_read_of_sql(now, read) {
-                    self.run_again(now, resumed);
-                }
-                return;
+                RedisUsers { users, arbiter, scratch }.on_read_of_sql(now, read)
             }
         };
-        let ended = in_flight.end(Handle::from_bits(read.ticket));
-        let Some((InFlight { user, .. }, mut waiters)) = ended else { return };
-        let access = match &read.state {
-            Ok(state) if users.admit(&user, state) => StateAccess::Cached,
-            Ok(_) => StateAccess::Missing,
-            Err(_) => {
-                users.counters.reads_failed.add(1);
-                StateAccess::Missing
-            }
-        };
-        while let Some(waiter) = waiters.pop_front() {
-            self.resume(now, waiter, access);
-        }
-        if let Arbitration::Own(in_flight) = &mut self.arbitration {
-            in_flight.rest(user, waiters);
+        if let Some(resumed) = resumed {
+            self.run_again(now, resumed);
         }
     }
 
@@ -262,100 +238,43 @@ impl Core {
     }
 
     fn on_tick(&mut self, now: Now, outbox: &mut Outbox) {
-        let mut late = Vec::new();
-        if let Arbitration::Own(in_flight) = &mut self.arbitration {
-            in_flight.expire(now.mono, &mut late);
-        }
-        for waiter in late {
-            self.users.counters.reads_late.add(1);
-            self.users.log(now, Message::ReadSlow, &[]);
-            self.resume(now, waiter, StateAccess::Missing);
-        }
         self.bump.reset();
         let Core { users: Users { lane, done, counters, .. }, bump, .. } = self;
         lane.expire(now.mono, |waiting| {
             counters.acks_late.add(1);
             done.push(Done { origin: waiting.origin, outcome: waiting.outcome.unless_kept(bump) });
         });
-        self.expire_redis(now);
+        if let Some(redis) = self.by_redis() {
+            redis.arbiter.tick(now.mono);
+        }
+        self.give_up_late(now);
+        self.give_up_pursued(now);
         self.users.buffers.shrink();
         self.users.count_slice();
         self.count_link();
         self.connections.expire(&mut ShardTurn { view: &self.view, now, outbox });
     }
 
-    /// Delivers outcomes until none is left: one may complete another.
-    fn deliver(&mut self, now: Now, outbox: &mut Outbox) {
-        while !self.users.done.is_empty() {
-            let mut delivering = std::mem::take(&mut self.delivering);
-            std::mem::swap(&mut delivering, &mut self.users.done);
-            for done in delivering.drain(..) {
-                self.deliver_one(now, done, outbox);
-            }
-            self.delivering = delivering;
-        }
-        outbox.effects.append(&mut self.users.effects);
-    }
-
-    fn deliver_one(&mut self, now: Now, Done { origin, outcome }: Done, outbox: &mut Outbox) {
-        match origin {
-            Origin::Connection { slot, grant } => {
-                self.answer(now, (slot, grant), outcome, outbox);
-            }
-            Origin::Shard { shard, ticket } => {
-                let reply = HopReply { ticket, outcome };
-                outbox.push(Effect::HopReply { to: shard, reply });
-            }
-            Origin::ShardFanout(handle) => self.part_done(handle, outcome),
-            Origin::UserFanout(handle) => {
-                self.bump.reset();
-                let decoded = outcome.decode(&self.bump);
-                if let Arbitration::Redis(arbiter) = &mut self.arbitration
-                    && let Some(whole) = arbiter.fanouts.part_done(handle, verdicts_of(&decoded))
-                {
-                    self.users.finish(whole.origin, whole.outcome);
+    /// Requests that have waited too long for their users' states are answered degraded.
+    fn give_up_late(&mut self, now: Now) {
+        let mut late = Vec::new();
+        self.users.in_flight.expire(now.mono, &mut late);
+        for waiter in late {
+            match self.users.is_by_redis {
+                true => self.users.counters.redis_failures.of("deadline").add(1),
+                false => {
+                    self.users.counters.reads_late.add(1);
+                    self.users.log(now, Message::ReadSlow, &[]);
                 }
-                self.users.keep(outcome.into_buffer());
             }
-            Origin::Control { ticket } => {
-                self.bump.reset();
-                let reply = ControlReply { ticket, outcome: (&outcome.decode(&self.bump)).into() };
-                outbox.push(Effect::ControlReply(reply));
-                self.users.keep(outcome.into_buffer());
-            }
-        }
-    }
-
-    /// Writes the answer of a request, in its turn, by the catalog that it was decided by.
-    fn answer(
-        &mut self,
-        now: Now,
-        (slot, grant): (RequestSlot, Grant),
-        outcome: EncodedOutcome,
-        outbox: &mut Outbox,
-    ) {
-        self.bump.reset();
-        let Core { view, connections, bump, .. } = self;
-        let is_there =
-            connections.answer(&mut ShardTurn { view, now, outbox }, slot, |out, frame| {
-                let rendering = Rendering {
-                    response: ResponseContext { frame: *frame, cors: &view.rules.cors, grant },
-                    snapshot: outcome.snapshot(),
-                    disk_lack: view.disk_lack.as_deref(),
-                    bump,
-                };
-                rendering.write(&outcome.decode(bump), out);
-            });
-        self.users.keep(outcome.into_buffer());
-        if is_there {
-            self.serve(now, slot.connection, None, outbox);
+            self.resume(now, waiter, StateAccess::Missing);
         }
     }
 
     /// Tells how much waits, once a turn.
     fn count_what_waits(&self) {
-        let (counters, lane) = (&self.users.counters, &self.users.lane);
-        counters.parked.set((self.arbitration.waiting() + self.hops.fanouts()) as u64);
+        let Users { counters, lane, in_flight, fanouts, .. } = &self.users;
+        counters.parked.set((in_flight.waiting() + fanouts.len()) as u64);
         counters.journal_waiting.set(lane.waiting() as u64);
         if let Arbitration::Redis(arbiter) = &self.arbitration {
             counters.unmerged.set(arbiter.unmerged.len() as u64);
@@ -444,11 +363,18 @@ impl Step for Core {
         self.count_what_waits();
         self.connections.flush(&self.view, now.mono, outbox);
         self.report_connections(now);
+        let wall = self.arbitration.wall(now);
+        self.view.times.refresh(&self.view.snapshot, wall);
         self.finish_if_quiet(now, outbox);
     }
 
     fn next_deadline(&self) -> Option<MonoNs> {
-        let deadlines = [self.arbitration.next_deadline(), self.users.lane.next_deadline()];
+        let of_redis = match &self.arbitration {
+            Arbitration::Own => None,
+            Arbitration::Redis(arbiter) => arbiter.next_deadline(),
+        };
+        let Users { in_flight, lane, .. } = &self.users;
+        let deadlines = [in_flight.next_deadline(), lane.next_deadline(), of_redis];
         deadlines.into_iter().flatten().min()
     }
 }

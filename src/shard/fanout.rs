@@ -15,7 +15,7 @@ pub(crate) struct Fanout {
     pub origin: Origin,
     /// A verdict in each place: "unavailable" where none has come.
     pub outcome: EncodedOutcome,
-    /// Parts that are under way.
+    /// Parts that are under way, and one while more may be begun.
     parts: u32,
 }
 
@@ -30,29 +30,28 @@ impl Default for Fanouts {
 }
 
 impl Fanouts {
-    /// Begins one without parts. Gives the outcome back where the bound is reached.
+    /// Begins one; who begins it is a part of it, until [`Fanouts::part_done`]. Gives the outcome
+    /// back where the bound is reached.
     pub(crate) fn begin(
         &mut self,
         origin: Origin,
         outcome: EncodedOutcome,
     ) -> Result<Handle, EncodedOutcome> {
-        let inserted = self.0.insert(Fanout { origin, outcome, parts: 0 });
+        let inserted = self.0.insert(Fanout { origin, outcome, parts: 1 });
         inserted.map_err(|fanout| fanout.outcome)
     }
 
-    /// One more part is under way.
-    pub(crate) fn await_part(&mut self, handle: Handle) {
-        self.0.get_mut(handle).expect("it is removed with its last part").parts += 1;
-    }
-
-    /// The verdicts of a part that did not have to wait.
-    pub(crate) fn merge(&mut self, handle: Handle, verdicts: &[PlacedVerdict]) {
+    /// One more part is begun: its verdicts, or `None` where they come later.
+    pub(crate) fn add_part(&mut self, handle: Handle, outcome: Option<&Outcome<'_>>) {
         let fanout = self.0.get_mut(handle).expect("it is removed with its last part");
-        fanout.outcome.merge_verdicts(verdicts);
+        match outcome {
+            Some(outcome) => fanout.outcome.merge_verdicts(verdicts_of(outcome)),
+            None => fanout.parts += 1,
+        }
     }
 
-    /// A part that was under way has come back: its verdicts, or none where it could not be
-    /// executed. Gives the whole where it was the last one.
+    /// A part that was under way has come to its end: with its verdicts, or none where it could not
+    /// be executed. Gives the whole where it was the last one.
     pub(crate) fn part_done(
         &mut self,
         handle: Handle,
@@ -61,13 +60,7 @@ impl Fanouts {
         let fanout = self.0.get_mut(handle)?;
         fanout.outcome.merge_verdicts(verdicts);
         fanout.parts -= 1;
-        self.take_whole(handle)
-    }
-
-    /// Takes it out where no part is under way.
-    pub(crate) fn take_whole(&mut self, handle: Handle) -> Option<Fanout> {
-        let is_whole = self.0.get(handle).is_some_and(|fanout| fanout.parts == 0);
-        is_whole.then(|| self.0.remove(handle).expect("just seen"))
+        if fanout.parts == 0 { self.0.remove(handle) } else { None }
     }
 
     /// How many there are.

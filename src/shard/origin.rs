@@ -32,10 +32,8 @@ pub enum Origin {
         /// Its ticket.
         ticket: u64,
     },
-    /// An events request of this shard, of which these are the events of one shard.
-    ShardFanout(Handle),
-    /// Events of one shard, of which these are the events of one user.
-    UserFanout(Handle),
+    /// Events of which these are a part: those of one shard, or of one user.
+    Fanout(Handle),
     /// An operator.
     Control {
         /// The command's ticket.

@@ -4,9 +4,10 @@
 //!
 //! `memory` what there is of them, whoever decides · `evaluate` what commands do to a state · `own`
 //! commands where the shard itself decides · `redis` where Redis does · `in_flight` what is under
-//! way for users, and who waits for it · `lane` the way to the journal · `unmerged` what was
-//! accepted without Redis.
+//! way for users · `waiting` who waits for it · `change` what Redis has to take · `lane` the way to
+//! the journal · `unmerged` what was accepted without Redis.
 
+pub(crate) mod change;
 pub(crate) mod evaluate;
 pub(crate) mod in_flight;
 pub(crate) mod lane;
@@ -14,24 +15,27 @@ pub(crate) mod memory;
 mod own;
 pub mod redis;
 pub mod unmerged;
+pub(crate) mod waiting;
 
 use bumpalo::Bump;
 
 use self::evaluate::RequestContext;
-use self::in_flight::{InFlightTable, StateAccess};
+use self::in_flight::KeyedUser;
 use self::memory::{Scratch, Users};
 use self::own::OwnUsers;
 use self::redis::{Arbiter, RedisUsers};
+use self::waiting::StateAccess;
 use nudged_api::command::Command;
 use nudged_api::outcome::{EncodedOutcome, Outcome};
+use nudged_base::clock::Now;
 use nudged_base::limits::CATALOGS_HELD_MAX;
-use nudged_base::time::MonoNs;
+use nudged_base::time::{MonoNs, WallMs};
 use nudged_domain::state::user;
 
 /// Who decides which of two changes of a user stands.
 pub(crate) enum Arbitration {
-    /// The shard itself: it is the only one that changes its users. Those that are being read.
-    Own(Box<InFlightTable>),
+    /// The shard itself: it is the only one that changes its users.
+    Own,
     /// Redis.
     Redis(Box<Arbiter>),
 }
@@ -40,32 +44,24 @@ impl Arbitration {
     /// Until when a request that comes now may wait for its user's state.
     pub(crate) fn deadline(&self, users: &Users, now: MonoNs) -> MonoNs {
         match self {
-            Arbitration::Own(_) => now.plus_ms(users.read_deadline_ms),
+            Arbitration::Own => now.plus_ms(users.read_deadline_ms),
             Arbitration::Redis(arbiter) => arbiter.deadline(now),
         }
     }
 
-    /// Commands that wait for their users' states, and changes that are under way.
-    pub(crate) fn waiting(&self) -> usize {
+    /// The time of decisions.
+    pub(crate) fn wall(&self, now: Now) -> WallMs {
         match self {
-            Arbitration::Own(in_flight) => in_flight.waiting(),
-            Arbitration::Redis(arbiter) => arbiter.in_flight.waiting(),
+            Arbitration::Own => now.wall,
+            Arbitration::Redis(arbiter) => arbiter.wall(now),
         }
     }
 
     /// Whether nothing is under way that could come to an end now.
-    pub(crate) fn may_end(&self, now: MonoNs) -> bool {
+    pub(crate) fn may_end(&self, users: &Users, now: MonoNs) -> bool {
         match self {
-            Arbitration::Own(_) => true,
-            Arbitration::Redis(arbiter) => arbiter.may_end(now),
-        }
-    }
-
-    /// When something that is under way has to be given up, or goes on by itself.
-    pub(crate) fn next_deadline(&self) -> Option<MonoNs> {
-        match self {
-            Arbitration::Own(in_flight) => in_flight.next_deadline(),
-            Arbitration::Redis(arbiter) => arbiter.next_deadline(),
+            Arbitration::Own => true,
+            Arbitration::Redis(arbiter) => arbiter.may_end(&users.in_flight, now),
         }
     }
 }
@@ -86,14 +82,14 @@ impl Turn<'_> {
     ) -> Option<Outcome<'a>> {
         let Turn { users, arbitration, scratch } = self;
         match (command, &mut **arbitration) {
-            (Command::Decide(request), Arbitration::Own(in_flight)) => {
-                OwnUsers { users, in_flight, scratch }.decide(context, request)
+            (Command::Decide(request), Arbitration::Own) => {
+                OwnUsers { users, scratch }.decide(context, request)
             }
             (Command::Decide(request), Arbitration::Redis(arbiter)) => {
                 RedisUsers { users, arbiter, scratch }.decide(context, request)
             }
-            (Command::Events(request), Arbitration::Own(in_flight)) => {
-                OwnUsers { users, in_flight, scratch }.take_events(context, request)
+            (Command::Events(request), Arbitration::Own) => {
+                OwnUsers { users, scratch }.take_events(context, request)
             }
             (Command::Events(request), Arbitration::Redis(arbiter)) => {
                 RedisUsers { users, arbiter, scratch }.take_events(context, request)
@@ -112,11 +108,7 @@ impl Turn<'_> {
         (command, user): (&Command<'a>, &'a str),
     ) -> Option<Outcome<'a>> {
         let Turn { users, arbitration, scratch } = self;
-        let access = context.attempt.access;
-        let may_run = match arbitration {
-            Arbitration::Own(_) => true,
-            Arbitration::Redis(_) => access == StateAccess::Fresh,
-        };
+        let may_run = !users.is_by_redis || context.access == StateAccess::Fresh;
         if may_run && users.slice.contains(user) && users.load(scratch, user).is_some() {
             return match (command, &mut **arbitration) {
                 (Command::ReadUser { .. }, _) => {
@@ -126,27 +118,24 @@ impl Turn<'_> {
                     users.keep(state);
                     Some(outcome)
                 }
-                (_, Arbitration::Own(in_flight)) => {
-                    OwnUsers { users, in_flight, scratch }.erase(context, user)
-                }
+                (_, Arbitration::Own) => OwnUsers { users, scratch }.erase(context, user),
                 (_, Arbitration::Redis(arbiter)) => {
                     RedisUsers { users, arbiter, scratch }.erase(context, user)
                 }
             };
         }
-        if access == StateAccess::Missing {
+        if context.access == StateAccess::Missing {
             return Some(Outcome::Unavailable);
         }
         let waiter = users.waiter(context, command);
         let waits = match &mut **arbitration {
-            Arbitration::Own(in_flight) => {
-                OwnUsers { users, in_flight, scratch }.park(context.view.shard, user, waiter)
-            }
+            Arbitration::Own => users.park(context.view.shard, user, waiter),
             Arbitration::Redis(arbiter) => {
+                let user = KeyedUser::of(user);
                 RedisUsers { users, arbiter, scratch }.wait_for_redis(context.now, user, waiter)
             }
         };
-        waits.err().map(|_| Outcome::Unavailable)
+        (!waits).then_some(Outcome::Unavailable)
     }
 
     /// Another catalog is current: shows that wait by those too long before become "nothing", so
@@ -154,15 +143,13 @@ impl Turn<'_> {
     pub(crate) fn let_go_of_catalogs(&mut self, current: u64, bump: &Bump) {
         let held = u64::try_from(CATALOGS_HELD_MAX).expect("a small number");
         let oldest = (current + 1).saturating_sub(held);
-        let Users { lane, counters, .. } = &mut *self.users;
+        let Users { lane, in_flight, counters, .. } = &mut *self.users;
         let mut let_go = |outcome: &EncodedOutcome| {
             let left = outcome.let_go_before(oldest, bump)?;
             counters.catalogs_let_go.add(1);
             Some(left)
         };
         lane.replace_outcomes(&mut let_go);
-        if let Arbitration::Redis(arbiter) = &mut *self.arbitration {
-            arbiter.in_flight.replace_outcomes(let_go);
-        }
+        in_flight.replace_outcomes(let_go);
     }
 }

@@ -9,6 +9,7 @@ use nudged_api::token::Keys;
 use nudged_base::clock::Now;
 use nudged_base::ids::{ShardId, UserKey};
 use nudged_domain::catalog::snapshot::Snapshot;
+use nudged_domain::decide::timetable::Timetable;
 use nudged_http::connection::Timeouts;
 use nudged_http::reply::ImfDate;
 
@@ -30,6 +31,8 @@ pub struct View {
     pub shards: u16,
     /// The catalog; a decision uses one from start to end.
     pub snapshot: Arc<Snapshot>,
+    /// Which of its popups are open. Worked out at the end of a turn for the ones to come.
+    pub times: Timetable,
     /// Access and origins.
     pub rules: Arc<Rules>,
     /// Sign and verify tokens.
@@ -47,6 +50,12 @@ pub struct View {
 }
 
 impl View {
+    /// Another catalog is current; gives back the former one.
+    pub(crate) fn swap_catalog(&mut self, snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
+        self.times = Timetable::of(&snapshot);
+        std::mem::replace(&mut self.snapshot, snapshot)
+    }
+
     /// The shard that owns a user.
     pub fn home(&self, key: UserKey) -> ShardId {
         key.home(self.shards)

@@ -7,7 +7,8 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
 
-use nudged::node::migration::{self, MigrationStart};
+use nudged::node::failure::Failure;
+use nudged::node::migration;
 use nudged_base::time::WallMs;
 use nudged_config::{Config, SecretText};
 use serde_json::Value;
@@ -169,11 +170,16 @@ fn forget_everything(database: &str) {
     shared().run_sql(&format!("USE {database}; {}", deletes.join("; ")));
 }
 
-pub fn begin(config: &Config, from: &Path) -> Box<migration::Migration> {
-    match migration::begin(config, from, (WallMs(1), false)).unwrap() {
-        MigrationStart::Started(moving) => moving,
-        MigrationStart::AlreadyMoved(how) => panic!("{how}"),
-    }
+/// Moves a directory, cut off after so many pieces, of which the first is its own journal's; gives
+/// how many there were.
+fn move_pieces(config: &Config, from: &Path, most: usize) -> usize {
+    let mut pieces = 0;
+    let moved = migration::run(config, from, (WallMs(1), false), &mut |_| {
+        pieces += 1;
+        if pieces < most { Ok(()) } else { Err(Failure::Explain("cut off".to_owned())) }
+    });
+    assert_eq!(moved.is_err(), pieces >= most, "{moved:?}");
+    pieces
 }
 
 /// A directory as it is once its journal was applied, without the journal, which is large.
@@ -196,31 +202,20 @@ fn a_move_that_is_cut_off_anywhere_ends_the_same() {
     };
     let copies = tempfile::tempdir().unwrap();
     // This applies its journal.
-    drop(begin(&config(embedded.data()), embedded.data()));
+    move_pieces(&config(embedded.data()), embedded.data(), 1);
     let whole = copies.path().join("whole");
     copy_without_journal(embedded.data(), &whole);
-    let (mut moving, mut pieces) = (begin(&config(&whole), &whole), 0);
-    while !moving.is_done() {
-        moving.advance().unwrap();
-        pieces += 1;
-    }
-    drop(moving);
+    let pieces = move_pieces(&config(&whole), &whole, usize::MAX);
     let wanted = moved_rows(&database);
     assert!(wanted.iter().any(|row| row.starts_with("k5\t")), "the unapplied journal: {wanted:?}");
-    assert!(wanted.len() > 50 && pieces >= 11, "{pieces}: {wanted:?}");
-    for cut in 0..pieces {
+    assert!(wanted.len() > 50 && pieces >= 12, "{pieces}: {wanted:?}");
+    for cut in 1..pieces {
         forget_everything(&database);
         let data = copies.path().join(format!("cut-{cut}"));
         copy_without_journal(embedded.data(), &data);
-        let mut moving = begin(&config(&data), &data);
-        (0..cut).for_each(|_| drop(moving.advance().unwrap()));
         // Nothing is done that the end of a process would not do.
-        drop(moving);
-        let mut moving = begin(&config(&data), &data);
-        while !moving.is_done() {
-            moving.advance().unwrap();
-        }
-        drop(moving);
+        move_pieces(&config(&data), &data, cut);
+        move_pieces(&config(&data), &data, usize::MAX);
         assert_eq!(moved_rows(&database), wanted, "cut off after {cut} pieces");
     }
 }

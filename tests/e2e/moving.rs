@@ -3,9 +3,11 @@
 
 use std::fs;
 
+use nudged::node::migration;
+use nudged_base::time::WallMs;
 use nudged_config::{Config, SecretText};
 
-use crate::growing::{POPUPS, begin, embedded, migrate};
+use crate::growing::{POPUPS, embedded, migrate};
 use crate::harness::{Setup, run, until};
 use crate::support::mariadb::{shared, shared_database};
 use crate::support::proxy::Proxy;
@@ -183,27 +185,24 @@ fn a_node_that_came_while_a_directory_was_moved_is_found_before_the_end() {
     let url = shared().url_of(&database);
     let mut config = Config { data: embedded.data().to_owned(), ..Config::default() };
     config.mysql.url = Some(SecretText::new(url.clone()));
-    let mut moving = begin(&config, embedded.data());
-    moving.advance().unwrap();
+    let move_all = |report: &mut migration::Report<'_>| {
+        migration::run(&config, embedded.data(), (WallMs(1), false), report)
+    };
     // It is gone again by then, and has decided by what there was.
     let waits = "[limits]\nread_deadline = \"2s\"\n";
     let node = Setup::new(POPUPS).config(&format!("[mysql]\nurl = \"{url}\"\n{waits}"));
-    let server = node.start();
-    server.client().decide("ann").token().unwrap();
-    server.stop();
-    let refused = loop {
-        match moving.advance() {
-            Ok(_) => assert!(!moving.is_done(), "somebody came"),
-            Err(refused) => break refused,
+    let refused = move_all(&mut |said| {
+        if said.is_some_and(|said| said.starts_with("signing keys: ")) {
+            let server = node.start();
+            server.client().decide("ann").token().unwrap();
+            server.stop();
         }
-    };
+        Ok(())
+    });
+    let refused = refused.expect_err("somebody came");
     assert_eq!(refused.exit_code(), 4);
     assert!(refused.to_string().contains("has started in the meantime"), "{refused}");
-    drop(moving);
-    let mut moving = begin(&config, embedded.data());
-    while !moving.is_done() {
-        moving.advance().unwrap();
-    }
+    move_all(&mut |_| Ok(())).unwrap();
     let shows = "SELECT shows FROM user_popups WHERE user_id = 'ann'";
     assert_eq!(shared().number(&database, shows), 2, "of both sides");
 }

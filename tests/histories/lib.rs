@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "what only tests use")]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 use proptest::prelude::*;
@@ -343,7 +344,8 @@ fn snapshot() -> Snapshot {
             tz: jiff::tz::TimeZone::UTC,
         },
         popups,
-        live_by_placement: HashMap::new(),
+        targets: Arc::default(),
+        placements: HashMap::new(),
         by_key,
     }
 }

@@ -40,11 +40,10 @@ const SMOKES: &[(&str, Smoke)] = &[
     ("nudged serve", Test("e2e/readme.rs", "the_first_minute")),
     ("nudged vectors", Tool("target/debug/nudged vectors")),
     ("tools/bench", Tool("tools/bench --smoke")),
-    ("tools/bench-nodes", Tool("tools/bench-nodes --smoke")),
     ("tools/chaos", Tool("tools/chaos --smoke")),
     ("tools/instructions", Tool("tools/instructions --smoke")),
     ("tools/kill-loop", Tool("tools/kill-loop --smoke")),
-    ("tools/load", Tool("tools/bench-nodes --smoke")),
+    ("tools/load", Tool("tools/bench --smoke")),
     ("tools/sim", Tool("tools/sim --smoke")),
     ("tools/test", Ci),
 ];
@@ -184,7 +183,10 @@ fn every_tool_and_example_has_a_smoke() {
         assert!(SMOKES.iter().any(|(known, _)| *known == command), "{command}");
     }
     // What the scripts of a load are run by names each of them.
-    let benches = text("tools/bench") + &text("tools/bench-nodes");
+    let mut benches = Vec::new();
+    let is_python = |path: &Path| path.extension().is_some_and(|found| found == "py");
+    files(&root().join("benches/goals"), &is_python, &mut benches);
+    let benches: String = benches.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
     for entry in fs::read_dir(root().join("tools/load")).unwrap() {
         let name = entry.unwrap().file_name().to_string_lossy().into_owned();
         assert!(benches.contains(&name), "tools/load/{name} is run by nothing");

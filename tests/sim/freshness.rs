@@ -11,6 +11,7 @@ use nudged_base::ids::UserKey;
 use nudged_base::time::WallMs;
 use nudged_domain::decide::choose::{self, Decision};
 use nudged_domain::decide::context::Context;
+use nudged_domain::decide::timetable::Timetable;
 use nudged_domain::state::user::{self, UserState};
 use nudged_redis::reply::split_value;
 
@@ -90,9 +91,11 @@ impl World {
         let last = self.scene.redis_ms() + APART_MS;
         let waited = i64::try_from((self.scene.now - sent_at) / MS).expect("short");
         let first = last - 2 * APART_MS - waited;
+        // Each popup is asked for its time, which the shards work out ahead.
+        let snapshot = &self.parts.snapshots[0];
         let is_explained = |state: &UserState, at: i64| {
             let at = state.newest().map_or(at, |newest| newest.0.max(at));
-            match choose::decide(&self.parts.snapshots[0], state, &context, WallMs(at)) {
+            match choose::decide(snapshot, &Timetable::default(), state, &context, WallMs(at)) {
                 Decision::Nothing { reason: found, next_in_s } => {
                     let apart = match (next, next_in_s) {
                         (Some(next), Some(found)) => (next - i64::from(found)).abs(),

@@ -5,11 +5,11 @@
 use std::sync::Arc;
 
 use nudged_background::keeper::metrics::KeeperMetrics;
-use nudged_background::keeper::peers::NodeId;
 use nudged_background::keeper::rounds::{
     Effect, FillSizes, Input, Notice, Rounds, RoundsSetup, View,
 };
 use nudged_background::lists::assignment::ListAssignment;
+use nudged_base::ids::NodeId;
 use nudged_base::time::MonoNs;
 use nudged_redis::refusal::RedisRefusal;
 use nudged_store::StoreReader;

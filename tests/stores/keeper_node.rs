@@ -8,10 +8,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nudged_background::keeper::metrics::KeeperMetrics;
-use nudged_background::keeper::peers::NodeId;
 use nudged_background::lists::assignment::ListAssignment;
 use nudged_base::event_kind::EventKind;
-use nudged_base::ids::{Partition, PopupKey, Revision, Sequence, ShardId, UserKey};
+use nudged_base::ids::{NodeId, Partition, PopupKey, Revision, Sequence, ShardId, UserKey};
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Level, Log};
 use nudged_base::time::{DurationMs, WallMs};

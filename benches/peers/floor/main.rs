@@ -19,6 +19,7 @@ use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_domain::catalog::compile;
 use nudged_domain::catalog::snapshot::Settings;
+use nudged_domain::decide::timetable::Timetable;
 use nudged_http::connection::{Answer, Timeouts};
 use nudged_http::head::Request;
 use nudged_http::reply::{self, ImfDate};
@@ -50,7 +51,7 @@ impl Step for Constant {
         let Constant { view, connections, is_echo } = self;
         let date = view.date;
         let serve = |request: &Request<'_>, _: Arrived, out: &mut Vec<u8>| {
-            let frame = request.frame(date.as_str());
+            let frame = request.frame(&date);
             reply::start(out, 200, &frame);
             let body = if *is_echo { request.body } else { &BODY[..] };
             reply::end_with_body(out, "application/json", body, &frame);
@@ -121,6 +122,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let view = View {
         shard: ShardId(0),
         shards: 1,
+        times: Timetable::default(),
         snapshot: Arc::new(snapshot),
         rules: Arc::new(Rules { access: Vec::new(), cors: Cors::default() }),
         keys: Arc::new(Keys::new(&[secret])),

@@ -7,10 +7,14 @@ use super::*;
 use nudged_base::limits::{BODY_BYTES_MAX, JSON_SCRATCH_BYTES_MAX};
 
 fn read(body: impl AsRef<[u8]>) -> Result<Value, Code> {
-    parse(body.as_ref(), &Bump::new()).map(|json| value_of(&json)).map_err(|refusal| {
+    let bump = Bump::new();
+    let found = parse(body.as_ref(), &bump).map_err(|refusal| {
         assert_eq!(refusal.field, Some(RequestField::Body));
         refusal.code
-    })
+    });
+    let wanted = oracle::parse(body.as_ref(), &bump);
+    assert_eq!(found, wanted, "{:?}", String::from_utf8_lossy(body.as_ref()));
+    found.map(|json| value_of(&json))
 }
 
 fn value_of(json: &Json<'_>) -> Value {
@@ -102,6 +106,33 @@ fn refusals() {
 }
 
 #[test]
+fn long_numbers_are_weighed() {
+    for digits in [299, 300, 301, 308, 309, 310, 400] {
+        let nines = "9".repeat(digits);
+        for number in
+            [nines.clone(), format!("-{nines}"), format!("0.{nines}"), format!("{nines}e-200")]
+        {
+            let is_good = digits <= 308 || number.contains('.') || number.contains('e');
+            let want = if is_good { Ok(()) } else { Err(Code::BadNumber) };
+            assert_eq!(read(&number).map(|_| ()), want, "{number}");
+        }
+    }
+}
+
+// A text's end is looked for eight bytes at a time: at each place of a word and of what is left.
+#[test]
+fn texts_end_where_they_end() {
+    const ENDS: [&str; 8] =
+        ["\"", "\\n\"", "\\u00e9y\"", "", "\n\"", "\u{1f}", "\u{7f}\"", " !#[]~\""];
+    for length in 0..14 {
+        let plain: String = "x\u{e9}y".chars().cycle().take(length).collect();
+        for (end, after) in ENDS.iter().flat_map(|end| ["", " ", "         "].map(|a| (end, a))) {
+            let _ = read(format!("\"{plain}{end}{after}"));
+        }
+    }
+}
+
+#[test]
 fn depth_is_bounded() {
     assert!(read(nested(16)).is_ok());
     assert_eq!(read(nested(17)), Err(Code::TooDeep));
@@ -158,7 +189,84 @@ fn any_value() -> impl Strategy<Value = Value> {
     })
 }
 
+/// Pieces of JSON, whole and broken.
+const PIECES: [&str; 52] = [
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    "\"",
+    "\"a\"",
+    "\"b\"",
+    "\"a\":",
+    "\"\\u0061\":",
+    "{\"a\":",
+    "[[[[[[[[",
+    "{\"a\":{\"a\":{\"a\":{\"a\":",
+    " ",
+    "\n",
+    "\t",
+    "\u{c}",
+    "\u{0}",
+    "\u{7f}",
+    "true",
+    "false",
+    "null",
+    "tru",
+    "nulll",
+    "0",
+    "-",
+    "-0",
+    "1",
+    "01",
+    "1.",
+    "1.50",
+    ".5",
+    "1e5",
+    "1E+5",
+    "1e-5",
+    "1e",
+    "1e+",
+    "1e400",
+    "-1e400",
+    "1e99999999999",
+    "0e99999999999",
+    "1e-99999999999",
+    "\"\\ud83c\\udf81\"",
+    "\"\\ud83c\"",
+    "\"\\udf81\"",
+    "\"\\ud83c\\u0041\"",
+    "\"\\u12g4\"",
+    "\"\\b\\f\\n\\r\\t\\/\\\\\\\"\"",
+    "\"\\x\"",
+    "\"é🎁\"",
+    "\\",
+];
+
 proptest! {
+    #[test]
+    fn any_pieces_are_read_as_serde_json_reads_them(
+        pieces in prop::collection::vec(prop::sample::select(&PIECES[..]), 0..12),
+    ) {
+        let _ = read(pieces.concat());
+    }
+
+    // Within an array and an object, so that more of them are good.
+    #[test]
+    fn any_values_are_read_as_serde_json_reads_them(
+        pieces in prop::collection::vec(prop::sample::select(&PIECES[..]), 0..6),
+        is_object in any::<bool>(),
+    ) {
+        let body = match is_object {
+            true => pieces.iter().enumerate().map(|(n, p)| format!("\"{}\":{p}", n % 4)).collect(),
+            false => pieces.iter().map(|piece| (*piece).to_owned()).collect::<Vec<_>>(),
+        };
+        let body = body.join(",");
+        let _ = read(if is_object { format!("{{{body}}}") } else { format!("[{body}]") });
+    }
+
     #[test]
     fn what_was_written_is_read(value in any_value(), pretty in any::<bool>()) {
         let body = if pretty { format!("{value:#}") } else { value.to_string() };

@@ -16,8 +16,8 @@ use super::barrier::{Barrier, NodeProgress};
 use super::partition_table::{
     EvictionState, PartitionMeta, PartitionStatus, PartitionTable, Vanishing,
 };
-use super::peers::{Heartbeat, NodeId, Peers};
-use nudged_base::ids::Partition;
+use super::peers::{Heartbeat, Peers};
+use nudged_base::ids::{NodeId, Partition};
 use nudged_base::limits::{COMPARE_WAIT_MS, KEEPER_BUSY_MS, KEEPER_IDLE_MS, KEEPER_METAS_MS};
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_redis::command::PartitionPhase;
@@ -166,8 +166,8 @@ pub enum KeeperAction {
 pub struct RebuildStatus {
     /// Partitions that are not open.
     pub partitions: usize,
-    /// The earliest phase of any of them.
-    pub phase: &'static str,
+    /// The earliest phase of any of them: 1 lost, 2 barrier, 3 filling.
+    pub phase: u8,
     /// When the first of them was seen not to be open.
     pub since: MonoNs,
 }
@@ -251,15 +251,14 @@ impl Keeper {
     pub fn rebuild(&self) -> Option<RebuildStatus> {
         let since = self.rebuild_since?;
         let rank = |status| match status {
-            PartitionStatus::Lost { .. } | PartitionStatus::Suspect { .. } => Some("lost"),
-            PartitionStatus::Waiting { .. } => Some("barrier"),
-            PartitionStatus::Filling { .. } => Some("filling"),
+            PartitionStatus::Lost { .. } | PartitionStatus::Suspect { .. } => Some(1),
+            PartitionStatus::Waiting { .. } => Some(2),
+            PartitionStatus::Filling { .. } => Some(3),
             PartitionStatus::Open => None,
         };
-        let ranks: Vec<&str> = self.table.statuses().filter_map(|(_, at)| rank(at)).collect();
-        let phase = ["lost", "barrier"].into_iter().find(|phase| ranks.contains(phase));
-        let partitions = ranks.len();
-        Some(RebuildStatus { partitions, phase: phase.unwrap_or("filling"), since })
+        let ranks = || self.table.statuses().filter_map(|(_, at)| rank(at));
+        let (partitions, phase) = (ranks().count(), ranks().min().unwrap_or(3));
+        Some(RebuildStatus { partitions, phase, since })
     }
 
     /// One round: what follows from what was read. Allocates.

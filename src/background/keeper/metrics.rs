@@ -42,7 +42,8 @@ pub struct RebuildProgress {
     pub for_ms: u64,
 }
 
-const PHASES: [&str; 4] = ["open", "lost", "barrier", "filling"];
+/// The phases of a rebuild, in their order; the first while none is under way.
+pub(super) const PHASES: [&str; 4] = ["open", "lost", "barrier", "filling"];
 
 impl KeeperMetrics {
     /// The rebuild that is under way, if one is.
@@ -59,13 +60,10 @@ impl KeeperMetrics {
     /// How it stands after a round; gives the partitions that are not open.
     pub(super) fn publish(&self, peers: usize, status: Option<RebuildStatus>) -> u64 {
         self.peers.store(u64::try_from(peers).unwrap_or(u64::MAX), Ordering::Relaxed);
-        let rank = status.map_or(0, |status| {
-            PHASES.iter().position(|phase| *phase == status.phase).unwrap_or(0)
-        });
         let partitions = status.map_or(0, |status| status.partitions as u64);
         self.partitions.store(partitions, Ordering::Relaxed);
         self.since_ns.store(status.map_or(0, |status| status.since.0), Ordering::Relaxed);
-        self.phase.store(u8::try_from(rank).unwrap_or(0), Ordering::Relaxed);
+        self.phase.store(status.map_or(0, |status| status.phase), Ordering::Relaxed);
         partitions
     }
 }

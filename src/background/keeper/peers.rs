@@ -8,28 +8,10 @@
 //! Limits: `PEERS_MAX` nodes.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use nudged_base::hex;
+use nudged_base::ids::NodeId;
 use nudged_base::limits::{PEER_KNOWN_MS, PEER_SILENT_MS, PEERS_MAX};
 use nudged_base::time::{MonoNs, WallMs};
-
-/// A node: the id of its journal, made with its data directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeId(pub u128);
-
-impl NodeId {
-    /// The id of a text that [`NodeId`]'s `Display` wrote; `None` for any other.
-    pub fn parse(text: &str) -> Option<NodeId> {
-        hex::id(text).map(NodeId)
-    }
-}
-
-impl fmt::Display for NodeId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{:032x}", self.0)
-    }
-}
 
 /// A sign of life that a node left in Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,15 +130,6 @@ mod tests {
 
     fn awaited(peers: &Peers) -> Vec<NodeId> {
         peers.awaited().collect()
-    }
-
-    #[test]
-    fn ids_are_read_back_and_nothing_else_is() {
-        let node = NodeId(0xfeed);
-        assert_eq!(NodeId::parse(&node.to_string()), Some(node));
-        for text in ["", "cleared", "feed", &"F".repeat(32), &"+".repeat(32), &"0".repeat(33)] {
-            assert_eq!(NodeId::parse(text), None, "{text}");
-        }
     }
 
     #[test]

@@ -30,9 +30,9 @@ use std::sync::atomic::Ordering;
 
 use super::core::{Keeper, View as KeeperView};
 use super::metrics::KeeperMetrics;
-use super::peers::NodeId;
 use crate::lists::assignment::ListAssignment;
 use nudged_base::backoff::{Backoff, Holdoff};
+use nudged_base::ids::NodeId;
 use nudged_base::limits::{KEEPER_SQL_BEAT_MS, PARTITIONS};
 use nudged_base::telemetry::log::{Log, Message};
 use nudged_base::time::MonoNs;

@@ -105,6 +105,9 @@ impl DrainError {
     }
 }
 
+/// What comes next, or why the pass is over.
+type Turn = Result<Effect, DrainError>;
+
 /// What is waited for.
 #[derive(Debug, Default, PartialEq, Eq)]
 enum Stage {
@@ -187,8 +190,9 @@ impl Drain {
     /// What is to be done next. After a failure a pass begins anew, which is always safe.
     pub fn step(&mut self, view: &View, input: Input) -> Effect {
         let next = match (std::mem::take(&mut self.stage), input) {
-            (Stage::Lengths, Input::Answered(answers)) => self.take_lengths(view, answers),
-            (Stage::Heads, Input::Answered(answers)) => self.take_heads(view, answers),
+            (_, Input::Answered(Err(error))) => Err(error.into()),
+            (Stage::Lengths, Input::Answered(Ok(answers))) => self.take_lengths(view, answers),
+            (Stage::Heads, Input::Answered(Ok(answers))) => self.take_heads(view, answers),
             (Stage::Claiming(streams), Input::Claimed(numbers)) => {
                 numbers.map_err(DrainError::from).map(|numbers| {
                     self.claims.extend(streams.into_iter().zip(numbers));
@@ -196,7 +200,7 @@ impl Drain {
                 })
             }
             (Stage::Applying, Input::Applied(applied)) => self.take_applied(view, applied),
-            (Stage::Trimming, Input::Answered(answers)) => self.take_trimmed(view, answers),
+            (Stage::Trimming, Input::Answered(Ok(answers))) => self.take_trimmed(view, answers),
             _ => Ok(self.begin(view)),
         };
         next.unwrap_or_else(|error| self.failed(view, &error))
@@ -226,13 +230,9 @@ impl Drain {
     }
 
     /// The lists in which there is something, with how many entries of them are read at once.
-    fn take_lengths(
-        &mut self,
-        view: &View,
-        answers: Result<Vec<OwnedReply>, RedisError>,
-    ) -> Result<Effect, DrainError> {
+    fn take_lengths(&mut self, view: &View, answers: Vec<OwnedReply>) -> Turn {
         let mut lengths = Vec::new();
-        for (partition, answer) in self.going.pass.partitions.iter().zip(answers?) {
+        for (partition, answer) in self.going.pass.partitions.iter().zip(answers) {
             let OwnedReply::Int(length) = answer else { return Err(DrainError::Answer("LLEN")) };
             match usize::try_from(length).unwrap_or(0) {
                 0 => {}
@@ -270,13 +270,9 @@ impl Drain {
         self.ask(Stage::Heads, commands)
     }
 
-    fn take_heads(
-        &mut self,
-        view: &View,
-        answers: Result<Vec<OwnedReply>, RedisError>,
-    ) -> Result<Effect, DrainError> {
+    fn take_heads(&mut self, view: &View, answers: Vec<OwnedReply>) -> Turn {
         let mut reading = ListHeads::default();
-        for ((partition, _), answer) in self.going.lists.iter().zip(answers?) {
+        for ((partition, _), answer) in self.going.lists.iter().zip(answers) {
             let OwnedReply::List(entries) = answer else {
                 return Err(DrainError::Answer("LRANGE"));
             };
@@ -318,11 +314,7 @@ impl Drain {
         Effect::Apply
     }
 
-    fn take_applied(
-        &mut self,
-        view: &View,
-        applied: Result<(usize, usize), SqlFailure>,
-    ) -> Result<Effect, DrainError> {
+    fn take_applied(&mut self, view: &View, applied: Result<(usize, usize), SqlFailure>) -> Turn {
         let (records, duplicates) = match applied {
             Ok(applied) => applied,
             Err(SqlFailure { meaning: SqlMeaning::Fenced(stream), .. }) => {
@@ -364,12 +356,8 @@ impl Drain {
         self.ask(Stage::Trimming, commands)
     }
 
-    fn take_trimmed(
-        &mut self,
-        view: &View,
-        answers: Result<Vec<OwnedReply>, RedisError>,
-    ) -> Result<Effect, DrainError> {
-        for answer in answers? {
+    fn take_trimmed(&mut self, view: &View, answers: Vec<OwnedReply>) -> Turn {
+        for answer in answers {
             match answer {
                 OwnedReply::Int(count) => {
                     let count = u64::try_from(count).unwrap_or(0);

@@ -2,8 +2,7 @@
 //! the same from the same nodes, and a node that comes or goes moves only its own share. Nodes
 //! that see different peers for a while are kept apart by the claim of the stream in SQL.
 
-use crate::keeper::peers::NodeId;
-use nudged_base::ids::Partition;
+use nudged_base::ids::{NodeId, Partition};
 use nudged_base::limits::PARTITIONS;
 use nudged_base::mix::{STEP, mix};
 

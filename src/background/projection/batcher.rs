@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use hashbrown::{HashMap, HashSet};
 
-use self::builder::{Builder, UserChange};
+use self::builder::Builder;
 use super::validate::{RejectReason, check_erase, decode_impression, decode_withdrawn};
 use nudged_base::event_kind::EventKind;
 use nudged_base::hash;
@@ -113,7 +113,7 @@ pub struct PopupDelta<'a> {
 }
 
 /// The columns of an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EntryColumns<'a> {
     /// Index of the record in the batch.
     pub index: usize,
@@ -182,8 +182,7 @@ pub fn build<'a>(
     for (index, (sequence, record)) in kept() {
         let taken = match record {
             Record::Impression(impression) => decode_impression(impression).map(|parts| {
-                let change = UserChange::of_impression(index, impression, parts.clocks);
-                let is_erased = builder.impression(change, impression, &parts.entry);
+                let is_erased = builder.impression(index, impression, &parts);
                 let (decision, user) = match is_erased {
                     true => (erased_decision(impression.token).into(), None),
                     false => (impression.token.into(), Some(impression.user)),

@@ -3,9 +3,13 @@
 //! Knows nothing of texts, and of where versions and overrides come from. Off the hot path.
 //! Limits: [`POPUPS_MAX`].
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 
-use super::snapshot::{Popup, Settings, Snapshot, Status, live_by_placement};
+use super::code::TargetCode;
+use super::placement::placements;
+use super::snapshot::{Popup, Settings, Snapshot, Status};
 use super::source::{Definition, SourceError};
 use nudged_base::ids::PopupKey;
 use nudged_base::limits::POPUPS_MAX;
@@ -77,8 +81,10 @@ fn compile_keyed(
         }
     }
     if errors.is_empty() {
-        let live_by_placement = live_by_placement(&popups);
-        Ok(Snapshot { version, settings, popups, live_by_placement, by_key })
+        let targets = popups.iter().map(|popup| popup.target.as_deref());
+        let targets = Arc::new(TargetCode::compile(targets));
+        let placements = placements(&popups, &targets);
+        Ok(Snapshot { version, settings, popups, targets, placements, by_key })
     } else {
         Err(errors)
     }

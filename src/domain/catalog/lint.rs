@@ -158,13 +158,15 @@ fn add_numbers_as_texts(rule: &Rule, problems: &mut Vec<LintProblem>) {
             parts.iter().for_each(|part| add_numbers_as_texts(part, problems));
         }
         Rule::Not(part) => add_numbers_as_texts(part, problems),
-        Rule::Clause { attribute, test: Test::Order { order, value: Scalar::Text(text) } }
-            if parse_number(text).is_some() =>
-        {
-            let (attribute, text) = (attribute.to_string(), text.to_string());
-            problems.push(LintProblem::NumberAsText { attribute, operator: order.name(), text });
+        Rule::Clause { attribute, test } => {
+            if let Test::Order { order, value: Scalar::Text(text) } = &**test
+                && parse_number(text).is_some()
+            {
+                let (attribute, text) = (attribute.to_string(), text.to_string());
+                let operator = order.name();
+                problems.push(LintProblem::NumberAsText { attribute, operator, text });
+            }
         }
-        Rule::Clause { .. } => {}
     }
 }
 

@@ -69,6 +69,11 @@ impl Window {
         self.days >> (day + 3).rem_euclid(7) & 1 == 1
     }
 
+    /// How many days after the one on which it starts it closes.
+    fn days_after(self) -> i64 {
+        i64::from(self.to_minute <= self.from_minute)
+    }
+
     /// Whether it is open at a local time.
     fn contains(self, local: Local) -> bool {
         let (from, to) = (i64::from(self.from_minute), i64::from(self.to_minute));
@@ -138,6 +143,19 @@ impl Stretch {
         });
         openings.min().filter(|moment_ms| *moment_ms < self.end_ms)
     }
+
+    /// The first moment after `at_ms` at which a window closes, or the stretch ends.
+    fn first_closing(self, windows: &[Window]) -> i64 {
+        let local = self.local();
+        let closings = windows.iter().filter_map(|window| {
+            // One that runs past midnight may have begun yesterday.
+            (local.day - 1..=local.day + DAYS_AHEAD)
+                .filter(|day| window.starts_on(*day))
+                .map(|day| self.moment_ms(day + window.days_after(), window.to_minute))
+                .find(|moment_ms| *moment_ms > self.at_ms)
+        });
+        closings.min().map_or(self.end_ms, |moment_ms| moment_ms.min(self.end_ms))
+    }
 }
 
 /// A zone's name, and the zone from its first use on.
@@ -176,6 +194,13 @@ pub(crate) fn next_opening(windows: &[Window], zone: &TimeZone, now: WallMs) -> 
         return None;
     }
     search(zone, now, |stretch| stretch.first_inside(windows))
+}
+
+/// A moment until which what is inside one of the windows now stays inside one: the first at which
+/// any of them closes or the zone's offset changes. Does not allocate.
+pub(crate) fn inside_until(windows: &[Window], zone: &TimeZone, now: WallMs) -> WallMs {
+    let at_ms = timestamp(now.0).as_millisecond();
+    WallMs(Stretch::from(zone, at_ms).first_closing(windows))
 }
 
 /// The first moment of the next local day; where midnight is skipped, the first moment after it.

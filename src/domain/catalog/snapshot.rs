@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use super::code::TargetCode;
+use super::placement::{Placement, placements};
 use super::schedule::{Window, Zone, zone_named};
 use super::target::Rule;
 use nudged_base::event_kind::EventKind;
@@ -21,8 +23,10 @@ pub struct Snapshot {
     /// All popups that the node knows, archived ones too, in the order in which they win: priority
     /// descending, then id ascending.
     pub popups: Vec<Popup>,
-    /// Popups whose status is live, per placement, as indexes into `popups`, in its order.
-    pub live_by_placement: HashMap<Box<str>, Vec<u32>>,
+    /// The targets of `popups`, in its order.
+    pub targets: Arc<TargetCode>,
+    /// Popups whose status is live, per placement.
+    pub placements: HashMap<Box<str>, Placement>,
     /// Every popup by its key.
     pub by_key: HashMap<PopupKey, u32>,
 }
@@ -31,7 +35,7 @@ impl Snapshot {
     /// The live popups of a placement in the order in which they win; empty where there are none.
     /// Does not allocate.
     pub fn live(&self, placement: &str) -> &[u32] {
-        self.live_by_placement.get(placement).map_or(&[], Vec::as_slice)
+        self.placements.get(placement).map_or(&[], |placement| &placement.live)
     }
 
     /// The popup of a key, archived ones too.
@@ -46,9 +50,10 @@ impl Snapshot {
         for popup in &mut popups {
             popup.status = statuses.get(&popup.key).copied().unwrap_or(popup.status);
         }
-        let live_by_placement = live_by_placement(&popups);
         let (settings, by_key) = (self.settings.clone(), self.by_key.clone());
-        Snapshot { version, settings, popups, live_by_placement, by_key }
+        let targets = Arc::clone(&self.targets);
+        let placements = placements(&popups, &targets);
+        Snapshot { version, settings, popups, targets, placements, by_key }
     }
 
     /// Whether a popup counts as "in the catalog" when a user's 65th popup pushes one out: known
@@ -56,19 +61,6 @@ impl Snapshot {
     pub fn is_current(&self, key: PopupKey) -> bool {
         self.popup(key).is_some_and(|popup| popup.status != Status::Archived)
     }
-}
-
-/// The live ones of popups, by placement, as indexes in their order.
-pub(super) fn live_by_placement(popups: &[Popup]) -> HashMap<Box<str>, Vec<u32>> {
-    let mut live: HashMap<Box<str>, Vec<u32>> = HashMap::new();
-    for (popup, index) in popups.iter().zip(0u32..) {
-        if popup.status == Status::Live {
-            for placement in &popup.placements {
-                live.entry(placement.clone()).or_default().push(index);
-            }
-        }
-    }
-    live
 }
 
 /// Settings that hold across popups (docs/semantics.md#limits-across-popups).
@@ -280,6 +272,11 @@ pub struct Popup {
 }
 
 impl Popup {
+    /// Whether it depends on the request's zone when it may be shown.
+    pub(crate) fn is_in_user_zone(&self) -> bool {
+        !self.windows.is_empty() && matches!(self.zone, Zone::User)
+    }
+
     /// The rest after an outcome.
     pub fn after(&self, outcome: ShowOutcome) -> Gap {
         self.after_outcome[outcome as usize - 1]

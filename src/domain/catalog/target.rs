@@ -4,6 +4,7 @@
 //! Knows nothing of requests and of how rules are written down (`source::rules` does).
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use super::version::Version;
 
@@ -21,7 +22,7 @@ pub enum Rule {
         /// The attribute's name.
         attribute: Box<str>,
         /// What is asked of it.
-        test: Test,
+        test: Arc<Test>,
     },
 }
 
@@ -75,26 +76,36 @@ impl JsonNumber {
     }
 }
 
+impl JsonNumber {
+    /// The whole number that compares as equal to it, if there is one.
+    pub(super) fn whole(self) -> Option<i128> {
+        match self {
+            JsonNumber::Whole(whole) => Some(whole),
+            JsonNumber::Real(real) => floor(real).filter(|_| real.fract() == 0.0),
+        }
+    }
+}
+
 impl PartialEq for JsonNumber {
     fn eq(&self, other: &JsonNumber) -> bool {
         self.compare(*other).is_eq()
     }
 }
 
-/// Beyond 2^126 no double equals a neighbouring one, so its own sign and size decide; below that
-/// its whole part fits in 128 bits.
+/// Beyond 2^126 no double equals a neighbouring one, so its own sign and size decide.
 fn compare_whole_with_real(whole: i128, real: f64) -> Ordering {
-    const BOUND: f64 = 8.507_059_173_023_462e37;
-    if real >= BOUND {
-        return Ordering::Less;
-    }
-    if real <= -BOUND {
-        return Ordering::Greater;
-    }
-    // The range was checked above: the cast keeps the whole part.
-    #[allow(clippy::cast_possible_truncation)]
-    let floor = real.floor() as i128;
+    let Some(floor) = floor(real) else {
+        return if real > 0.0 { Ordering::Less } else { Ordering::Greater };
+    };
     whole.cmp(&floor).then(if real > real.floor() { Ordering::Less } else { Ordering::Equal })
+}
+
+/// The whole part of a double within 2^126, rounded down.
+fn floor(real: f64) -> Option<i128> {
+    const BOUND: f64 = 8.507_059_173_023_462e37;
+    // The range is checked: the cast keeps the whole part.
+    #[allow(clippy::cast_possible_truncation)]
+    (-BOUND < real && real < BOUND).then(|| real.floor() as i128)
 }
 
 /// What a clause asks of its attribute.

@@ -3,10 +3,13 @@
 //! `state::apply`'s business. Nothing here allocates after warm-up.
 
 use super::bucket;
+use super::candidates::Candidates;
 use super::context::Context;
-use super::gates::{Gate, GateFailure, Visit};
+use super::gates::{Gate, GateFailure, GateFailures, Visit};
+use super::timetable::Timetable;
+use crate::catalog::placement::Placement;
 use crate::catalog::snapshot::{Content, OnFailure, Popup, Snapshot, Variant, is_same_locale};
-use crate::state::user::UserState;
+use crate::state::user::{StateView, UserState};
 use nudged_base::limits::NEXT_IN_S_MAX;
 use nudged_base::time::WallMs;
 
@@ -54,32 +57,79 @@ impl Reason {
     }
 }
 
-/// Decides on a request of the user with this state.
-pub fn decide(
-    snapshot: &Snapshot,
-    state: &UserState,
+/// Decides on a request of the user with this state. `times` is of this catalog; where it does not
+/// hold for `now`, popups are asked for their times one by one, with the same result.
+pub fn decide<'a>(
+    snapshot: &'a Snapshot,
+    times: &Timetable,
+    state: impl Into<StateView<'a>>,
+    context: &'a Context<'a>,
+    now: WallMs,
+) -> Decision {
+    let Some(placement) = snapshot.placements.get(context.placement) else {
+        return nothing(&GateFailures::default(), now);
+    };
+    let mut visit = Visit::new(snapshot, state, context, now);
+    let Some(open) = times.open_popups(placement.number, now) else {
+        return scan(&mut visit, placement, context, now);
+    };
+    let is_indexed = !placement.pivots.is_empty();
+    let candidates = is_indexed.then(|| Candidates::of(placement, &mut visit));
+    let mut failures = open.failures;
+    let mut asked = 0;
+    let mut shown = |place: u32| {
+        if open.is_closed(place) {
+            return None;
+        }
+        asked += 1;
+        let index = placement.live[place as usize];
+        let popup = popup_at(snapshot, index);
+        let failure = match placement.has_user_zones && popup.is_in_user_zone() {
+            true => visit.failure_of_live(index),
+            false => visit.failure_of_open(index),
+        };
+        match failure {
+            None => Some(show(index, popup, context)),
+            Some(failure) => {
+                failures.add(failure);
+                None
+            }
+        }
+    };
+    let shown = match candidates {
+        Some(mut candidates) => candidates.find_map(&mut shown),
+        None => placement.asked.iter().copied().find_map(&mut shown),
+    };
+    if asked < open.open {
+        failures.add(GateFailure::shut(Gate::Target));
+    }
+    shown.unwrap_or_else(|| nothing(&failures, now))
+}
+
+/// Asks every popup of a placement for its time too.
+fn scan(
+    visit: &mut Visit<'_>,
+    placement: &Placement,
     context: &Context<'_>,
     now: WallMs,
 ) -> Decision {
-    let mut visit = Visit::new(snapshot, state, context, now);
     let mut failures = GateFailures::default();
-    for index in snapshot.live(context.placement) {
-        let popup = popup_at(snapshot, *index);
-        match visit.failure_of_live(popup) {
-            None => return show(*index, popup, context),
+    for index in &placement.live {
+        match visit.failure_of_live(*index) {
+            None => return show(*index, visit.popup(*index), context),
             Some(failure) => failures.add(failure),
         }
     }
-    failures.decision(now)
+    nothing(&failures, now)
 }
 
 /// Decides on a request of a user whose state can't be read (docs/semantics.md#without-state): each
 /// popup's `on_failure` says whether what this node happens to remember, `local_state`, may decide.
 /// The reason is `degraded` where a popup was held back for that alone.
-pub fn decide_degraded(
-    snapshot: &Snapshot,
-    local_state: &UserState,
-    context: &Context<'_>,
+pub fn decide_degraded<'a>(
+    snapshot: &'a Snapshot,
+    local_state: &'a UserState,
+    context: &'a Context<'a>,
     now: WallMs,
 ) -> Decision {
     let mut visit = Visit::new(snapshot, local_state, context, now);
@@ -88,8 +138,8 @@ pub fn decide_degraded(
     for index in snapshot.live(context.placement) {
         let popup = popup_at(snapshot, *index);
         let failure = match popup.on_failure {
-            OnFailure::Local => visit.failure_of_live(popup),
-            OnFailure::Hide => visit.failure_without_state(popup),
+            OnFailure::Local => visit.failure_of_live(*index),
+            OnFailure::Hide => visit.failure_without_state(*index),
         };
         match (failure, popup.on_failure) {
             (Some(failure), _) => failures.add(failure),
@@ -100,7 +150,7 @@ pub fn decide_degraded(
     if is_degraded {
         return Decision::Nothing { reason: Reason::Degraded, next_in_s: None };
     }
-    failures.decision(now)
+    nothing(&failures, now)
 }
 
 /// Every popup of the catalog in the order in which they win, by its index, with the gate at which
@@ -148,30 +198,12 @@ fn show(index: u32, popup: &Popup, context: &Context<'_>) -> Decision {
     Decision::Show { popup: index, variant: bucket::variant(popup, context.user) }
 }
 
-/// What the popups that failed so far come to.
-#[derive(Default)]
-struct GateFailures {
-    /// The latest gate at which one failed.
-    latest: Option<Gate>,
-    /// The earliest moment at which one's gate opens.
-    opens_at: Option<WallMs>,
-}
-
-impl GateFailures {
-    fn add(&mut self, failure: GateFailure) {
-        self.latest = self.latest.max(Some(failure.gate));
-        self.opens_at = match (self.opens_at, failure.opens_at) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-    }
-
-    fn decision(&self, now: WallMs) -> Decision {
-        debug_assert!(self.opens_at.is_none_or(|at| at > now), "a gate that failed opens later");
-        Decision::Nothing {
-            reason: self.latest.map_or(Reason::None, Reason::Gate),
-            next_in_s: self.opens_at.map(|at| seconds_until(at, now)),
-        }
+/// Nothing is shown, since these held every popup back.
+fn nothing(failures: &GateFailures, now: WallMs) -> Decision {
+    debug_assert!(failures.opens_at.is_none_or(|at| at > now), "a gate that failed opens later");
+    Decision::Nothing {
+        reason: failures.latest.map_or(Reason::None, Reason::Gate),
+        next_in_s: failures.opens_at.map(|at| seconds_until(at, now)),
     }
 }
 

@@ -9,7 +9,7 @@
 use super::bucket;
 use super::context::{AttributeValue, Context};
 use super::gates::{Gate, GateFailure, outcome_by};
-use super::target;
+use super::target::{self, RequestAttributes};
 use crate::catalog::snapshot::{Cap, Popup, ShowOutcome};
 use crate::catalog::target::Rule;
 use crate::state::user::{PopupState, UserState};
@@ -142,7 +142,7 @@ fn collect<'a>(
     context: &Context<'a>,
     failed: &mut Vec<FailedRule<'a>>,
 ) {
-    let result = target::evaluate(rule, context.attributes);
+    let result = target::evaluate(rule, &mut RequestAttributes::new(context.attributes));
     let mut add = |attribute: Option<&'a str>, value| {
         let pointer = pointer.to_owned();
         failed.push(FailedRule { pointer, attribute, wanted, result, value });
@@ -156,7 +156,9 @@ fn collect<'a>(
         Rule::All(parts) | Rule::Any(parts) => {
             let shape = if matches!(rule, Rule::All(_)) { "all" } else { "any" };
             for (index, part) in parts.iter().enumerate() {
-                if target::evaluate(part, context.attributes) != Some(wanted) {
+                if target::evaluate(part, &mut RequestAttributes::new(context.attributes))
+                    != Some(wanted)
+                {
                     let pointer = format!("{pointer}/{shape}/{index}");
                     collect(part, &pointer, wanted, context, failed);
                 }
@@ -170,7 +172,7 @@ fn collect<'a>(
 
 fn gap(popup: &Popup, entry: &PopupState, now: WallMs) -> GapFact {
     let is_inferred = entry.outcome.is_none();
-    let outcome = outcome_by(popup, entry, now).map(|(outcome, at)| OutcomeFact {
+    let outcome = outcome_by(popup, entry.brief(), now).map(|(outcome, at)| OutcomeFact {
         outcome,
         at,
         after: popup.after(outcome),

@@ -11,10 +11,11 @@ use jiff::tz::TimeZone;
 
 use super::bucket;
 use super::context::Context;
-use super::target;
+use super::target::{self, RequestAttributes};
+use crate::catalog::code::TargetCode;
 use crate::catalog::schedule::{Zone, is_inside, local_day, next_midnight, next_opening};
 use crate::catalog::snapshot::{Cap, Popup, Settings, ShowOutcome, Snapshot, Status};
-use crate::state::user::{PopupState, UserClocks, UserState};
+use crate::state::user::{EntryBrief, PopupState, StateView, UserClocks};
 use nudged_base::hash;
 use nudged_base::time::{Gap, WallMs};
 
@@ -97,8 +98,28 @@ pub struct GateFailure {
 
 impl GateFailure {
     /// At a gate that time does not open.
-    fn shut(gate: Gate) -> GateFailure {
+    pub(super) fn shut(gate: Gate) -> GateFailure {
         GateFailure { gate, opens_at: None }
+    }
+}
+
+/// What the popups that failed so far come to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct GateFailures {
+    /// The latest gate at which one failed.
+    pub(super) latest: Option<Gate>,
+    /// The earliest moment at which one's gate opens.
+    pub(super) opens_at: Option<WallMs>,
+}
+
+impl GateFailures {
+    /// One more has failed.
+    pub(super) fn add(&mut self, failure: GateFailure) {
+        self.latest = self.latest.max(Some(failure.gate));
+        self.opens_at = match (self.opens_at, failure.opens_at) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
     }
 }
 
@@ -138,7 +159,11 @@ impl NextShow {
 /// When the gaps of `popup`, as it is now, let it return to a user with this entry. Without an
 /// outcome, `ignored` is inferred once `ignore_after` has passed at `now`.
 pub fn next_show_at(popup: &Popup, entry: &PopupState, now: WallMs) -> NextShow {
-    let after_shown = NextShow::after(entry.latest().at, popup.after_shown);
+    next_show_by(popup, entry.brief(), now)
+}
+
+fn next_show_by(popup: &Popup, entry: EntryBrief, now: WallMs) -> NextShow {
+    let after_shown = NextShow::after(entry.latest_at, popup.after_shown);
     match outcome_by(popup, entry, now) {
         Some((outcome, at)) => after_shown.later_of(NextShow::after(at, popup.after(outcome))),
         None => after_shown,
@@ -149,24 +174,21 @@ pub fn next_show_at(popup: &Popup, entry: &PopupState, now: WallMs) -> NextShow 
 /// `ignore_after` has passed; it came with the show then.
 pub(crate) fn outcome_by(
     popup: &Popup,
-    entry: &PopupState,
+    entry: EntryBrief,
     now: WallMs,
 ) -> Option<(ShowOutcome, WallMs)> {
-    let shown_at = entry.latest().at;
-    match entry.outcome {
-        Some(outcome) => Some((outcome, entry.outcome_at)),
-        None => {
-            (now >= shown_at.plus(popup.ignore_after)).then_some((ShowOutcome::Ignored, shown_at))
-        }
-    }
+    let shown_at = entry.latest_at;
+    let is_ignored = || now >= shown_at.plus(popup.ignore_after);
+    entry.outcome.or_else(|| is_ignored().then_some((ShowOutcome::Ignored, shown_at)))
 }
 
 /// One request of one user at one moment, against popup after popup. What all popups share is found
 /// out once, and only when a popup asks for it.
 pub struct Visit<'a> {
     snapshot: &'a Snapshot,
-    state: &'a UserState,
+    state: StateView<'a>,
     context: &'a Context<'a>,
+    attributes: RequestAttributes<'a>,
     now: WallMs,
     /// The request's zone.
     user_zone: Option<&'a TimeZone>,
@@ -176,13 +198,20 @@ pub struct Visit<'a> {
 
 impl<'a> Visit<'a> {
     /// A visit at `now`. Nothing is looked up yet.
+    #[inline]
     pub fn new(
         snapshot: &'a Snapshot,
-        state: &'a UserState,
+        state: impl Into<StateView<'a>>,
         context: &'a Context<'a>,
         now: WallMs,
     ) -> Visit<'a> {
-        Visit { snapshot, state, context, now, user_zone: None, crowding: None }
+        let (state, attributes) = (state.into(), RequestAttributes::new(context.attributes));
+        Visit { snapshot, state, context, attributes, now, user_zone: None, crowding: None }
+    }
+
+    /// The request's attributes, and the targets that ask for them.
+    pub(super) fn attributes(&mut self) -> (&mut RequestAttributes<'a>, &'a TargetCode) {
+        (&mut self.attributes, &self.snapshot.targets)
     }
 
     /// The first gate that holds back a popup, whatever its status and placement; `None` where it
@@ -195,95 +224,120 @@ impl<'a> Visit<'a> {
             if popup.placements.iter().all(|placement| **placement != *self.context.placement) {
                 return Some(GateFailure::shut(Gate::Placement));
             }
-            self.failure_for_request(popup).or_else(|| self.failure_in_state(popup))
+            let rule = popup.target.as_deref();
+            if rule.is_some_and(|rule| target::evaluate(rule, &mut self.attributes) != Some(true)) {
+                return Some(GateFailure::shut(Gate::Target));
+            }
+            self.failure_behind_target(popup).or_else(|| self.failure_in_state(popup))
         })
     }
 
-    /// As [`Visit::failure`], for a live popup of the request's placement.
-    pub(crate) fn failure_of_live(&mut self, popup: &'a Popup) -> Option<GateFailure> {
-        self.failure_without_state(popup).or_else(|| self.failure_in_state(popup))
+    /// As [`Visit::failure`], for a live popup of the request's placement, by its index.
+    pub(crate) fn failure_of_live(&mut self, index: u32) -> Option<GateFailure> {
+        self.failure_without_state(index).or_else(|| self.failure_in_state(self.popup(index)))
     }
 
     /// The first gate that holds back a live popup of the request's placement whoever the user is
     /// and whatever is remembered of it.
-    pub(crate) fn failure_without_state(&mut self, popup: &'a Popup) -> Option<GateFailure> {
-        self.failure_in_time(popup).or_else(|| self.failure_for_request(popup))
+    pub(crate) fn failure_without_state(&mut self, index: u32) -> Option<GateFailure> {
+        self.failure_in_time(self.popup(index)).or_else(|| self.failure_for_request(index))
+    }
+
+    /// As [`Visit::failure_of_live`], for a popup whose time it is wherever the request comes from.
+    pub(crate) fn failure_of_open(&mut self, index: u32) -> Option<GateFailure> {
+        self.failure_for_request(index).or_else(|| self.failure_in_state(self.popup(index)))
+    }
+
+    /// The popup of an index.
+    pub(super) fn popup(&self, index: u32) -> &'a Popup {
+        &self.snapshot.popups[index as usize]
     }
 
     /// Schedule and windows.
     fn failure_in_time(&mut self, popup: &'a Popup) -> Option<GateFailure> {
-        if let Some(starts_at) = popup.starts_at
-            && self.now < starts_at
-        {
-            return Some(GateFailure { gate: Gate::Schedule, opens_at: Some(starts_at) });
-        }
-        if popup.ends_at.is_some_and(|ends_at| self.now >= ends_at) {
-            return Some(GateFailure::shut(Gate::Schedule));
-        }
-        if popup.windows.is_empty() {
-            return None;
-        }
-        let zone = self.zone_of(popup);
-        if is_inside(&popup.windows, zone, self.now) {
-            return None;
-        }
-        let opens_at = next_opening(&popup.windows, zone, self.now);
-        Some(GateFailure { gate: Gate::Window, opens_at })
-    }
-
-    fn zone_of(&mut self, popup: &'a Popup) -> &'a TimeZone {
-        match &popup.zone {
+        let zone = match &popup.zone {
             Zone::Fixed(zone) => zone,
             of_user @ Zone::User => {
                 self.user_zone.get_or_insert_with(|| of_user.resolve(self.context.tz))
             }
-        }
+        };
+        failure_in_time(popup, zone, self.now)
     }
 
     /// Target and rollout.
-    fn failure_for_request(&self, popup: &Popup) -> Option<GateFailure> {
-        if let Some(rule) = &popup.target
-            && target::evaluate(rule, self.context.attributes) != Some(true)
-        {
+    fn failure_for_request(&mut self, index: u32) -> Option<GateFailure> {
+        if !target::matches(&self.snapshot.targets, index, &mut self.attributes) {
             return Some(GateFailure::shut(Gate::Target));
         }
+        self.failure_behind_target(self.popup(index))
+    }
+
+    /// Rollout.
+    fn failure_behind_target(&self, popup: &Popup) -> Option<GateFailure> {
         if !bucket::is_in_rollout(popup, self.context.user) {
             return Some(GateFailure::shut(Gate::Rollout));
         }
         None
     }
 
+    /// The popup's sliding caps; there is an entry.
+    fn failure_of_caps(&self, popup: &Popup) -> Option<GateFailure> {
+        if popup.caps.is_empty() {
+            return None;
+        }
+        // The cap that allows last; those that allow already are past.
+        let opens_at = self.state.entry(popup.key, |entry| {
+            popup.caps.iter().filter_map(|cap| cap_opens_at(*cap, entry)).max()
+        });
+        match opens_at.flatten() {
+            Some(at) if self.now < at => Some(GateFailure { gate: Gate::Cap, opens_at: Some(at) }),
+            _ => None,
+        }
+    }
+
     /// The popup's entry, then the user's clocks.
     fn failure_in_state(&mut self, popup: &Popup) -> Option<GateFailure> {
-        let entry = self.state.popup(popup.key);
-        if let Some(failure) = entry.and_then(|entry| failure_of_entry(popup, entry, self.now)) {
-            return Some(failure);
+        if let Some(entry) = self.state.brief(popup.key) {
+            let failure = failure_of_entry(popup, entry, self.now);
+            if let Some(failure) = failure.or_else(|| self.failure_of_caps(popup)) {
+                return Some(failure);
+            }
         }
         if popup.quiet_exempt {
             return None;
         }
-        let Visit { snapshot, state, context, now, .. } = *self;
-        *self.crowding.get_or_insert_with(|| {
-            failure_of_clocks(&snapshot.settings, &state.clocks, context.session, now)
+        let Visit { snapshot, state, context, now, crowding, .. } = self;
+        *crowding.get_or_insert_with(|| {
+            failure_of_clocks(&snapshot.settings, &state.clocks(), context.session, *now)
         })
     }
 }
 
-/// The popup's own limits: shows for ever, gaps, sliding caps.
-fn failure_of_entry(popup: &Popup, entry: &PopupState, now: WallMs) -> Option<GateFailure> {
+/// Schedule and windows of a popup, whose windows are in this zone.
+pub(super) fn failure_in_time(popup: &Popup, zone: &TimeZone, now: WallMs) -> Option<GateFailure> {
+    if let Some(starts_at) = popup.starts_at
+        && now < starts_at
+    {
+        return Some(GateFailure { gate: Gate::Schedule, opens_at: Some(starts_at) });
+    }
+    if popup.ends_at.is_some_and(|ends_at| now >= ends_at) {
+        return Some(GateFailure::shut(Gate::Schedule));
+    }
+    if is_inside(&popup.windows, zone, now) {
+        return None;
+    }
+    let opens_at = next_opening(&popup.windows, zone, now);
+    Some(GateFailure { gate: Gate::Window, opens_at })
+}
+
+/// The popup's own limits: shows for ever, gaps.
+fn failure_of_entry(popup: &Popup, entry: EntryBrief, now: WallMs) -> Option<GateFailure> {
     if popup.max_shows > 0 && entry.shows_total >= popup.max_shows {
         return Some(GateFailure::shut(Gate::MaxShows));
     }
-    let next_show_at = next_show_at(popup, entry, now).time();
-    if next_show_at.is_none_or(|at| now < at) {
-        return Some(GateFailure { gate: Gate::Gap, opens_at: next_show_at });
-    }
-    // The cap that allows last; those that allow already are past.
-    let opens_at = popup.caps.iter().filter_map(|cap| cap_opens_at(*cap, entry)).max();
-    match opens_at {
-        Some(at) if now < at => Some(GateFailure { gate: Gate::Cap, opens_at }),
-        _ => None,
-    }
+    let next_show_at = next_show_by(popup, entry, now).time();
+    let rests = next_show_at.is_none_or(|at| now < at);
+    rests.then_some(GateFailure { gate: Gate::Gap, opens_at: next_show_at })
 }
 
 /// When a sliding cap allows one more show: as the `n`-th latest one leaves it. `None` where there

@@ -1,9 +1,12 @@
 //! The decision: `decide(catalog, user, context, now)`, pure. `target` evaluates rules · `gates`
-//! one popup against one user · `bucket` rollout and variants · `choose` the winner, the reason,
-//! next_in, and every popup with its gate · `facts` what stands behind a gate, for explanations.
+//! one popup against one user · `bucket` rollout and variants · `timetable` which popups are open,
+//! worked out once for each change · `candidates` those that a request has to ask · `choose` the
+//! winner, the reason, next_in, and every popup with its gate · `facts` what stands behind a gate,
+//! for explanations.
 //! Knows no clock, no I/O, no protocol.
 
 pub mod bucket;
+mod candidates;
 pub mod choose;
 pub mod context;
 pub mod facts;
@@ -11,3 +14,4 @@ pub mod gates;
 #[cfg(test)]
 pub mod samples;
 pub mod target;
+pub mod timetable;

@@ -1,17 +1,21 @@
 //! What is remembered of a user. Its compact, versioned encoding is in `encoding`; its only
 //! mutators are in `state::apply`. Knows nothing of requests and of what a catalog makes of it.
 //!
-//! In memory a shard keeps the encoding; a request decodes it into a scratch [`UserState`] that is
-//! used again and again, so neither side allocates after warm-up. Limits: `USER_POPUPS_MAX` popups,
+//! In memory a shard keeps the encoding. A decision reads it where it lies (`view`); what changes a
+//! state decodes it into a scratch [`UserState`] that is used again and again, so neither side
+//! allocates after warm-up. Limits: `USER_POPUPS_MAX` popups,
 //! `SHOWS_REMEMBERED_MAX` shows of each, `STATE_BYTES_MAX` bytes encoded.
 
 mod encoding;
 #[cfg(test)]
 mod tests;
+mod view;
 
 pub use encoding::{
     StateError, decode, decode_clocks, decode_popup, encode, encode_clocks, encode_popup,
 };
+
+pub use view::{EncodedState, StateView};
 
 use crate::catalog::snapshot::ShowOutcome;
 use nudged_base::ids::{PopupKey, Revision};
@@ -63,6 +67,17 @@ pub struct PopupState {
     pub shows: [Show; SHOWS_REMEMBERED_MAX],
 }
 
+/// An entry in brief: what most gates ask of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EntryBrief {
+    /// Shows, those no longer remembered included.
+    pub(crate) shows_total: u32,
+    /// The time of the latest show.
+    pub(crate) latest_at: WallMs,
+    /// The stored outcome of the latest show, with its time.
+    pub(crate) outcome: Option<(ShowOutcome, WallMs)>,
+}
+
 /// One remembered show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Show {
@@ -90,6 +105,15 @@ impl PopupState {
     /// The remembered shows, oldest first.
     pub fn shows(&self) -> &[Show] {
         &self.shows[..usize::from(self.shows_used)]
+    }
+
+    /// The entry in brief.
+    ///
+    /// # Panics
+    /// Where it has no show.
+    pub(crate) fn brief(&self) -> EntryBrief {
+        let outcome = self.outcome.map(|outcome| (outcome, self.outcome_at));
+        EntryBrief { shows_total: self.shows_total, latest_at: self.latest().at, outcome }
     }
 
     /// The latest show.

@@ -14,10 +14,10 @@ use super::early::{EarlyAnswers, HeadArrival};
 use super::head::{Method, Request};
 use super::pool::BufferPool;
 use super::refusal::HttpRefusal;
-use super::reply::{self, ResponseFlags};
+use super::reply::{self, ImfDate, ResponseFlags};
 use nudged_base::time::MonoNs;
 
-const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+const DATE: &str = "Thu, 01 Jan 1970 00:00:00 GMT";
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /// When requests are answered.
@@ -64,7 +64,7 @@ impl Client {
             *handled += 1;
             let body = echo(request);
             if *mode == Mode::AtOnce {
-                write_echo(out, &body, &request.frame(DATE));
+                write_echo(out, &body, &request.frame(&ImfDate::EPOCH));
                 return Answer::Now;
             }
             pending.push((slot, body));
@@ -145,7 +145,7 @@ impl Client {
 }
 
 fn turn(now: MonoNs, pool: &mut BufferPool) -> ConnectionTurn<'_> {
-    ConnectionTurn { now, date: DATE, timeouts: &Timeouts::DEFAULT, pool, early: &Early }
+    ConnectionTurn { now, date: &ImfDate::EPOCH, timeouts: &Timeouts::DEFAULT, pool, early: &Early }
 }
 
 /// Names what it was told of a refused request, and knows one path that is none.

@@ -43,15 +43,6 @@ pub struct Unmerged<'a> {
 /// memory.
 const OF_LOCAL: u8 = 0x80;
 
-/// Bytes of a framed record without its texts.
-const FIXED_BYTES: usize = 2 + (1 + 8 + 4 + 8 + 1) + (1 + 8 + 4 + 4 + 8 + 8) + (2 + 1 + 1);
-
-/// Bytes that the record takes, its frame included. Does not allocate.
-pub fn unmerged_framed_bytes(unmerged: &Unmerged<'_>) -> usize {
-    let Unmerged { user, token, popup, variant, .. } = unmerged;
-    FIXED_BYTES + [user, token, popup, variant].iter().map(|text| text.len()).sum::<usize>()
-}
-
 /// Appends the fields behind the common ones.
 pub(super) fn append(unmerged: &Unmerged<'_>, bytes: &mut Vec<u8>) {
     let is_show = unmerged.kind == EventKind::Decided;

@@ -11,7 +11,6 @@ use rustix::fs::{Access, access};
 use super::host::HostCheck;
 use crate::node::ownership::{self, StoreMark};
 use crate::node::{signing_keys, storage};
-use nudged_journal::segment::SegmentId;
 
 /// The database of an embedded node.
 const DATABASE: &str = "nudged.db";
@@ -99,15 +98,9 @@ fn check_store(look: &mut HostCheck<'_>, path: &Path) {
         );
         look.error(KEY, "other_store", message);
     }
-    let has_journal = || {
-        let names = fs::read_dir(path.join("journal")).into_iter().flatten().flatten();
-        names
-            .map(|entry| entry.file_name())
-            .any(|name| name.to_str().is_some_and(|name| SegmentId::from_file_name(name).is_some()))
-    };
     let is_of_mysql = match mark {
         StoreMark::None => false,
-        StoreMark::Mysql(_) => has_journal(),
+        StoreMark::Mysql(_) => storage::segments_of(path) > 0,
         StoreMark::Moved(_) => true,
     };
     if !is_shared && is_of_mysql {

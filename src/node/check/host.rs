@@ -12,7 +12,7 @@ use super::report::{CheckReport, Finding, Severity};
 use crate::node::serve::size;
 use crate::node::{preflight, redis};
 use nudged_admin::token::AdminToken;
-use nudged_config::{AckMode, AdminAddress, Config, Examined, QueueMode};
+use nudged_config::{AdminAddress, Config, Examined, SecretText, SettingSource};
 use nudged_runtime::shard::listener;
 use nudged_runtime::topology::Topology;
 use nudged_store::mysql;
@@ -74,10 +74,7 @@ fn check_urls(look: &mut HostCheck<'_>) {
             look.error(key, "bad_url", error.to_string().replacen("mysql.url: ", "", 1));
         }
     }
-    if config.ack == AckMode::Synced
-        && config.queue == QueueMode::Redis
-        && config.redis.url.is_some()
-    {
+    if redis::needs_sync(config) && config.redis.url.is_some() {
         let message = "with queue = \"redis\" a node starts only if Redis has `appendonly yes` and \
                        `appendfsync always`, which is checked at start";
         look.warn("ack", "needs_redis_synced", message);
@@ -202,17 +199,21 @@ fn check_doors(look: &mut HostCheck<'_>) {
             }
         }
     }
-    let secrets = ["redis.url", "mysql.url", "mysql.replica", "keys.server", "keys.public"];
-    for key in secrets {
-        let Some(nudged_config::SettingSource::File { name, .. }) =
-            look.examined.loaded.origin(key)
-        else {
+    let url = |url: &Option<SecretText>| url.as_ref().is_some_and(|url| url.expose().contains('@'));
+    let secrets = [
+        ("redis.url", url(&config.redis.url)),
+        ("mysql.url", url(&config.mysql.url)),
+        ("mysql.replica", url(&config.mysql.replica)),
+        ("keys.server", !config.keys.server.is_empty()),
+        ("keys.public", !config.keys.public.is_empty()),
+    ];
+    for (key, _) in secrets.into_iter().filter(|(_, is_there)| *is_there) {
+        let Some(SettingSource::File { name, .. }) = look.examined.loaded.origin(key) else {
             continue;
         };
         let name = name.to_string();
         let mode = std::fs::metadata(&name).map(|found| found.permissions().mode() & 0o777);
-        if has_secret(config, key)
-            && let Ok(mode) = mode
+        if let Ok(mode) = mode
             && mode & 0o004 != 0
         {
             let message = format!(
@@ -221,18 +222,5 @@ fn check_doors(look: &mut HostCheck<'_>) {
             );
             return look.warn(key, "secret_readable", message);
         }
-    }
-}
-
-fn has_secret(config: &Config, key: &str) -> bool {
-    let url = |url: &Option<nudged_config::SecretText>| {
-        url.as_ref().is_some_and(|url| url.expose().contains('@'))
-    };
-    match key {
-        "redis.url" => url(&config.redis.url),
-        "mysql.url" => url(&config.mysql.url),
-        "mysql.replica" => url(&config.mysql.replica),
-        "keys.server" => !config.keys.server.is_empty(),
-        _ => !config.keys.public.is_empty(),
     }
 }

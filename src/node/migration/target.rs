@@ -18,7 +18,7 @@ use nudged_base::limits::{PARTITIONS, PEER_KNOWN_MS, PEER_SILENT_MS, REDIS_PIPEL
 use nudged_config::Config;
 use nudged_domain::state::user::{self, UserState};
 use nudged_journal::segment::SetId;
-use nudged_redis::request::{OwnedReply, RedisError};
+use nudged_redis::request::{CommandWords, OwnedReply, RedisError, RedisRequest, command};
 use nudged_runtime::clocks;
 use nudged_runtime::journal::directory::JournalDirectory;
 use nudged_runtime::redis_client::BlockingRedis;
@@ -142,14 +142,16 @@ impl MigrationTarget {
             .collect();
         let Some(redis) = &mut self.redis else { return Ok(signs) };
         let now = redis.ask(&[b"TIME"]).map_err(away)?;
-        let now_ms = match &now {
-            OwnedReply::List(words) => words.first().and_then(number).unwrap_or(0) * 1_000,
+        let now_ms: u64 = match &now {
+            OwnedReply::List(words) => words.first().and_then(OwnedReply::number).unwrap_or(0),
             _ => 0,
-        };
+        } * 1_000;
         let beats = redis.ask(&[b"HGETALL", scripts::NODES.as_bytes()]).map_err(away)?;
         let OwnedReply::List(words) = beats else { return Ok(signs) };
         for pair in words.chunks_exact(2) {
-            let (OwnedReply::Text(name), Some(at)) = (&pair[0], number(&pair[1])) else { continue };
+            let (OwnedReply::Text(name), Some(at)) = (&pair[0], pair[1].number::<u64>()) else {
+                continue;
+            };
             // TIME is read in whole seconds.
             let silent_ms = (now_ms + 1_000).saturating_sub(at);
             if silent_ms < PEER_KNOWN_MS {
@@ -198,11 +200,9 @@ impl MigrationTarget {
         for users in users.chunks(REDIS_PIPELINE_MAX) {
             let names = users.iter().map(|user| user.user.as_str());
             let key = |user| scripts::user_key(UserKey::of(str::as_bytes(user)).partition(), user);
-            let keys: Vec<String> = names.clone().map(key).collect();
-            let commands: Vec<[&[u8]; 2]> =
-                keys.iter().map(|key| [b"GET".as_slice(), key.as_bytes()]).collect();
-            let commands: Vec<&[&[u8]]> = commands.iter().map(<[&[u8]; 2]>::as_slice).collect();
-            let answers = redis.pipeline(&commands).map_err(away)?;
+            let get = |user| command(&[b"GET", key(user).as_bytes()]);
+            let gets = RedisRequest::Pipeline(names.clone().map(get).collect());
+            let answers = redis.carry_out(&gets).map_err(away)?;
             found.extend(names.zip(answers).filter_map(|(user, answer)| match answer {
                 OwnedReply::Text(value) => state_of(&value).map(|state| (user, state)),
                 _ => None,
@@ -214,21 +214,25 @@ impl MigrationTarget {
     /// Has the rebuild fill Redis, and puts the keys there; false where there is none.
     ///
     /// # Errors
-    /// Where Redis refuses.
-    pub(in crate::node) fn take_epochs_away(&mut self, keys: &[Secret]) -> Result<bool, Failure> {
+    /// Where SQL fails, or Redis refuses.
+    pub(in crate::node) fn take_epochs_away(&mut self) -> Result<bool, Failure> {
+        let keys = self.sql().add_signing_keys(&[])?;
+        let keys: Vec<Secret> = keys.into_iter().map(shared_keys::secret_of).collect();
         let Some(redis) = &mut self.redis else { return Ok(false) };
-        let metas: Vec<String> = (0..PARTITIONS).map(Partition).map(scripts::meta_key).collect();
-        for part in metas.chunks(REDIS_PIPELINE_MAX) {
-            let commands: Vec<[&[u8]; 3]> =
-                part.iter().map(|key| [b"HDEL".as_slice(), key.as_bytes(), b"e"]).collect();
-            let commands: Vec<&[&[u8]]> = commands.iter().map(<[&[u8]; 3]>::as_slice).collect();
-            for answer in redis.pipeline(&commands).map_err(away)? {
+        let of_partition = |partition: u16| {
+            let key = scripts::meta_key(Partition(partition));
+            command(&[b"HDEL", key.as_bytes(), b"e"])
+        };
+        let commands: Vec<CommandWords> = (0..PARTITIONS).map(of_partition).collect();
+        for part in commands.chunks(REDIS_PIPELINE_MAX) {
+            let answers = redis.carry_out(&RedisRequest::Pipeline(part.to_vec()));
+            for answer in answers.map_err(away)? {
                 if let OwnedReply::Error(text) = answer {
                     return Err(Failure::Redis(text));
                 }
             }
         }
-        shared_keys::copy_to_redis(redis, keys).map_err(away)?;
+        shared_keys::copy_to_redis(redis, &keys).map_err(away)?;
         Ok(true)
     }
 }
@@ -239,14 +243,6 @@ fn state_of(value: &[u8]) -> Option<UserState> {
     let mut state = UserState::default();
     user::decode(value.get(13 + 8 * ids..)?, &mut state).ok()?;
     Some(state)
-}
-
-fn number(answer: &OwnedReply) -> Option<u64> {
-    match answer {
-        OwnedReply::Text(text) => std::str::from_utf8(text).ok()?.parse().ok(),
-        OwnedReply::Int(number) => u64::try_from(*number).ok(),
-        _ => None,
-    }
 }
 
 fn away(error: RedisError) -> Failure {

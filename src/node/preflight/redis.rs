@@ -3,8 +3,9 @@
 //! promise that Redis is not set up to keep.
 
 use crate::node::failure::Failure;
+use crate::node::redis::needs_sync;
 use nudged_base::telemetry::log::{Log, Message};
-use nudged_config::{AckMode, Config, QueueMode};
+use nudged_config::Config;
 use nudged_redis::greeting;
 use nudged_redis::refusal::RedisRefusal;
 use nudged_redis::request::{OwnedReply, RedisError};
@@ -46,21 +47,13 @@ pub fn check(
     if !is_usable {
         return Ok(RedisPreflight::Unusable);
     }
-    if config.ack == AckMode::Synced && config.queue == QueueMode::Redis && !syncs_always(redis) {
+    // A server that does not say is not believed.
+    let syncs_always = |redis: &mut BlockingRedis| {
+        let asked = redis.ask(&[b"CONFIG", b"GET", b"appendonly", b"appendfsync"]);
+        asked.ok().and_then(|config| config.syncs_always()) == Some(true)
+    };
+    if needs_sync(config) && !syncs_always(redis) {
         return Err(Failure::RedisNotSynced);
     }
     Ok(RedisPreflight::Usable)
-}
-
-/// Whether each write is on disk before it is answered. A server that does not say is not believed.
-fn syncs_always(redis: &mut BlockingRedis) -> bool {
-    let asked = redis.ask(&[b"CONFIG", b"GET", b"appendonly", b"appendfsync"]);
-    let Ok(OwnedReply::List(words)) = asked else { return false };
-    let is = |name: &[u8], wanted: &[u8]| {
-        words.chunks_exact(2).any(|pair| match pair {
-            [OwnedReply::Text(key), OwnedReply::Text(value)] => key == name && value == wanted,
-            _ => false,
-        })
-    };
-    is(b"appendonly", b"yes") && is(b"appendfsync", b"always")
 }

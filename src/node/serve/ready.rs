@@ -50,8 +50,14 @@ pub(super) fn await_journal(
 pub(super) fn await_sql(is_there: bool, fitness: &SqlFitness, signals: &SignalRequests) -> bool {
     let begun = Instant::now();
     let is_in_time = || is_there && begun.elapsed() < RIGHTS_WAIT;
-    while fitness.is_denied() || !fitness.is_tried() && is_in_time() {
-        if !signals.stops.is_empty() {
+    wait_while(signals, || fitness.is_denied() || !fitness.is_tried() && is_in_time())
+}
+
+/// Looks each millisecond until nothing is waited for any more; false where the node is to stop
+/// before that.
+fn wait_while(signals: &SignalRequests, mut is_awaited: impl FnMut() -> bool) -> bool {
+    while is_awaited() {
+        if signals.is_stop_asked() {
             return false;
         }
         std::thread::sleep(Duration::from_millis(1));
@@ -70,22 +76,19 @@ pub(super) fn await_redis(
 ) -> bool {
     let Some(redis_threads) = redis_threads else { return true };
     let keeper = &redis_threads.figures.keeper;
-    let (begun, mut open_since) = (Instant::now(), None);
+    let (begun, mut open_since, mut is_ready) = (Instant::now(), None, false);
     let is_in_time = || redis_found != RedisPreflight::Unreachable && begun.elapsed() < REDIS_WAIT;
-    while is_in_time() || redis_status.is_refused() {
-        if !signals.stops.is_empty() {
-            return false;
-        }
+    let goes_on = wait_while(signals, || {
         let rounds = keeper.rounds.load(Ordering::Relaxed);
         let is_open = redis_status.is_open() && !redis_status.is_refused();
         let is_open = is_open && keeper.rebuild(clocks::mono()).is_none();
         // What the keeper takes from the Redis status it tells at the end of its round.
-        match open_since.filter(|_| is_open) {
-            Some(first) if rounds > first => return true,
-            Some(_) => {}
-            None => open_since = is_open.then_some(rounds),
-        }
-        std::thread::sleep(Duration::from_millis(1));
+        open_since = open_since.filter(|_| is_open).or(is_open.then_some(rounds));
+        is_ready = open_since.is_some_and(|first| rounds > first);
+        !is_ready && (is_in_time() || redis_status.is_refused())
+    });
+    if is_ready || !goes_on {
+        return goes_on;
     }
     let why = "Redis can't decide for every user yet; see /v1/status for the progress";
     log.write(clocks::now(), Message::RedisNotReady, &[("error", LogValue::Text(why))]);

@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::opening::Sockets;
 use super::size::connections_of_node;
 use crate::node::failure::Failure;
-use crate::node::redis::{RedisWay, arbiter_of};
-use crate::node::redis_threads::{RedisThreads, RedisThreadsSetup};
+use crate::node::redis::{RedisWay, needs_sync};
+use crate::node::redis_threads::RedisThreads;
 use crate::node::stoppable::StoppableThread;
 use crate::node::storage::{self, Storage};
 use crate::node::{ownership, unmerged};
@@ -20,10 +20,9 @@ use nudged_base::clock::NodeClock;
 use nudged_base::ids::{Sequence, ShardId};
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::Log;
-use nudged_config::{Config, Count};
+use nudged_config::{Config, Count, QueueMode};
 use nudged_http::connection::Timeouts;
 use nudged_journal::recovery::UnappliedIndex;
-use nudged_journal::segment::SetId;
 use nudged_publish::Publishing;
 use nudged_publish::publisher::Publisher;
 use nudged_runtime::journal::directory::JournalDirectory;
@@ -32,15 +31,16 @@ use nudged_runtime::probe::{self, HostUnfit};
 use nudged_runtime::shard::driver::Setup;
 use nudged_runtime::shard::mesh::Mesh;
 use nudged_runtime::shard::thread as shard_thread;
+use nudged_runtime::threads::sql_fold::FoldThread;
 use nudged_runtime::threads::sql_reader::{self, ReaderSetup, ReaderTurn};
 use nudged_runtime::threads::sql_writer::{self, WriterFigures, WriterSetup};
 use nudged_runtime::topology::Topology;
 use nudged_runtime::wake::Waker;
 use nudged_shard::core::{Core, CoreSetup};
-use nudged_shard::users::redis::ArbiterSetup;
+use nudged_shard::users::redis::{ArbiterSetup, RecordQueue};
 use nudged_shard::users::unmerged::RecoveredUnmerged;
 use nudged_shard::view::Rules;
-use nudged_store::StoreReader;
+use nudged_store::{StoreFold, StoreReader};
 
 fn timeouts(config: &Config) -> Timeouts {
     let limits = &config.limits;
@@ -75,18 +75,19 @@ pub(super) struct ShardParts<'a> {
     pub(super) left: RecoveredUnmerged,
 }
 
-pub(super) struct Threads<'a> {
-    pub(super) config: &'a Config,
-    pub(super) topology: &'a Topology,
-    pub(super) mesh: &'a Arc<Mesh>,
-    pub(super) log: &'a Log,
+pub(in crate::node) struct Threads<'a> {
+    pub(in crate::node) config: &'a Config,
+    pub(in crate::node) topology: &'a Topology,
+    pub(in crate::node) mesh: &'a Arc<Mesh>,
+    pub(in crate::node) log: &'a Log,
 }
 
 pub(super) type StorageThreads =
     (JournalHandle, (StoppableThread, Arc<Waker>), Vec<StoppableThread>, Arc<WriterFigures>);
 
 impl Threads<'_> {
-    fn writer_cpu(&self) -> Option<usize> {
+    /// The dedicated core, where threads are pinned.
+    pub(in crate::node) fn writer_cpu(&self) -> Option<usize> {
         self.topology.pin.then_some(self.topology.writer_cpu)
     }
 
@@ -128,8 +129,13 @@ impl Threads<'_> {
         figures.counts.journal_cut_bytes.store(cut, Ordering::Relaxed);
         figures.counts.journal_lost_stretches.store(lost, Ordering::Relaxed);
         let writer_stop: Arc<AtomicBool> = Arc::default();
+        let fold = StoreFold::of(self.config)?.map(|fold| {
+            FoldThread::start(fold, self.writer_cpu(), self.log.clone()).map_err(&thread)
+        });
+        let fold = fold.transpose()?;
         let writer = sql_writer::start(WriterSetup {
             store,
+            fold,
             stream,
             check_store: ownership::database::late_check(self.config, directory.reader()),
             set,
@@ -183,28 +189,6 @@ impl Threads<'_> {
         Ok(readers)
     }
 
-    /// Starts what a node with Redis has beside.
-    pub(super) fn start_redis_threads(
-        &self,
-        redis: Option<&RedisWay>,
-        set: SetId,
-        counters: &[Arc<ShardCounters>],
-        writer: &Arc<WriterFigures>,
-    ) -> Result<Option<RedisThreads>, Failure> {
-        let Some(redis) = redis else { return Ok(None) };
-        let setup = RedisThreadsSetup {
-            config: self.config,
-            redis,
-            set,
-            mesh: self.mesh,
-            counters,
-            writer: Arc::clone(writer),
-            cpu: self.writer_cpu(),
-            log: self.log,
-        };
-        RedisThreads::start(setup).map(Some)
-    }
-
     /// Starts what operators ask, and what brings on what they change.
     pub(super) fn start_admin(
         &self,
@@ -231,6 +215,32 @@ impl Threads<'_> {
         Ok((admin, publishing))
     }
 
+    /// What a shard is told of Redis, its link's connection having this number.
+    fn arbiter_of(
+        &self,
+        way: &RedisWay,
+        parts: &ShardParts<'_>,
+        (shard, connection): (ShardId, u32),
+    ) -> Result<ArbiterSetup, Failure> {
+        let (redis, shards) = (&self.config.redis, self.topology.shards);
+        Ok(ArbiterSetup {
+            link: Arc::new(way.of_shard(shard, shards)),
+            connection,
+            deadline_ms: redis.deadline.0,
+            slice_ttl_ms: redis.slice_ttl.0,
+            negative_ttl_ms: redis.negative_ttl.0.min(redis.slice_ttl.0),
+            ttl_ms: redis.ttl.0,
+            queue: match self.config.queue {
+                QueueMode::Journal => RecordQueue::Journal,
+                QueueMode::Redis => RecordQueue::List { list_max: redis.list_max },
+            },
+            needs_sync: needs_sync(self.config),
+            request_seed: random()?,
+            journal_end: parts.journal_end,
+            unmerged: unmerged::of_shard(&parts.left, shard, shards),
+        })
+    }
+
     pub(super) fn start_shards(
         &self,
         parts: &ShardParts<'_>,
@@ -252,15 +262,10 @@ impl Threads<'_> {
                 log: Some(self.log.clone()),
             };
             let seed = random()?;
-            let arbiter = match parts.redis {
-                Some(way) => {
-                    let whose = (shard, self.topology.shards);
-                    let own = arbiter_of(way, self.config, whose, setup.descriptors, random()?);
-                    let unmerged = unmerged::of_shard(&parts.left, shard, self.topology.shards);
-                    Some(ArbiterSetup { journal_end: parts.journal_end, unmerged, ..own })
-                }
-                None => None,
-            };
+            // The link's connection comes behind those that are accepted.
+            let connection = setup.descriptors;
+            let arbiter = parts.redis.map(|way| self.arbiter_of(way, parts, (shard, connection)));
+            let arbiter = arbiter.transpose()?;
             let core = CoreSetup {
                 shard,
                 shards: self.topology.shards,

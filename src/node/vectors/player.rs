@@ -18,6 +18,7 @@ use nudged_domain::catalog::source::{
 };
 use nudged_domain::decide::choose::{Decision, content, decide};
 use nudged_domain::decide::context::{AttributeValue, Context};
+use nudged_domain::decide::timetable::Timetable;
 use nudged_domain::state::apply::{self, Action, EventVerdict, ShowId};
 use nudged_domain::state::user::{UserState, decode, encode};
 
@@ -53,6 +54,7 @@ pub(super) struct Player {
     /// Every popup that there ever was, by id.
     store: BTreeMap<String, VectorPopup>,
     pub(super) snapshot: Snapshot,
+    times: Timetable,
     users: BTreeMap<String, UserState>,
     /// What clients know of their decisions, per user, oldest first.
     decisions: BTreeMap<String, Vec<ShowId>>,
@@ -105,6 +107,7 @@ impl Player {
             settings,
             store: BTreeMap::new(),
             snapshot,
+            times: Timetable::default(),
             users: BTreeMap::new(),
             decisions: BTreeMap::new(),
             now: WallMs::default(),
@@ -146,7 +149,10 @@ impl Player {
             attributes,
         };
         let state = self.users.entry(request.user.clone()).or_default();
-        Ok(match decide(&self.snapshot, state, &context, self.now) {
+        let (snapshot, now) = (&self.snapshot, self.now);
+        self.times.refresh(snapshot, now);
+        let decision = decide(snapshot, &self.times, &*state, &context, now);
+        Ok(match decision {
             Decision::Nothing { reason, next_in_s } => json!({
                 "popup": null, "variant": null, "content": null,
                 "reason": reason.as_str(), "next_in": next_in_s,
@@ -227,6 +233,7 @@ impl Player {
             .collect();
         let version = self.snapshot.version + 1;
         self.snapshot = compile(&entries, self.settings.clone(), version).map_err(texts)?;
+        self.times = Timetable::of(&self.snapshot);
         Ok(())
     }
 

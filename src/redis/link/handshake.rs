@@ -12,6 +12,7 @@ use crate::frame::Words;
 use crate::greeting;
 use crate::link::{Incompatible, LinkSettings, RedisServer};
 use crate::refusal::RedisRefusal;
+use crate::request::owned;
 use crate::scan::Protocol;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +120,7 @@ impl Handshake {
                 self.step = HandshakeStep::Config;
             }
             (HandshakeStep::Config, _) => {
-                self.server.syncs_always = greeting::syncs_always(frame);
+                self.server.syncs_always = owned(frame.clone()).syncs_always();
                 return HandshakeProgress::Done(self.server);
             }
         }

@@ -18,12 +18,12 @@ use crate::threads::sql_fitness::Asker;
 use crate::threads::sql_writer::WriterFigures;
 use nudged_background::keeper::barrier::NodeProgress;
 pub use nudged_background::keeper::metrics::KeeperMetrics;
-use nudged_background::keeper::peers::NodeId;
 use nudged_background::keeper::rounds::{
     Effect, FillSizes, Input, Notice, Rounds, RoundsSetup, View, sql_from,
 };
 use nudged_background::lists::assignment::ListAssignment;
 use nudged_background::sql_failure::SqlFailure;
+use nudged_base::ids::NodeId;
 use nudged_base::limits::PEER_KNOWN_MS;
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::Log;

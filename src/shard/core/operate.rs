@@ -16,7 +16,7 @@ impl Core {
         match control.request {
             ControlRequest::SwapCatalog(snapshot) => {
                 let version = snapshot.version;
-                let former = std::mem::replace(&mut self.view.snapshot, snapshot);
+                let former = self.view.swap_catalog(snapshot);
                 self.bump.reset();
                 let Core { users, arbitration, scratch, bump, .. } = self;
                 Turn { users, arbitration, scratch }.let_go_of_catalogs(version, bump);
@@ -66,7 +66,8 @@ impl Core {
             && self.connections.is_empty()
             && self.users.lane.is_quiet()
             && self.hops.is_quiet()
-            && self.arbitration.may_end(now.mono);
+            && self.users.fanouts.is_empty()
+            && self.arbitration.may_end(&self.users, now.mono);
         if is_quiet {
             self.finish_ticket = None;
             let outcome = ControlOutcome::Done;

@@ -6,16 +6,16 @@ use std::collections::VecDeque;
 use super::Core;
 use crate::seam::{Input, Outbox, RedisStatusView};
 use crate::users::Arbitration;
-use crate::users::in_flight::{Resumed, StateAccess, Waiter};
 use crate::users::redis::RedisUsers;
 use crate::users::redis::merging::MergeProgress;
+use crate::users::waiting::{Resumed, StateAccess, Waiter};
 use nudged_base::clock::Now;
 
 impl Core {
     /// Whether an input is of the link's connection; acts upon it then.
     pub(super) fn on_link(&mut self, now: Now, input: &mut Input<'_>) -> bool {
         match &mut self.arbitration {
-            Arbitration::Own(_) => false,
+            Arbitration::Own => false,
             Arbitration::Redis(arbiter) => arbiter.connection.on_input(now.mono, input),
         }
     }
@@ -30,23 +30,23 @@ impl Core {
                 self.run_again(now, resumed);
             }
         }
-        if let Some(RedisUsers { users, arbiter, .. }) = self.by_redis() {
-            arbiter.pump(now.mono, &mut users.effects);
+        if let Some(mut redis) = self.by_redis() {
+            redis.pump(now.mono);
         }
     }
 
     /// The users, where Redis is their arbiter.
-    fn by_redis(&mut self) -> Option<RedisUsers<'_>> {
+    pub(super) fn by_redis(&mut self) -> Option<RedisUsers<'_>> {
         let Core { users, arbitration, scratch, .. } = self;
         match arbitration {
-            Arbitration::Own(_) => None,
+            Arbitration::Own => None,
             Arbitration::Redis(arbiter) => Some(RedisUsers { users, arbiter, scratch }),
         }
     }
 
     /// Ends a turn where Redis is the arbiter.
     pub(super) fn finish_turn_of_redis(&mut self, now: Now, outbox: &mut Outbox) {
-        if matches!(self.arbitration, Arbitration::Own(_)) {
+        if matches!(self.arbitration, Arbitration::Own) {
             return;
         }
         self.follow_redis(now);
@@ -66,15 +66,11 @@ impl Core {
         let access = self.merge_first(now, (&user, access), &mut waiters);
         while let Some(waiter) = waiters.pop_front() {
             self.resume(now, waiter, access);
-            if let Some(redis) = self.by_redis()
-                && access != StateAccess::Missing
-            {
-                redis.arbiter.in_flight.wait_behind(&user, &mut waiters);
+            if access != StateAccess::Missing {
+                self.users.in_flight.wait_behind(&user, &mut waiters);
             }
         }
-        if let Some(redis) = self.by_redis() {
-            redis.arbiter.in_flight.rest(user, waiters);
-        }
+        self.users.in_flight.rest(user, waiters);
     }
 
     /// What was accepted without Redis becomes part of a fresh state first; who waits for the user
@@ -95,22 +91,15 @@ impl Core {
         match (RedisUsers { users, arbiter, scratch }).merge(&view.snapshot, now, user) {
             MergeProgress::Nothing => access,
             MergeProgress::UnderWay => {
-                arbiter.in_flight.wait_behind(user, waiters);
+                self.users.in_flight.wait_behind(user, waiters);
                 access
             }
             MergeProgress::Failed => StateAccess::Missing,
         }
     }
 
-    /// Requests whose time is up are answered degraded.
-    pub(super) fn expire_redis(&mut self, now: Now) {
-        let Some(redis) = self.by_redis() else { return };
-        let mut late: Vec<Waiter> = Vec::new();
-        redis.arbiter.expire(now.mono, &mut late);
-        for waiter in late {
-            self.users.counters.redis_failures.of("deadline").add(1);
-            self.resume(now, waiter, StateAccess::Missing);
-        }
+    /// Gives up what was pursued for too long.
+    pub(super) fn give_up_pursued(&mut self, now: Now) {
         while let Some(resumed) =
             self.by_redis().and_then(|mut redis| redis.give_up_pursued(now.mono))
         {

@@ -4,6 +4,7 @@
 
 mod early;
 mod owing;
+mod pace;
 #[cfg(test)]
 mod tests;
 
@@ -20,9 +21,7 @@ use nudged_base::clock::Now;
 use nudged_base::limits::{BUFFERS_POOLED_MAX, LINGER_TIMEOUT_MS, TICK_MS};
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::time::MonoNs;
-use nudged_http::connection::{
-    self, Answer, Connection, ConnectionEnd, Expiry, SendFailed, Timeouts,
-};
+use nudged_http::connection::{self, Answer, Connection, SendFailed};
 use nudged_http::early::HeadArrival;
 use nudged_http::head::Request;
 use nudged_http::pool::BufferPool;
@@ -177,7 +176,7 @@ impl Connections {
         }
         let mut buffer = self.pool.take();
         let (begun, cors) = (HeadArrival::of(bytes), &turn.view.rules.cors);
-        api_early::write_overloaded(&begun, cors, turn.view.date.as_str(), &mut buffer);
+        api_early::write_overloaded(&begun, cors, &turn.view.date, &mut buffer);
         turn.outbox.push(Effect::Send { connection: number, buffer });
     }
 
@@ -224,13 +223,13 @@ impl Connections {
         let entry = &mut entries[number as usize];
         let ShardTurn { view, now, .. } = *turn;
         let early = &ShardEarlyAnswers { view, now, listener: entry.listener, counters };
-        let (date, timeouts) = (view.date.as_str(), &view.timeouts);
+        let (date, timeouts) = (&view.date, &view.timeouts);
         let mut turn = connection::ConnectionTurn { now: now.mono, date, timeouts, pool, early };
         act(&mut entry.http, &mut turn)
     }
 
     /// A request that was to be answered later has its answer, which `write` appends. Gives whether
-    /// its connection is still there: [`Connections::resume`] comes next.
+    /// requests that had to wait can go on: [`Connections::resume`] comes next.
     pub fn answer(
         &mut self,
         turn: &mut ShardTurn<'_>,
@@ -243,13 +242,14 @@ impl Connections {
             return false;
         }
         entry.http.spare(is_sparing);
-        let answer_bytes = self.with_http(turn, to.connection, |http, turn| {
+        let (answer_bytes, can_resume) = self.with_http(turn, to.connection, |http, turn| {
             http.answer(to.slot, turn, write);
-            http.answer_bytes()
+            (http.answer_bytes(), http.can_resume())
         });
         // An average of averages: the latest counts a little, and no connection more than others.
         self.answer_bytes = self.answer_bytes.midpoint(answer_bytes);
-        true
+        self.mark(to.connection);
+        can_resume
     }
 
     /// Goes on with the requests of a connection that had to wait.
@@ -266,8 +266,8 @@ impl Connections {
         self.mark(number);
     }
 
-    /// A send has ended: `sent` of its bytes were taken, none where it failed. Gives whether the
-    /// connection is still there: [`Connections::resume`] comes next.
+    /// A send has ended: `sent` of its bytes were taken, none where it failed. Gives whether
+    /// requests that had to wait can go on: [`Connections::resume`] comes next.
     pub fn sent(
         &mut self,
         turn: &mut ShardTurn<'_>,
@@ -286,8 +286,12 @@ impl Connections {
         }
         (entry.untaken, entry.sending_spare) = (u32::MAX, 0);
         entry.http.spare(is_sparing);
-        self.with_http(turn, number, |http, turn| http.sent(buffer, sent.ok_or(SendFailed), turn));
-        true
+        let can_resume = self.with_http(turn, number, |http, turn| {
+            http.sent(buffer, sent.ok_or(SendFailed), turn);
+            http.can_resume()
+        });
+        self.mark(number);
+        can_resume
     }
 
     /// The peer has ended its direction.
@@ -325,88 +329,6 @@ impl Connections {
     pub fn lame_duck(&mut self) {
         let open = self.entries.iter_mut().filter(|entry| entry.is_open);
         open.for_each(|entry| entry.http.lame_duck());
-    }
-
-    /// Acts on the deadlines that have passed.
-    pub fn expire(&mut self, turn: &mut ShardTurn<'_>) {
-        self.pool.shrink();
-        let tick = ticks(turn.now.mono);
-        for index in 0..self.deadlines.len() {
-            if self.deadlines[index] > tick {
-                continue;
-            }
-            self.deadlines[index] = NEVER;
-            let entry = &self.entries[index];
-            let number = u32::try_from(index).expect("numbers have 32 bits");
-            if !entry.is_open {
-                continue;
-            }
-            if entry.is_refused && !entry.is_answered {
-                self.deadlines[index] = ticks(turn.now.mono.plus_ms(LINGER_TIMEOUT_MS));
-                self.answer_refused(turn, number, &[]);
-                continue;
-            }
-            if entry.is_refused {
-                // In order: a reset could overtake its answer.
-                self.close(number, false, turn.outbox);
-                continue;
-            }
-            match self.with_http(turn, number, Connection::expire) {
-                Expiry::Nothing | Expiry::Answered => {
-                    if self.entries[index].http.is_sending() {
-                        turn.outbox.push(Effect::AskUntaken { connection: number });
-                    }
-                    self.mark(number);
-                }
-                Expiry::Closed => self.close(number, false, turn.outbox),
-                Expiry::Reset => self.close(number, true, turn.outbox),
-            }
-        }
-    }
-
-    /// Ends a turn: what connections that something happened to want now.
-    pub fn flush(&mut self, view: &View, now: MonoNs, outbox: &mut Outbox) {
-        let mut dirty = std::mem::take(&mut self.dirty);
-        for number in dirty.drain(..) {
-            let entry = &mut self.entries[number as usize];
-            entry.is_dirty = false;
-            if entry.is_open {
-                self.flush_one(number, (now, &view.timeouts), outbox);
-            }
-        }
-        self.dirty = dirty;
-        self.keep_to_bound(now, outbox);
-        self.counters.unsent_bytes.set(self.unsent);
-    }
-
-    fn flush_one(&mut self, number: u32, at: (MonoNs, &Timeouts), outbox: &mut Outbox) {
-        let (now, timeouts) = at;
-        let look_ms = self.look_ms(timeouts);
-        let entry = &mut self.entries[number as usize];
-        if let Some(buffer) = entry.http.take_output(now) {
-            let spare = buffer.capacity() - buffer.len();
-            entry.sending_spare = u32::try_from(spare).unwrap_or(u32::MAX);
-            outbox.push(Effect::Send { connection: number, buffer });
-        }
-        match entry.http.ending() {
-            ConnectionEnd::Open => {}
-            ConnectionEnd::ShutDown => {
-                entry.http.shut_down(now);
-                outbox.push(Effect::ShutDown { connection: number });
-            }
-            ConnectionEnd::Close => return self.close(number, false, outbox),
-        }
-        let is_paused = !entry.http.wants_reading();
-        if is_paused != entry.is_paused {
-            entry.is_paused = is_paused;
-            outbox.push(match is_paused {
-                true => Effect::StopReading { connection: number },
-                false => Effect::ResumeReading { connection: number },
-            });
-        }
-        let look = entry.http.is_sending().then(|| now.plus_ms(look_ms));
-        let deadline = [entry.http.deadline(timeouts), look].into_iter().flatten().min();
-        self.deadlines[number as usize] = deadline.map_or(NEVER, |at| ticks(at) + 1);
     }
 
     fn close(&mut self, number: u32, reset: bool, outbox: &mut Outbox) {

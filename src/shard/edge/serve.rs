@@ -4,17 +4,14 @@
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
-use crate::fanout::{Fanouts, verdicts_of};
 use crate::origin::{Origin, RequestSlot};
 use crate::seam::{Effect, Hop};
 use crate::users::Turn;
 use crate::users::evaluate::RequestContext;
-use crate::users::in_flight::Attempt;
-use crate::users::memory::Users;
+use crate::users::waiting::StateAccess;
 use crate::view::View;
 use nudged_api::command::{Command, EncodedCommand, EventsRequest, PlacedEvent};
-use nudged_api::decide::DecideRequest;
-use nudged_api::outcome::{EncodedOutcome, Outcome, Verdicts};
+use nudged_api::outcome::{Outcome, Verdicts};
 use nudged_api::render::Rendering;
 use nudged_api::reply::ResponseContext;
 use nudged_api::routes::{self, Routed};
@@ -60,7 +57,7 @@ impl RequestServer<'_> {
         let RequestServer { view, now, bump, coordinator } = self;
         let (view, bump) = (*view, &**bump);
         let Turn { users, arbitration, .. } = &coordinator.turn;
-        let frame = request.frame(view.date.as_str());
+        let frame = request.frame(&view.date);
         let policy = view.policy(arrived.listener, *now);
         let command = match routes::route(request, &policy, bump, &frame, out) {
             Routed::Command(command) => command,
@@ -71,8 +68,8 @@ impl RequestServer<'_> {
         };
         let (cors, grant) = (&view.rules.cors, view.rules.cors.grant(request.origin));
         let origin = Origin::Connection { slot: arrived.slot, grant };
-        let (until, attempt) = (arbitration.deadline(users, now.mono), Attempt::default());
-        let context = RequestContext { view, now: *now, bump, origin, until, attempt };
+        let (until, access) = (arbitration.deadline(users, now.mono), StateAccess::Cached);
+        let context = RequestContext { view, now: *now, bump, origin, until, tries: 0, access };
         let outcome = coordinator.coordinate(&context, command);
         let Some(outcome) = outcome else { return Answer::Later };
         let rendering = Rendering {
@@ -97,44 +94,23 @@ pub(crate) enum Outstanding {
 
 /// What other shards execute for this one.
 #[derive(Debug)]
-pub(crate) struct Hops {
-    /// Events requests whose verdicts are not all there.
-    fanouts: Fanouts,
-    outstanding: Slab<Outstanding>,
-}
+pub(crate) struct Hops(Slab<Outstanding>);
 
 impl Default for Hops {
     fn default() -> Hops {
-        Hops { fanouts: Fanouts::default(), outstanding: Slab::new(HOPS_OUTSTANDING_MAX) }
+        Hops(Slab::new(HOPS_OUTSTANDING_MAX))
     }
 }
 
 impl Hops {
     /// Takes out what a ticket was for; `None` for an unknown one.
     pub(crate) fn take(&mut self, ticket: u64) -> Option<Outstanding> {
-        self.outstanding.remove(Handle::from_bits(ticket))
-    }
-
-    /// A part has come back: its verdicts, or none where it could not be executed.
-    pub(crate) fn part_done(
-        &mut self,
-        users: &mut Users,
-        handle: Handle,
-        verdicts: &[PlacedVerdict],
-    ) {
-        if let Some(fanout) = self.fanouts.part_done(handle, verdicts) {
-            users.finish(fanout.origin, fanout.outcome);
-        }
-    }
-
-    /// Events requests whose verdicts are not all there.
-    pub(crate) fn fanouts(&self) -> usize {
-        self.fanouts.len()
+        self.0.remove(Handle::from_bits(ticket))
     }
 
     /// Whether nothing is under way.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.outstanding.is_empty() && self.fanouts.is_empty()
+        self.0.is_empty()
     }
 }
 
@@ -150,21 +126,23 @@ impl Coordinator<'_> {
     pub(super) fn coordinate<'a>(
         &mut self,
         context: &RequestContext<'a, '_>,
-        command: Command<'a>,
+        mut command: Command<'a>,
     ) -> Option<Outcome<'a>> {
-        match command {
+        let users = &mut *self.turn.users;
+        match &mut command {
             Command::Events(request) => {
-                self.turn.users.counters.requests.of("events").add(1);
-                self.turn.users.counters.ignored_fields.add(request.ignored.count.into());
-                self.fan_out(context, &request)
+                users.counters.requests.of("events").add(1);
+                users.counters.ignored_fields.add(request.ignored.count.into());
+                self.fan_out(context, request)
             }
-            Command::Decide(mut request) => {
-                self.turn.users.counters.requests.of("decide").add(1);
-                self.turn.users.counters.ignored_fields.add(request.ignored.count.into());
+            Command::Decide(request) => {
+                users.counters.requests.of("decide").add(1);
+                users.counters.ignored_fields.add(request.ignored.count.into());
                 if request.anonymous {
-                    request.context.user = self.turn.users.mint(context.view, context.bump);
+                    request.context.user = users.mint(context.view, context.bump);
                 }
-                self.coordinate_decision(context, &request)
+                let user = UserKey::of(request.context.user.as_bytes());
+                self.coordinate_decision(context, &command, user)
             }
             // Operators ask by `Input::Control`.
             Command::ReadUser { .. } | Command::EraseUser { .. } => Some(Outcome::Unavailable),
@@ -174,18 +152,18 @@ impl Coordinator<'_> {
     fn coordinate_decision<'a>(
         &mut self,
         context: &RequestContext<'a, '_>,
-        request: &DecideRequest<'a>,
+        command: &Command<'a>,
+        user: UserKey,
     ) -> Option<Outcome<'a>> {
-        let command = Command::Decide(*request);
-        let to = context.view.home(UserKey::of(request.context.user.as_bytes()));
+        let to = context.view.home(user);
         if to == context.view.shard {
-            return self.turn.execute(context, &command);
+            return self.turn.execute(context, command);
         }
         if !self.may_hop() {
             self.turn.users.counters.hops_refused.add(1);
             return Some(Outcome::Overloaded);
         }
-        self.hop(context.view.shard, to, Outstanding::Decision(context.origin), &command);
+        self.hop(context.view.shard, to, Outstanding::Decision(context.origin), command);
         None
     }
 
@@ -200,20 +178,13 @@ impl Coordinator<'_> {
         self.turn.users.count_verdicts(rejected);
         let verdicts = verdicts_before(request, context);
         let outcome = Outcome::Verdicts(Verdicts { verdicts, ignored: request.ignored.names });
-        let outcome = EncodedOutcome::of_no_popup(&outcome, self.turn.users.buffer());
-        let handle = match self.hops.fanouts.begin(context.origin, outcome) {
-            Ok(handle) => handle,
-            Err(outcome) => {
-                self.turn.users.keep(outcome.into_buffer());
-                return Some(Outcome::Overloaded);
-            }
+        let Some(handle) = self.turn.users.begin_fanout(context.origin, &outcome) else {
+            return Some(Outcome::Overloaded);
         };
         for shard in shards_of(context, request.events) {
             self.ask_part(context, shard, request.events, handle);
         }
-        if let Some(fanout) = self.hops.fanouts.take_whole(handle) {
-            self.turn.users.finish(fanout.origin, fanout.outcome);
-        }
+        self.turn.users.part_done(handle, &[]);
         None
     }
 
@@ -230,25 +201,23 @@ impl Coordinator<'_> {
         let part = EventsRequest { events: own.into_bump_slice(), ..EventsRequest::default() };
         let command = Command::Events(part);
         if shard == context.view.shard {
-            let origin = Origin::ShardFanout(handle);
-            match self.turn.execute(&RequestContext { origin, ..*context }, &command) {
-                Some(outcome) => self.hops.fanouts.merge(handle, verdicts_of(&outcome)),
-                None => self.hops.fanouts.await_part(handle),
-            }
+            let origin = Origin::Fanout(handle);
+            let outcome = self.turn.execute(&RequestContext { origin, ..*context }, &command);
+            self.turn.users.fanouts.add_part(handle, outcome.as_ref());
         } else if self.may_hop() {
             self.hop(context.view.shard, shard, Outstanding::Part(handle), &command);
-            self.hops.fanouts.await_part(handle);
+            self.turn.users.fanouts.add_part(handle, None);
         }
     }
 
     /// Whether another shard may be asked once more.
     fn may_hop(&self) -> bool {
-        self.hops.outstanding.len() < HOPS_OUTSTANDING_MAX
+        self.hops.0.len() < HOPS_OUTSTANDING_MAX
     }
 
     /// Sends a command to the shard that owns its users.
     fn hop(&mut self, from: ShardId, to: ShardId, what: Outstanding, command: &Command<'_>) {
-        let handle = self.hops.outstanding.insert(what).expect("`may_hop` was asked");
+        let handle = self.hops.0.insert(what).expect("`may_hop` was asked");
         self.turn.users.counters.hops_sent.add(1);
         let command = EncodedCommand::new(command, self.turn.users.buffer());
         let hop = Hop { from, ticket: handle.to_bits(), command };

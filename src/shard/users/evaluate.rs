@@ -4,14 +4,14 @@
 
 use bumpalo::Bump;
 
-use super::in_flight::{Attempt, Waiter};
 use super::lane::WaitingOutcome;
 use super::memory::{Scratch, Users};
+use super::waiting::{StateAccess, Waiter};
 use crate::origin::Origin;
 use crate::view::View;
 use nudged_api::command::{Command, EncodedCommand};
 use nudged_api::decide::DecideRequest;
-use nudged_api::events::Event;
+use nudged_api::events::{Element, Event};
 use nudged_api::outcome::{Candidate, Decided, EncodedOutcome, Outcome};
 use nudged_api::token::Token;
 use nudged_api::verdict::Verdict;
@@ -24,7 +24,7 @@ use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::decide::choose::{self, Decision};
 use nudged_domain::decide::gates;
 use nudged_domain::state::apply::{self, EventVerdict, ShowApplied, ShowId};
-use nudged_domain::state::user;
+use nudged_domain::state::user::{self, EncodedState};
 use nudged_journal::record::{self, Impression, Record};
 
 /// What a command is executed with.
@@ -40,8 +40,17 @@ pub(crate) struct RequestContext<'a, 'v> {
     pub origin: Origin,
     /// Until when it may wait for users' states.
     pub until: MonoNs,
-    /// How it came to be run.
-    pub attempt: Attempt,
+    /// How often it was evaluated and another node was first.
+    pub tries: u8,
+    /// Upon what it is run.
+    pub access: StateAccess,
+}
+
+impl RequestContext<'_, '_> {
+    /// The same at this time of decisions.
+    pub(super) fn at(&self, wall: WallMs) -> Self {
+        RequestContext { now: Now { wall, ..self.now }, ..*self }
+    }
 }
 
 /// What happened to a popup of a user.
@@ -85,6 +94,12 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// The impression that something unmerged is about.
+    pub(crate) fn of_unmerged(record: &record::Unmerged<'a>) -> Subject<'a> {
+        let record::Unmerged { user, token, popup, version, variant, .. } = *record;
+        Subject { user, token, popup, version, variant }
+    }
+
     /// The impression that a show makes, by its popup's place in the catalog and its variant's.
     pub(crate) fn of_show(
         snapshot: &'a Snapshot,
@@ -103,6 +118,20 @@ pub(crate) fn shown_of(token: &Token<'_>) -> ShowId {
     ShowId { popup: PopupKey::of(token.popup), number: token.number, at: token.at }
 }
 
+/// What becomes of an event that came with a user's request, where `take` says that of an event of
+/// that user.
+pub(super) fn verdict_of<'a>(
+    element: &Element<'a>,
+    user: &str,
+    take: impl FnOnce(&Event<'a>) -> Verdict,
+) -> Verdict {
+    match element {
+        Err(code) => Verdict::Rejected(*code),
+        Ok(event) if event.token.user != user => Verdict::OTHER_USER,
+        Ok(event) => take(event),
+    }
+}
+
 /// The answer of a request before any of it is known but what the request itself says.
 pub(super) fn decided<'a>(request: &DecideRequest<'a>, decision: Decision) -> Decided<'a> {
     Decided {
@@ -116,7 +145,32 @@ pub(super) fn decided<'a>(request: &DecideRequest<'a>, decision: Decision) -> De
     }
 }
 
+/// The decision on a state as it lies in memory; `None` where the request wants more than that,
+/// and the state has to be decoded first.
+pub(super) fn decide_as_it_lies(
+    context: &RequestContext<'_, '_>,
+    request: &DecideRequest<'_>,
+    state: &EncodedState<'_>,
+    now: WallMs,
+) -> Option<Decision> {
+    if !request.events.is_empty() || request.explain {
+        return None;
+    }
+    let View { snapshot, times, .. } = context.view;
+    Some(choose::decide(snapshot, times, state, &request.context, now))
+}
+
 impl Scratch {
+    /// The decision on the scratch state.
+    pub(super) fn decide(
+        &self,
+        context: &RequestContext<'_, '_>,
+        request: &DecideRequest<'_>,
+    ) -> Decision {
+        let View { snapshot, times, .. } = context.view;
+        choose::decide(snapshot, times, &self.state, &request.context, context.now.wall)
+    }
+
     /// Applies a show to the scratch state, and mints its token. `local` is the hash of the session
     /// where this node's memory alone decides.
     pub(super) fn show<'a>(
@@ -270,8 +324,8 @@ impl Users {
         command: &Command<'_>,
     ) -> Waiter {
         let command = Some(EncodedCommand::new(command, self.buffer()));
-        let RequestContext { origin, until, attempt, .. } = *context;
-        Waiter { origin, command, until, tries: attempt.tries }
+        let RequestContext { origin, until, tries, .. } = *context;
+        Waiter { origin, command, until, tries }
     }
 
     /// Applies a show, records it and mints its token.

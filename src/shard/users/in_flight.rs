@@ -9,127 +9,30 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use hashbrown::HashTable;
 
-use crate::origin::Origin;
-use nudged_api::command::EncodedCommand;
+use super::change::ProposedChange;
+use super::waiting::Waiter;
 use nudged_api::outcome::EncodedOutcome;
 use nudged_base::hash::Keyed;
-use nudged_base::ids::{Partition, Revision};
+use nudged_base::ids::{Partition, Revision, UserKey};
 use nudged_base::limits::{IN_FLIGHT_MAX, PARKED_BYTES_MAX, PARKED_MAX};
 use nudged_base::slab::{Handle, Slab};
-use nudged_base::time::{MonoNs, WallMs};
-use nudged_redis::command::{RequestId, UserValue};
+use nudged_base::time::MonoNs;
+use nudged_redis::command::UserValue;
 
-/// A command that needs a user's state, and who waits for its outcome.
-#[derive(Debug)]
-pub(crate) struct Waiter {
-    /// Who waits.
-    pub origin: Origin,
-    /// What is to be executed; `None` where the state was only wanted early.
-    pub command: Option<EncodedCommand>,
-    /// Until when it may wait: for one user after another where it is about several.
-    pub until: MonoNs,
-    /// How often it was evaluated and another node was first.
-    pub tries: u8,
-}
-
-impl Waiter {
-    /// What it takes, in bytes.
-    pub(crate) fn bytes(&self) -> usize {
-        self.command.as_ref().map_or(0, EncodedCommand::bytes)
-    }
-}
-
-/// Upon what a command is run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum StateAccess {
-    /// What is in memory, or what it takes to get it there.
-    #[default]
-    Cached,
-    /// What has just come from Redis, and is in memory.
-    Fresh,
-    /// Nothing: the state is not to be had in time.
-    Missing,
-}
-
-impl StateAccess {
-    /// The same where the copy turns out to be an old one.
-    pub(crate) fn distrusted(self) -> StateAccess {
-        if self == StateAccess::Fresh { StateAccess::Cached } else { self }
-    }
-}
-
-/// How a command came to be run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Attempt {
-    /// How often it was evaluated and another node was first.
-    pub tries: u8,
-    /// Upon what it is run.
-    pub access: StateAccess,
-}
-
-impl Attempt {
-    /// Whether the copy of the user's state has just come from Redis.
-    pub(crate) fn is_fresh(self) -> bool {
-        self.access == StateAccess::Fresh
-    }
-
-    /// Whether the user's state is not to be had.
-    pub(crate) fn is_without_state(self) -> bool {
-        self.access == StateAccess::Missing
-    }
-}
-
-/// Commands of a user that may run again, in their order.
-pub(crate) struct Resumed {
+/// A user with the partition, which is worked out once a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyedUser<'u> {
     /// The user's id.
-    pub user: String,
-    /// The commands.
-    pub waiters: VecDeque<Waiter>,
-    /// Upon what they run.
-    pub access: StateAccess,
+    pub id: &'u str,
+    /// The user's partition.
+    pub partition: Partition,
 }
 
-/// A change that was evaluated and waits for Redis.
-#[derive(Debug)]
-pub(crate) struct ProposedChange {
-    /// The request that asked for it, to be run again; `None` once it is answered degraded, or
-    /// where nobody asked.
-    pub waiter: Option<Waiter>,
-    /// What that one is answered, once Redis has taken the change.
-    pub outcome: Option<EncodedOutcome>,
-    /// The records, framed; of them those of events come first.
-    pub records: Vec<u8>,
-    /// How many bytes of them are of events.
-    pub event_bytes: usize,
-    /// How many changes they record.
-    pub count: u32,
-    /// What Redis must still hold.
-    pub base: Option<Revision>,
-    /// The state's revision after the change.
-    pub revision: Revision,
-    /// Makes a repetition harmless.
-    pub request: RequestId,
-    /// By the shard's clock.
-    pub now: WallMs,
-    /// Executed later than this, it changes nothing; by the clock of Redis.
-    pub valid_until: WallMs,
-    /// The state after the change.
-    pub state: Vec<u8>,
-    /// The state without the show, where there is one: what a withdrawal restores.
-    pub former: Option<Vec<u8>>,
-    /// Whether it takes back a show that nobody saw.
-    pub withdraws: bool,
-    /// It is sent until Redis says what became of it, but not after this; `None` where it is sent
-    /// once.
-    pub pursued_until: Option<MonoNs>,
-    /// Whether it is announced to other nodes.
-    pub publish: bool,
-    /// The value expires after this long, in milliseconds; 0 for never.
-    pub ttl_ms: u64,
-    /// Bytes that are reserved in the lane.
-    pub reserved: usize,
-    /// How many entries that waited are part of it.
-    pub merged: usize,
+impl<'u> KeyedUser<'u> {
+    /// Works the partition out.
+    pub(crate) fn of(id: &'u str) -> KeyedUser<'u> {
+        KeyedUser { id, partition: UserKey::of(id.as_bytes()).partition() }
+    }
 }
 
 /// What is under way for a user.
@@ -145,6 +48,14 @@ pub(crate) enum Stage {
     Fill,
     /// A change is committed.
     Commit(ProposedChange),
+}
+
+impl Stage {
+    /// The change that a reply to a commit is about.
+    pub(crate) fn into_change(self) -> ProposedChange {
+        let Stage::Commit(change) = self else { unreachable!("only commits are answered as such") };
+        change
+    }
 }
 
 /// What is under way for one user.
@@ -202,17 +113,21 @@ impl InFlightTable {
         self.in_flight.get_mut(handle)
     }
 
+    /// The change that a command is; `None` where it is another one.
+    pub(crate) fn change(&mut self, handle: Handle) -> Option<&mut ProposedChange> {
+        match &mut self.in_flight.get_mut(handle)?.stage {
+            Stage::Commit(change) => Some(change),
+            _ => None,
+        }
+    }
+
     /// Begins a command of a user who has none. `None` where the bound is reached. Allocates only
     /// where more are under way than ever before.
-    pub(crate) fn begin(
-        &mut self,
-        user: &str,
-        partition: Partition,
-        stage: Stage,
-    ) -> Option<Handle> {
+    pub(crate) fn begin(&mut self, user: KeyedUser<'_>, stage: Stage) -> Option<Handle> {
+        let KeyedUser { id: user, partition } = user;
         debug_assert!(self.find(user).is_none(), "one command is under way for a user");
         let until = match &stage {
-            Stage::Commit(pending) => pending.waiter.as_ref().map(|waiter| waiter.until),
+            Stage::Commit(change) => change.waiter.as_ref().map(|waiter| waiter.until),
             _ => None,
         };
         let (announced, waiters) = (Revision::default(), self.queues.pop().unwrap_or_default());
@@ -312,13 +227,13 @@ impl InFlightTable {
 
     /// Hands out the requests of one command whose time is up.
     fn expire_one(&mut self, now: MonoNs, handle: Handle, late: &mut Vec<Waiter>) {
-        let Some(flight) = self.in_flight.get_mut(handle) else { return };
-        if let Stage::Commit(pending) = &mut flight.stage
-            && pending.waiter.as_ref().is_some_and(|waiter| waiter.until <= now)
+        if let Some(change) = self.change(handle)
+            && let Some(waiter) = change.waiter.take_if(|waiter| waiter.until <= now)
         {
-            late.extend(pending.waiter.take());
-            pending.outcome = None;
+            late.push(waiter);
+            change.outcome = None;
         }
+        let Some(flight) = self.in_flight.get_mut(handle) else { return };
         let mut kept = VecDeque::with_capacity(flight.waiters.len());
         for waiter in flight.waiters.drain(..) {
             if waiter.until <= now {
@@ -339,12 +254,10 @@ impl InFlightTable {
     ) {
         let InFlightTable { in_flight, by_user, .. } = self;
         for handle in by_user.iter() {
-            let Some(InFlight { stage: Stage::Commit(pending), .. }) = in_flight.get_mut(*handle)
-            else {
-                continue;
-            };
-            if let Some(outcome) = pending.outcome.as_ref().and_then(&mut replace) {
-                pending.outcome = Some(outcome);
+            if let Some(InFlight { stage: Stage::Commit(change), .. }) = in_flight.get_mut(*handle)
+                && let Some(outcome) = change.outcome.as_ref().and_then(&mut replace)
+            {
+                change.outcome = Some(outcome);
             }
         }
     }
@@ -381,7 +294,8 @@ impl InFlightTable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nudged_api::command::Command;
+    use crate::origin::Origin;
+    use nudged_api::command::{Command, EncodedCommand};
 
     fn waiter(ticket: u64, until_ms: u64) -> Waiter {
         let command = Some(EncodedCommand::new(&Command::ReadUser { user: "u" }, Vec::new()));
@@ -397,7 +311,7 @@ mod tests {
     #[test]
     fn those_who_wait_keep_their_order_and_their_own_deadlines() {
         let mut in_flight = InFlightTable::new(1);
-        let handle = in_flight.begin("u", Partition(1), Stage::Read).unwrap();
+        let handle = in_flight.begin(KeyedUser::of("u"), Stage::Read).unwrap();
         for (ticket, until_ms) in [(1, 20), (2, 10), (3, 30)] {
             in_flight.wait(handle, waiter(ticket, until_ms));
         }
@@ -415,7 +329,7 @@ mod tests {
     #[test]
     fn what_is_under_way_goes_on_without_those_who_gave_up() {
         let mut table = InFlightTable::new(1);
-        let handle = table.begin("u", Partition(1), Stage::Sql(None)).unwrap();
+        let handle = table.begin(KeyedUser::of("u"), Stage::Sql(None)).unwrap();
         table.wait(handle, waiter(1, 50));
         let mut late = Vec::new();
         table.expire(MonoNs(0).plus_ms(50), &mut late);
@@ -433,9 +347,10 @@ mod tests {
     fn both_bounds_hold() {
         let mut in_flight = InFlightTable::new(1);
         for user in 0..IN_FLIGHT_MAX {
-            assert!(in_flight.begin(&user.to_string(), Partition(0), Stage::Read).is_some());
+            let user = user.to_string();
+            assert!(in_flight.begin(KeyedUser::of(&user), Stage::Read).is_some());
         }
-        assert!(in_flight.begin("u", Partition(0), Stage::Read).is_none());
+        assert!(in_flight.begin(KeyedUser::of("u"), Stage::Read).is_none());
         let handle = in_flight.find("1").unwrap();
         for ticket in 0..PARKED_MAX as u64 {
             assert!(in_flight.has_room());

@@ -1,22 +1,27 @@
 //! What a shard has of its users, whoever decides on them: their states in memory, the lane to the
-//! journal, the outcomes of this step, and buffers for use again. Knows no request.
+//! journal, what is under way for them, the outcomes of this step, and buffers for use again. Knows
+//! no request.
 
 use std::sync::Arc;
 
 use bumpalo::Bump;
 
+use super::in_flight::InFlightTable;
 use super::lane::{Lane, LaneMark};
+use crate::fanout::Fanouts;
 use crate::origin::Origin;
 use crate::seam::Effect;
 use crate::view::View;
-use nudged_api::outcome::EncodedOutcome;
+use nudged_api::outcome::{EncodedOutcome, Outcome};
+use nudged_api::verdict::PlacedVerdict;
 use nudged_base::clock::Now;
 use nudged_base::ids::{LaneSequence, UserKey};
+use nudged_base::slab::Handle;
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Log, LogField, LogValue, Message};
 use nudged_domain::decide::gates::Gate;
 use nudged_domain::state::slice::Slice;
-use nudged_domain::state::user::{self, UserState};
+use nudged_domain::state::user::{self, EncodedState, UserState};
 use nudged_http::pool::BufferPool;
 
 /// An outcome and who waits for it.
@@ -52,6 +57,10 @@ pub(crate) struct Users {
     pub(crate) slice: Slice,
     /// The way to the journal.
     pub(crate) lane: Lane,
+    /// What is under way for users, and who waits for it.
+    pub(crate) in_flight: InFlightTable,
+    /// Events whose verdicts are not all there.
+    pub(crate) fanouts: Fanouts,
     /// Whether Redis has to take a change before its records may go to the lane.
     pub(crate) is_by_redis: bool,
     /// Outcomes of this step, to be delivered at its end.
@@ -108,16 +117,23 @@ impl Users {
         self.counters.slice_evictions.set(self.slice.evictions());
     }
 
-    /// Decodes a user who is in memory into the scratch. `None` where the user is not, else the
-    /// last record that changed the state.
-    pub(crate) fn load(&mut self, scratch: &mut Scratch, user: &str) -> Option<LaneSequence> {
+    /// The state of a user who is in memory, with the last record that changed it. `None` where the
+    /// user is not.
+    pub(crate) fn look_up(&mut self, user: &str) -> Option<(EncodedState<'_>, LaneSequence)> {
         let Some(entry) = self.slice.get(user) else {
             self.counters.slice_misses.add(1);
             return None;
         };
         self.counters.slice_hits.add(1);
-        user::decode(entry.state, &mut scratch.state).expect("we encoded it");
-        Some(entry.last_change)
+        Some((EncodedState::new(entry.state), entry.last_change))
+    }
+
+    /// Decodes a user who is in memory into the scratch. `None` where the user is not, else the
+    /// last record that changed the state.
+    pub(crate) fn load(&mut self, scratch: &mut Scratch, user: &str) -> Option<LaneSequence> {
+        let (state, last_change) = self.look_up(user)?;
+        state.decode(&mut scratch.state);
+        Some(last_change)
     }
 
     /// Stores the scratch state as changed by the last record of the lane. Where the slice has no
@@ -170,6 +186,21 @@ impl Users {
         }
         let minted = view.keys.anonymous_id(self.minted.0, self.minted.1);
         bump.alloc_str(minted.as_str())
+    }
+
+    /// Begins events that are executed in parts, with an outcome in which none has a verdict yet.
+    /// `None` where the bound is reached.
+    pub(crate) fn begin_fanout(&mut self, origin: Origin, outcome: &Outcome<'_>) -> Option<Handle> {
+        let outcome = EncodedOutcome::of_no_popup(outcome, self.buffer());
+        let begun = self.fanouts.begin(origin, outcome);
+        begun.map_err(|outcome| self.keep(outcome.into_buffer())).ok()
+    }
+
+    /// A part of events has come to its end; the whole is handed on with the last one.
+    pub(crate) fn part_done(&mut self, handle: Handle, verdicts: &[PlacedVerdict]) {
+        if let Some(fanout) = self.fanouts.part_done(handle, verdicts) {
+            self.finish(fanout.origin, fanout.outcome);
+        }
     }
 
     /// Hands an outcome to whoever waits for it, at the end of the step.

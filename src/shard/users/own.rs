@@ -3,16 +3,18 @@
 
 use bumpalo::collections::Vec as BumpVec;
 
-use super::evaluate::{self, RequestContext, decided};
-use super::in_flight::{InFlightTable, Stage, Waiter};
+use super::evaluate::{self, RequestContext, decided, verdict_of};
+use super::in_flight::{KeyedUser, Stage};
 use super::memory::{Scratch, Users};
-use crate::seam::{Effect, ReadRequest};
+use super::waiting::{Resumed, StateAccess, Waiter};
+use crate::seam::{Effect, ReadRequest, UserRead};
 use nudged_api::command::{Command, EventsRequest};
 use nudged_api::decide::DecideRequest;
 use nudged_api::events::Event;
 use nudged_api::outcome::{DEGRADED, Decided, Outcome, Verdicts};
 use nudged_api::verdict::Verdict;
-use nudged_base::ids::{LaneSequence, ShardId, UserKey};
+use nudged_base::ids::{LaneSequence, ShardId};
+use nudged_base::slab::Handle;
 use nudged_domain::decide::choose::{self, Decision};
 use nudged_domain::state::apply;
 use nudged_domain::state::user::UserState;
@@ -21,7 +23,6 @@ use nudged_journal::record::Record;
 /// The users of a shard that is their arbiter, lent for one step.
 pub(crate) struct OwnUsers<'u> {
     pub(crate) users: &'u mut Users,
-    pub(crate) in_flight: &'u mut InFlightTable,
     pub(crate) scratch: &'u mut Scratch,
 }
 
@@ -32,29 +33,34 @@ impl OwnUsers<'_> {
         context: &RequestContext<'a, '_>,
         request: &DecideRequest<'a>,
     ) -> Option<Outcome<'a>> {
-        if context.attempt.is_without_state() {
+        if context.access == StateAccess::Missing {
             return self.decide_degraded(context, request);
         }
         let user = request.context.user;
-        let Some(last_change) = self.users.load(self.scratch, user) else {
+        let Some((state, last_change)) = self.users.look_up(user) else {
             let waiter = self.users.waiter(context, &Command::Decide(*request));
-            let parked = self.park(context.view.shard, user, waiter);
-            return if parked.is_ok() { None } else { self.decide_degraded(context, request) };
+            let is_parked = self.users.park(context.view.shard, user, waiter);
+            return if is_parked { None } else { self.decide_degraded(context, request) };
         };
+        let decision = evaluate::decide_as_it_lies(context, request, &state, context.now.wall);
+        if let Some(nothing @ Decision::Nothing { .. }) = decision {
+            let decided = decided(request, nothing);
+            self.users.note_decision(context, user, &decided);
+            return Some(Outcome::Decided(decided));
+        }
+        state.decode(&mut self.scratch.state);
         let mark = self.users.lane.mark();
         let has_room = self.users.lane.has_room(request.events.len() + 1);
         let mut verdicts = BumpVec::with_capacity_in(request.events.len(), context.bump);
-        for element in request.events {
-            let verdict = match element {
-                Err(code) => Verdict::Rejected(*code),
-                Ok(event) if event.token.user != user => Verdict::OTHER_USER,
-                Ok(_) if !has_room => Verdict::UNAVAILABLE,
-                Ok(event) => self.users.apply_event(self.scratch, context.view, context.now, event),
-            };
-            verdicts.push(verdict);
-        }
+        verdicts.extend(request.events.iter().map(|element| {
+            verdict_of(element, user, |event| match has_room {
+                true => self.users.apply_event(self.scratch, context.view, context.now, event),
+                false => Verdict::UNAVAILABLE,
+            })
+        }));
         let candidates = self.scratch.candidates(context, request);
-        let mut decided = self.choose(context, request, has_room);
+        let decision = decision.unwrap_or_else(|| self.scratch.decide(context, request));
+        let mut decided = self.carry_out(context, request, decision, has_room);
         let mut upto = last_change;
         if self.users.lane.last() != mark.last() {
             upto = self.users.lane.last();
@@ -72,16 +78,15 @@ impl OwnUsers<'_> {
         self.users.hold_back(context, Outcome::Decided(decided), upto)
     }
 
-    /// Decides on the scratch state and, where a popup is shown, applies and records it.
-    fn choose<'a>(
+    /// Where a popup is shown, applies that to the scratch state and records it.
+    fn carry_out<'a>(
         &mut self,
         context: &RequestContext<'a, '_>,
         request: &DecideRequest<'a>,
+        decision: Decision,
         has_room: bool,
     ) -> Decided<'a> {
-        let snapshot = &*context.view.snapshot;
-        let state = &self.scratch.state;
-        match choose::decide(snapshot, state, &request.context, context.now.wall) {
+        match decision {
             nothing @ Decision::Nothing { .. } => decided(request, nothing),
             Decision::Show { .. } if !has_room => {
                 self.users.counters.journal_refusals.add(1);
@@ -102,11 +107,8 @@ impl OwnUsers<'_> {
     ) -> Option<Outcome<'a>> {
         self.users.counters.degraded.add(1);
         let user = request.context.user;
-        let verdicts = request.events.iter().map(|element| match element {
-            Err(code) => Verdict::Rejected(*code),
-            Ok(event) if event.token.user != user => Verdict::OTHER_USER,
-            Ok(_) => Verdict::UNAVAILABLE,
-        });
+        let unavailable = |element| verdict_of(element, user, |_| Verdict::UNAVAILABLE);
+        let verdicts = request.events.iter().map(unavailable);
         let verdicts = context.bump.alloc_slice_fill_iter(verdicts);
         let (snapshot, nothing) = (&*context.view.snapshot, UserState::default());
         let now = context.now.wall;
@@ -127,7 +129,8 @@ impl OwnUsers<'_> {
         context: &RequestContext<'a, '_>,
         request: &EventsRequest<'a>,
     ) -> Option<Outcome<'a>> {
-        let may_park = !context.attempt.is_without_state() && context.now.mono < context.until;
+        let is_missing = context.access == StateAccess::Missing;
+        let may_park = !is_missing && context.now.mono < context.until;
         if may_park && self.park_events(context, request) {
             return None;
         }
@@ -167,12 +170,12 @@ impl OwnUsers<'_> {
                 let (origin, until) = (context.origin, context.until);
                 let waiter = Waiter { origin, command: None, until, tries: 0 };
                 // Refused, the events find this user missing when they are executed.
-                let _ = self.park(shard, former, waiter);
+                self.users.park(shard, former, waiter);
             }
         }
         let Some(user) = last else { return false };
         let waiter = self.users.waiter(context, &Command::Events(*request));
-        self.park(shard, user, waiter).is_ok()
+        self.users.park(shard, user, waiter)
     }
 
     fn one_event(
@@ -205,37 +208,6 @@ impl OwnUsers<'_> {
         verdict
     }
 
-    /// Parks work until a user's state is there, and asks for the state where nobody has. Gives the
-    /// work back where a bound is reached.
-    pub(super) fn park(
-        &mut self,
-        shard: ShardId,
-        user: &str,
-        waiter: Waiter,
-    ) -> Result<(), Waiter> {
-        let has_room = self.in_flight.has_room();
-        let found = if has_room { self.in_flight.find(user) } else { None };
-        let handle = found.or_else(|| {
-            let partition = UserKey::of(user.as_bytes()).partition();
-            let begun = has_room.then(|| self.in_flight.begin(user, partition, Stage::Sql(None)));
-            let handle = begun.flatten()?;
-            self.users.counters.reads.add(1);
-            let request = ReadRequest { shard, ticket: handle.to_bits(), user: user.into() };
-            self.users.effects.push(Effect::ReadUser(request));
-            Some(handle)
-        });
-        match handle {
-            Some(handle) => {
-                self.in_flight.wait(handle, waiter);
-                Ok(())
-            }
-            None => {
-                self.users.counters.parked_full.add(1);
-                Err(waiter)
-            }
-        }
-    }
-
     /// Erases a user, whose state is in the scratch.
     pub(super) fn erase<'a>(
         &mut self,
@@ -254,5 +226,48 @@ impl OwnUsers<'_> {
             return Some(Outcome::Unavailable);
         }
         users.hold_back(context, Outcome::Erased { at }, Some(upto))
+    }
+}
+
+impl Users {
+    /// Parks work until a user's state is there, and asks for the state where nobody has; false
+    /// where a bound is reached.
+    pub(super) fn park(&mut self, shard: ShardId, user: &str, waiter: Waiter) -> bool {
+        let handle = match self.in_flight.has_room() {
+            true => self.in_flight.find(user).or_else(|| self.read_from_sql(shard, user)),
+            false => None,
+        };
+        match handle {
+            Some(handle) => self.in_flight.wait(handle, waiter),
+            None => self.counters.parked_full.add(1),
+        }
+        handle.is_some()
+    }
+
+    fn read_from_sql(&mut self, shard: ShardId, user: &str) -> Option<Handle> {
+        let handle = self.in_flight.begin(KeyedUser::of(user), Stage::Sql(None))?;
+        self.ask_sql(shard, handle, user.into());
+        Some(handle)
+    }
+
+    /// Has a user read from SQL for what is under way.
+    pub(super) fn ask_sql(&mut self, shard: ShardId, handle: Handle, user: Box<str>) {
+        self.counters.reads.add(1);
+        let request = ReadRequest { shard, ticket: handle.to_bits(), user };
+        self.effects.push(Effect::ReadUser(request));
+    }
+
+    /// A user's state was read, or could not be: who waits runs again.
+    pub(crate) fn on_read(&mut self, read: &UserRead) -> Option<Resumed> {
+        let (flight, waiters) = self.in_flight.end(Handle::from_bits(read.ticket))?;
+        let access = match &read.state {
+            Ok(state) if self.admit(&flight.user, state) => StateAccess::Cached,
+            Ok(_) => StateAccess::Missing,
+            Err(_) => {
+                self.counters.reads_failed.add(1);
+                StateAccess::Missing
+            }
+        };
+        Some(Resumed { user: flight.user, waiters, access })
     }
 }

@@ -40,11 +40,10 @@ use backlog::{MergeBacklog, PursuitBacklog, Rejournaling};
 use connection::LinkConnection;
 use partitions::{Partitions, compare_ticket};
 
-use super::in_flight::{InFlightTable, Waiter};
+use super::in_flight::InFlightTable;
 use super::memory::{Scratch, Users};
 use super::unmerged::{RecoveredUnmerged, UnmergedTable};
-use crate::fanout::Fanouts;
-use crate::seam::{Effect, Learned, RedisStatusView};
+use crate::seam::{Learned, RedisStatusView};
 use nudged_base::clock::Now;
 use nudged_base::ids::{LaneSequence, Partition, Revision, Sequence, ShardId};
 use nudged_base::limits::LINK_UNFIT_RETRY_MS;
@@ -106,11 +105,7 @@ pub(crate) struct Arbiter {
     setup: ArbiterSetup,
     /// Its connection.
     pub(crate) connection: LinkConnection,
-    /// What is under way for users.
-    pub(crate) in_flight: InFlightTable,
     partitions: Partitions,
-    /// Events of several users, who are executed one by one.
-    pub(crate) fanouts: Fanouts,
     server: Option<RedisServer>,
     /// Copies older than this are not trusted, since nobody told of changes; `None` while nobody
     /// does.
@@ -139,15 +134,13 @@ impl Arbiter {
         let link = Link::new(Arc::clone(&setup.link), counters, seed ^ setup.request_seed);
         Arbiter {
             connection: LinkConnection::new(link, setup.connection),
-            in_flight: InFlightTable::new(seed),
             partitions: Partitions::new(shard, shards),
-            fanouts: Fanouts::default(),
             server: None,
             subscribed_at_ms: None,
             redis_status: RedisStatusView::default(),
             renew_at: MonoNs(0),
             requests_made: 0,
-            unmerged: UnmergedTable::left_by(setup.unmerged.drain(..)),
+            unmerged: UnmergedTable::left_by(std::mem::take(&mut setup.unmerged)),
             merges: MergeBacklog::default(),
             rejournaling: Rejournaling::default(),
             pursuits: PursuitBacklog::default(),
@@ -187,16 +180,14 @@ impl Arbiter {
 
     /// Whether nothing is under way that could come to an end now: what Redis can't be asked about
     /// ends with the process.
-    pub(crate) fn may_end(&self, now: MonoNs) -> bool {
-        let is_stuck = self.in_flight.len() == self.pursuits.queue.len() && !self.is_usable(now);
-        self.fanouts.is_empty() && (self.in_flight.is_empty() || is_stuck)
+    pub(crate) fn may_end(&self, in_flight: &InFlightTable, now: MonoNs) -> bool {
+        in_flight.is_empty() || in_flight.len() == self.pursuits.queue.len() && !self.is_usable(now)
     }
 
     /// When something has to be given up, or the link has something to do.
     pub(crate) fn next_deadline(&self) -> Option<MonoNs> {
         let rest_ends_at = if self.unmerged.is_empty() { None } else { self.merges.rest_ends_at() };
         let deadlines = [
-            self.in_flight.next_deadline(),
             self.pursuits.next_deadline(),
             self.connection.link.next_deadline(),
             rest_ends_at,
@@ -205,14 +196,13 @@ impl Arbiter {
         deadlines.into_iter().flatten().min()
     }
 
-    /// Time has passed: hands out the requests whose time is up.
-    pub(crate) fn expire(&mut self, now: MonoNs, late: &mut Vec<Waiter>) {
+    /// Time has passed: for the connection too.
+    pub(crate) fn tick(&mut self, now: MonoNs) {
         if self.is_astray() && now >= self.renew_at {
             self.renew_at = now.plus_ms(LINK_UNFIT_RETRY_MS);
             self.connection.link.renew(now);
         }
         self.connection.link.tick(now);
-        self.in_flight.expire(now, late);
     }
 
     /// Whether a new connection may be better: to where the keeper's leads, or one that is told of
@@ -223,21 +213,6 @@ impl Arbiter {
             let is_elsewhere = run != 0 && run != server.run;
             is_elsewhere || server.resp3 && !server.subscribed && !is_unheard
         })
-    }
-
-    /// Sends what nobody waits for while there is room, comparisons and what is pursued, and
-    /// reports what became known.
-    pub(crate) fn pump(&mut self, now: MonoNs, effects: &mut Vec<Effect>) {
-        while let Some(partition) = self.partitions.next_to_compare()
-            && self.send(now, compare_ticket(partition), &RedisCommand::Meta { partition })
-        {
-            self.partitions.sent();
-        }
-        // Comparisons come first: what is pursued waits for them to have left.
-        if self.partitions.next_to_compare().is_none() {
-            self.send_pursued(now);
-        }
-        self.partitions.report(effects);
     }
 
     /// Sends a command; whether the link took it.
@@ -272,6 +247,23 @@ impl Arbiter {
         let evicts = self.server.is_some_and(|server| server.evicts)
             || self.redis_status.learned.is_evicting;
         self.setup.ttl_ms > 0 || evicts
+    }
+}
+
+impl RedisUsers<'_> {
+    /// Sends what nobody waits for while there is room, comparisons and what is pursued, and
+    /// reports what became known.
+    pub(crate) fn pump(&mut self, now: MonoNs) {
+        while let Some(partition) = self.arbiter.partitions.next_to_compare()
+            && self.arbiter.send(now, compare_ticket(partition), &RedisCommand::Meta { partition })
+        {
+            self.arbiter.partitions.sent();
+        }
+        // Comparisons come first: what is pursued waits for them to have left.
+        if self.arbiter.partitions.next_to_compare().is_none() {
+            self.send_pursued(now);
+        }
+        self.arbiter.partitions.report(&mut self.users.effects);
     }
 }
 

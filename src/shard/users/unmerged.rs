@@ -12,13 +12,14 @@ mod entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 
-pub use entry::{Merged, RecoveredUnmerged, UnmergedEntry, UnmergedKind, UnmergedScan};
+pub(crate) use entry::{Merged, late_show, learn, merge};
+pub use entry::{RecoveredUnmerged, UnmergedEntry, UnmergedScan};
 
 use nudged_base::ids::{LaneSequence, Sequence};
 use nudged_base::limits::{UNMERGED_MAX, UNMERGED_USER_MAX};
 
 /// A user's entries, oldest first, and for each the first record that may be its own.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct UnmergedOfUser {
     entries: Vec<UnmergedEntry>,
     floors: Vec<Sequence>,
@@ -37,13 +38,11 @@ pub(crate) struct UnmergedTable {
 }
 
 impl UnmergedTable {
-    /// What earlier processes accepted and did not merge, each with its user and its record.
-    pub(crate) fn left_by(
-        left: impl Iterator<Item = (Sequence, Box<str>, UnmergedEntry)>,
-    ) -> UnmergedTable {
+    /// What earlier processes accepted and did not merge, each with its record.
+    pub(crate) fn left_by(left: RecoveredUnmerged) -> UnmergedTable {
         let mut unmerged = UnmergedTable::default();
-        for (sequence, user, entry) in left {
-            unmerged.push(&user, entry, Sequence(sequence.0 - 1));
+        for (sequence, entry) in left {
+            unmerged.push(entry, Sequence(sequence.0 - 1));
         }
         unmerged
     }
@@ -56,17 +55,15 @@ impl UnmergedTable {
     /// Adds an entry behind those of its user. `acked` is the last record of the journal that was
     /// acknowledged to this shard before: the entry's own comes later. What an earlier process
     /// left is taken whatever there is room for.
-    pub fn push(&mut self, user: &str, entry: UnmergedEntry, acked: Sequence) {
+    pub fn push(&mut self, entry: UnmergedEntry, acked: Sequence) {
+        let user = entry.record().user;
         let floor = Sequence(acked.0 + 1);
         *self.floors.entry(floor).or_default() += 1;
         self.entries += 1;
-        self.promised_bytes += entry.promised_bytes(user);
+        self.promised_bytes += entry.promised_bytes();
         let waiting = match self.users.get_mut(user) {
             Some(waiting) => waiting,
-            None => {
-                let none = UnmergedOfUser { entries: Vec::new(), floors: Vec::new() };
-                self.users.entry(user.into()).or_insert(none)
-            }
+            None => self.users.entry(user.into()).or_default(),
         };
         waiting.entries.push(entry);
         waiting.floors.push(floor);
@@ -83,7 +80,7 @@ impl UnmergedTable {
         let Some(waiting) = self.users.get_mut(user) else { return };
         let count = count.min(waiting.entries.len());
         for entry in waiting.entries.drain(..count) {
-            self.promised_bytes -= entry.promised_bytes(user);
+            self.promised_bytes -= entry.promised_bytes();
         }
         self.entries -= count;
         for floor in waiting.floors.drain(..count) {

@@ -3,6 +3,7 @@
 
 mod exactly_once;
 mod faults;
+mod folding;
 mod reading;
 mod upgrade;
 

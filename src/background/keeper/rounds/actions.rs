@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
-use super::common::{Answers, Common, RoundError, Turn};
-use super::fill::{FillSizes, Filler, count_ones};
+use super::common::{Answers, Common, RoundError, Turn, count_ones};
+use super::fill::{FillSizes, Filler};
 use super::seam::{Effect, Input, Notice, View};
 use crate::keeper::core::{Filling, KeeperAction};
 use crate::keeper::partition_table::Vanishing;
@@ -111,7 +111,9 @@ impl Actions {
             (Stage::Numbering(beginning), Input::Epoch(epoch)) => {
                 self.take_epoch(common, view, beginning, epoch)
             }
-            (stage, Input::Answered(answers)) => self.take_answers(common, view, stage, answers)?,
+            (stage, Input::Answered(answers)) => {
+                self.take_answers(common, view, stage, &answers?)?
+            }
             _ => return Err(RoundError::Unasked),
         };
         Ok(effect.or_else(|| self.begin_next(common, view)))
@@ -268,10 +270,9 @@ impl Actions {
         common: &mut Common,
         view: &View,
         stage: Stage,
-        answers: Answers,
+        answers: &Answers,
     ) -> Turn {
-        let answers = answers?;
-        let ones = count_ones(&answers)?;
+        let ones = count_ones(answers)?;
         common.is_news |= match stage {
             Stage::Done(is_news) => is_news,
             Stage::Fencing => {

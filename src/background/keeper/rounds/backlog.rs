@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use super::common::{RoundError, Turn};
 use super::seam::{Effect, Input, View};
-use crate::keeper::peers::NodeId;
 use crate::lists::assignment::ListAssignment;
 use crate::lists::list_key;
 use crate::lists::rendezvous::partitions_of;
-use nudged_base::ids::Partition;
+use nudged_base::ids::{NodeId, Partition};
 use nudged_redis::request::{OwnedReply, RedisRequest, command};
 
 #[derive(Debug)]

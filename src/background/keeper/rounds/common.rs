@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering;
 
 use super::seam::{Effect, Notice};
 use crate::keeper::metrics::KeeperMetrics;
-use crate::keeper::peers::NodeId;
 use crate::sql_failure::SqlFailure;
 use nudged_base::backoff::Holdoff;
 use nudged_base::clock::Now;
+use nudged_base::ids::NodeId;
 use nudged_base::telemetry::log::{Log, LogField, LogValue, Message};
 use nudged_redis::learned::Learned;
 use nudged_redis::request::{OwnedReply, RedisError};
@@ -29,8 +29,21 @@ pub(super) enum RoundError {
 /// What a part wants next; `None` where it is over.
 pub(super) type Turn = Result<Option<Effect>, RoundError>;
 
-/// What Redis answered, or that it did not.
-pub(super) type Answers = Result<Vec<OwnedReply>, RedisError>;
+/// What Redis answered.
+pub(super) type Answers = Vec<OwnedReply>;
+
+/// How many scripts did what they were to.
+///
+/// # Errors
+/// The first refusal.
+pub(super) fn count_ones(answers: &[OwnedReply]) -> Result<u64, RedisError> {
+    let refusal = answers.iter().find_map(|answer| match answer {
+        OwnedReply::Error(text) => Some(RedisError::refused(text.clone())),
+        _ => None,
+    });
+    let ones = answers.iter().filter(|answer| **answer == OwnedReply::Int(1));
+    refusal.map_or(Ok(u64::try_from(ones.count()).unwrap_or(u64::MAX)), Err)
+}
 
 #[derive(Debug)]
 pub(super) struct Common {

@@ -13,7 +13,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
-use super::common::{Answers, Common, RoundError, Turn};
+use super::common::{Answers, Common, RoundError, Turn, count_ones};
 use super::seam::{Effect, Input, View};
 use crate::keeper::core::Filling;
 use crate::keeper::scripts;
@@ -22,9 +22,7 @@ use nudged_base::ids::{Partition, Revision, UserKey};
 use nudged_base::limits::{FILL_USERS, PARTITIONS, TOMBSTONE_AGE_MAX_MS};
 use nudged_base::time::MonoNs;
 use nudged_domain::state::user::{UserState, encode};
-use nudged_redis::request::{
-    CommandWords, OwnedReply, RedisError, RedisRequest, call, command, load, only,
-};
+use nudged_redis::request::{CommandWords, OwnedReply, RedisRequest, call, command, load, only};
 
 /// One step works for at most about this long, in milliseconds.
 const STEP_MS: u64 = 50;
@@ -109,13 +107,15 @@ impl Filler {
 
     pub(super) fn step(&mut self, common: &mut Common, view: &View, input: Input) -> Turn {
         match (std::mem::replace(&mut self.stage, Stage::Pausing), input) {
-            (Stage::Scanning, Input::Answered(answers)) => self.take_scanned(common, view, answers),
+            (Stage::Scanning, Input::Answered(answers)) => {
+                self.take_scanned(common, view, answers?)
+            }
             (Stage::Listing, Input::Users(users)) => Ok(self.take_listed(common, view, users)),
             (Stage::Reading(users), Input::States(states)) => {
                 Ok(self.take_states(common, view, &users, states))
             }
             (Stage::Refilling, Input::Answered(answers)) => {
-                self.take_refilled(common, view, answers)
+                self.take_refilled(common, view, &answers?)
             }
             (Stage::Pausing, _) => {
                 common.is_news = true;
@@ -160,7 +160,7 @@ impl Filler {
 
     /// Some users that Redis has, and where to go on.
     fn take_scanned(&mut self, common: &mut Common, view: &View, answers: Answers) -> Turn {
-        let OwnedReply::List(parts) = only(answers?)? else {
+        let OwnedReply::List(parts) = only(answers)? else {
             return Err(RoundError::Answer("SCAN"));
         };
         let [OwnedReply::Text(next), OwnedReply::List(keys)] = parts.as_slice() else {
@@ -241,24 +241,11 @@ impl Filler {
         self.wait(Stage::Refilling, Effect::Ask(RedisRequest::Pipeline(commands)))
     }
 
-    fn take_refilled(&mut self, common: &mut Common, view: &View, answers: Answers) -> Turn {
-        let filled = count_ones(&answers?)?;
+    fn take_refilled(&mut self, common: &mut Common, view: &View, answers: &Answers) -> Turn {
+        let filled = count_ones(answers)?;
         common.metrics.users_filled.fetch_add(filled, Ordering::Relaxed);
         Ok(self.next_users(common, view))
     }
-}
-
-/// How many scripts did what they were to.
-///
-/// # Errors
-/// The first refusal.
-pub(super) fn count_ones(answers: &[OwnedReply]) -> Result<u64, RedisError> {
-    let refusal = answers.iter().find_map(|answer| match answer {
-        OwnedReply::Error(text) => Some(RedisError::refused(text.clone())),
-        _ => None,
-    });
-    let ones = answers.iter().filter(|answer| **answer == OwnedReply::Int(1));
-    refusal.map_or(Ok(u64::try_from(ones.count()).unwrap_or(u64::MAX)), Err)
 }
 
 /// A call of the script for a user.

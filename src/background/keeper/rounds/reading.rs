@@ -11,9 +11,9 @@ use super::common::{Answers, Common, RoundError, Turn};
 use super::seam::{Effect, Input, View};
 use crate::keeper::core::{Keeper, Lead, RedisSigns, SealedEpoch};
 use crate::keeper::partition_table::{EvictionState, PartitionMeta, Vanishing};
-use crate::keeper::peers::{Heartbeat, NodeId};
+use crate::keeper::peers::Heartbeat;
 use crate::keeper::scripts;
-use nudged_base::ids::Partition;
+use nudged_base::ids::{NodeId, Partition};
 use nudged_base::limits::PARTITIONS;
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_redis::command::PartitionPhase;
@@ -58,6 +58,7 @@ impl Reading {
 
     pub(super) fn step(&mut self, common: &mut Common, keeper: &Keeper, input: Input) -> Turn {
         let Input::Answered(answers) = input else { return Err(RoundError::Unasked) };
+        let answers = answers?;
         match self.stage {
             Stage::Looking | Stage::LookingAtAll => self.take_looked(common, answers).map(Some),
             Stage::Heartbeats => self.take_heartbeats(answers).map(Some),
@@ -94,7 +95,6 @@ impl Reading {
     }
 
     fn take_looked(&mut self, common: &mut Common, answers: Answers) -> Result<Effect, RoundError> {
-        let answers = answers?;
         // What is kept in Redis and how it syncs it may hide.
         let needed = answers.iter().enumerate().filter(|(place, _)| *place != 1);
         for (_, answer) in needed {
@@ -136,7 +136,7 @@ impl Reading {
             run: self.signs.run,
             is_evicting: greeting::evicts(info),
             is_replica: greeting::is_replica(info),
-            syncs_always: syncs_always(config),
+            syncs_always: config.syncs_always(),
             ..common.learned
         };
         self.signs.eviction = EvictionState {
@@ -150,7 +150,7 @@ impl Reading {
     }
 
     fn take_heartbeats(&mut self, answers: Answers) -> Result<Effect, RoundError> {
-        let answer = only(answers?)?;
+        let answer = only(answers)?;
         let OwnedReply::List(parts) = &answer else {
             return Err(RoundError::Answer("a heartbeat"));
         };
@@ -182,7 +182,7 @@ impl Reading {
 
 /// The nodes of a set, and whether it says that one has cleared.
 fn members_of(answers: Answers) -> Result<(BTreeSet<NodeId>, bool), RoundError> {
-    let OwnedReply::List(members) = only(answers?)? else {
+    let OwnedReply::List(members) = only(answers)? else {
         return Err(RoundError::Answer("SMEMBERS"));
     };
     let texts = || members.iter().filter_map(OwnedReply::text);
@@ -218,14 +218,4 @@ fn meta_of(answer: &OwnedReply) -> Option<PartitionMeta> {
             Some((run.parse().ok()?, count.parse().ok()?))
         }),
     })
-}
-
-/// As `greeting::syncs_always`, of an answer.
-fn syncs_always(config: &OwnedReply) -> Option<bool> {
-    let OwnedReply::List(words) = config else { return None };
-    let value = |name: &str| {
-        let mut pairs = words.chunks_exact(2);
-        pairs.find_map(|pair| (pair[0].text() == Some(name)).then(|| pair[1].text())?)
-    };
-    Some(value("appendfsync")? == "always" && value("appendonly")? == "yes")
 }

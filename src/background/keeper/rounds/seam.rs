@@ -4,10 +4,9 @@
 use std::sync::Arc;
 
 use crate::keeper::barrier::NodeProgress;
-use crate::keeper::peers::NodeId;
 use crate::sql_failure::SqlFailure;
 use nudged_base::clock::Now;
-use nudged_base::ids::Partition;
+use nudged_base::ids::{NodeId, Partition};
 use nudged_domain::state::user::UserState;
 use nudged_redis::learned::Learned;
 use nudged_redis::link::Incompatible;

@@ -4,32 +4,11 @@
 use hashbrown::HashMap;
 
 use super::{Batch, EntryColumns, EraseRow, PopupDelta, Tombstones, UserRow};
-use crate::projection::validate::DecodedWithdrawn;
-use nudged_base::ids::{Revision, UserKey};
+use crate::projection::validate::{Decoded, DecodedWithdrawn};
+use nudged_base::ids::UserKey;
 use nudged_base::time::WallMs;
-use nudged_domain::state::user::{PopupState, UserClocks};
+use nudged_domain::state::user::PopupState;
 use nudged_journal::record::{Impression, Withdrawn};
-
-/// One change of a user.
-#[derive(Clone, Copy)]
-pub(super) struct UserChange<'a> {
-    index: usize,
-    user: &'a str,
-    key: UserKey,
-    revision: Revision,
-    clocks: UserClocks,
-}
-
-impl<'a> UserChange<'a> {
-    pub(super) fn of_impression(
-        index: usize,
-        impression: &Impression<'a>,
-        clocks: UserClocks,
-    ) -> UserChange<'a> {
-        let Impression { user, revision, .. } = *impression;
-        UserChange { index, user, key: UserKey::of(user.as_bytes()), revision, clocks }
-    }
-}
 
 /// How an entry ends.
 #[derive(Clone, Copy)]
@@ -47,15 +26,12 @@ fn columns<'a>(
     next_show_at: Option<WallMs>,
 ) -> EntryColumns<'a> {
     EntryColumns {
-        index: 0,
-        revision: Revision::default(),
-        first: Revision::default(),
-        restarted: false,
         shows: entry.shows_total,
         last_shown_at: entry.latest().at,
         outcome: entry.outcome.map(|outcome| (outcome, entry.outcome_at)),
         next_show_at,
         state,
+        ..EntryColumns::default()
     }
 }
 
@@ -85,15 +61,18 @@ impl<'a> Builder<'a> {
     /// Takes an impression's rows; whether its user is erased.
     pub(super) fn impression(
         &mut self,
-        change: UserChange<'a>,
+        index: usize,
         impression: &Impression<'a>,
-        entry: &PopupState,
+        parts: &Decoded,
     ) -> bool {
+        let Impression { user, revision, .. } = *impression;
+        let key = UserKey::of(user.as_bytes());
+        let change = UserRow { index, user, key, revision, clocks: parts.clocks };
         let is_erased = self.is_erased(&change);
         if !is_erased {
             self.user(&change);
             let (state, next_show_at) = (impression.row, impression.next_show_at);
-            self.entry(&change, impression.popup, columns(entry, state, next_show_at));
+            self.entry(&change, impression.popup, columns(&parts.entry, state, next_show_at));
             if !impression.forgotten.is_empty() {
                 self.end(&change, impression.forgotten, EntryEnd::Forgotten);
             }
@@ -110,7 +89,7 @@ impl<'a> Builder<'a> {
     ) {
         let Withdrawn { user, revision, popup, .. } = *withdrawn;
         let key = UserKey::of(user.as_bytes());
-        let change = UserChange { index, user, key, revision, clocks: parts.clocks };
+        let change = UserRow { index, user, key, revision, clocks: parts.clocks };
         if self.is_erased(&change) {
             return;
         }
@@ -123,29 +102,27 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn is_erased(&self, change: &UserChange<'_>) -> bool {
+    fn is_erased(&self, change: &UserRow<'_>) -> bool {
         self.erased.get(&change.key).is_some_and(|at| change.revision <= *at)
     }
 
-    fn user(&mut self, change: &UserChange<'a>) {
-        let UserChange { index, user, key, revision, clocks } = *change;
-        let row = UserRow { index, user, key, revision, clocks };
-        let kept = self.users.entry(user).or_insert(row);
-        if row.revision > kept.revision {
-            *kept = row;
+    fn user(&mut self, change: &UserRow<'a>) {
+        let kept = self.users.entry(change.user).or_insert(*change);
+        if change.revision > kept.revision {
+            *kept = *change;
         }
     }
 
     /// The row of a popup, where the change is the newest one of it.
-    fn popup(&mut self, change: &UserChange<'a>, popup: &'a str) -> Option<&mut PopupDelta<'a>> {
+    fn popup(&mut self, change: &UserRow<'a>, popup: &'a str) -> Option<&mut PopupDelta<'a>> {
         let user = change.user;
         let empty = PopupDelta { user, popup, entry: None, forgotten: None, removed: None };
         let row = self.popups.entry((user, popup)).or_insert(empty);
         row.revision().is_none_or(|kept| change.revision > kept).then_some(row)
     }
 
-    fn entry(&mut self, change: &UserChange<'a>, popup: &'a str, columns: EntryColumns<'a>) {
-        let UserChange { index, revision, .. } = *change;
+    fn entry(&mut self, change: &UserRow<'a>, popup: &'a str, columns: EntryColumns<'a>) {
+        let UserRow { index, revision, .. } = *change;
         let Some(row) = self.popup(change, popup) else { return };
         let has_ended = row.forgotten.is_some() || row.removed.is_some();
         let kept = row.entry.filter(|_| !has_ended);
@@ -160,7 +137,7 @@ impl<'a> Builder<'a> {
         });
     }
 
-    fn end(&mut self, change: &UserChange<'a>, popup: &'a str, end: EntryEnd) {
+    fn end(&mut self, change: &UserRow<'a>, popup: &'a str, end: EntryEnd) {
         let Some(row) = self.popup(change, popup) else { return };
         let at = Some((change.index, change.revision));
         match end {

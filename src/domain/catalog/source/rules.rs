@@ -4,6 +4,8 @@
 //! Limits: [`TARGET_NODES_MAX`], [`TARGET_DEPTH_MAX`], [`TARGET_VALUES_MAX`],
 //! [`TARGET_TEXT_BYTES_MAX`], [`PATTERN_BYTES_MAX`].
 
+use std::sync::Arc;
+
 use super::fields::{Errors, SourceField, Table, quoted};
 use crate::catalog::target::{Comparison, Rule, Scalar, Test, parse_number};
 use crate::catalog::version::Version;
@@ -96,7 +98,7 @@ fn clause(table: &Table<'_>, errors: &mut Errors) -> Option<Rule> {
         table.require("op", errors).and_then(|operator| operator.word(&OPERATORS, errors));
     let value = table.require("value", errors);
     let test = test(operator?, &value?, errors);
-    Some(Rule::Clause { attribute: attribute?.into(), test: test? })
+    Some(Rule::Clause { attribute: attribute?.into(), test: Arc::new(test?) })
 }
 
 fn test(operator: Operator, value: &SourceField<'_>, errors: &mut Errors) -> Option<Test> {

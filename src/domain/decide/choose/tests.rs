@@ -6,6 +6,8 @@ use super::*;
 use crate::decide::samples::{popup, snapshot};
 use crate::state::apply;
 
+mod scan;
+
 const NOON: WallMs = WallMs(1_767_614_400_000);
 
 fn context(placement: &str) -> Context<'_> {
@@ -16,6 +18,18 @@ fn nothing(reason: Reason, next_in_s: Option<u32>) -> Decision {
     Decision::Nothing { reason, next_in_s }
 }
 
+/// The decision by a timetable that holds.
+fn decide_in_time(
+    snapshot: &Snapshot,
+    state: &UserState,
+    context: &Context<'_>,
+    now: WallMs,
+) -> Decision {
+    let mut times = Timetable::of(snapshot);
+    times.refresh(snapshot, now);
+    decide(snapshot, &times, state, context, now)
+}
+
 /// The decision for a user to whom popup `p` was shown at noon, some milliseconds later.
 fn decision(popups: &Json, ms: i64) -> Decision {
     let snapshot = snapshot(popups);
@@ -24,7 +38,7 @@ fn decision(popups: &Json, ms: i64) -> Decision {
     if let Some(popup) = shown {
         apply::show(&mut state, &snapshot, popup, None, NOON);
     }
-    decide(&snapshot, &state, &context("home"), WallMs(NOON.0 + ms))
+    decide_in_time(&snapshot, &state, &context("home"), WallMs(NOON.0 + ms))
 }
 
 #[test]
@@ -35,7 +49,8 @@ fn the_highest_priority_wins_then_the_id_that_sorts_first() {
     ]);
     let snapshot = snapshot(&popups);
     let state = UserState::default();
-    let Decision::Show { popup, variant } = decide(&snapshot, &state, &context("home"), NOON)
+    let Decision::Show { popup, variant } =
+        decide_in_time(&snapshot, &state, &context("home"), NOON)
     else {
         panic!("a popup is free");
     };
@@ -136,7 +151,7 @@ fn explain_names_every_popup_in_winning_order() {
         ("e", None),
     ];
     assert_eq!(named, want);
-    let decision = decide(&snapshot, &state, &context("home"), NOON);
+    let decision = decide_in_time(&snapshot, &state, &context("home"), NOON);
     let winner = out.iter().find(|(_, gate)| gate.is_none()).unwrap().0;
     assert_eq!(decision, Decision::Show { popup: winner, variant: 0 });
 }

@@ -7,6 +7,7 @@ use super::*;
 use crate::decide::samples::{popup, snapshot_with};
 use crate::state::apply;
 use crate::state::user::Show;
+use crate::state::user::UserState;
 use nudged_base::ids::PopupKey;
 use nudged_base::time::DurationMs;
 
@@ -207,6 +208,6 @@ fn windows_of_the_user_are_in_the_requests_zone() {
         let context = Context { tz, ..context() };
         let mut visit = Visit::new(&snapshot, &state, &context, NOON);
         assert_eq!(visit.failure(&snapshot.popups[0]), want, "{tz:?}");
-        assert_eq!(visit.failure_of_live(&snapshot.popups[0]), want, "the zone is found once");
+        assert_eq!(visit.failure_of_live(0), want, "the zone is found once");
     }
 }

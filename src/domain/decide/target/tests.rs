@@ -12,7 +12,17 @@ fn rule(target: &Json) -> Rule {
 
 fn holds_of(op: &str, wanted: &Json, value: AttributeValue<'_>) -> Option<bool> {
     let rule = rule(&json!({"attr": "a", "op": op, "value": wanted}));
-    evaluate(&rule, &[("b", AttributeValue::Scalar("true")), ("a", value)])
+    truth(&rule, &[("b", AttributeValue::Scalar("true")), ("a", value)])
+}
+
+/// Whether a rule holds; as flat code it comes to the same.
+fn truth(rule: &Rule, given: &[(&str, AttributeValue<'_>)]) -> Option<bool> {
+    let holds = evaluate(rule, &mut RequestAttributes::new(given));
+    let code = TargetCode::compile([None, Some(rule)].into_iter());
+    let mut attributes = RequestAttributes::new(given);
+    assert_eq!(matches(&code, 1, &mut attributes), holds == Some(true), "{rule:?} {given:?}");
+    assert!(matches(&code, 0, &mut attributes), "who has no target is for everyone");
+    holds
 }
 
 const YES: Option<bool> = Some(true);
@@ -30,7 +40,7 @@ fn logic_is_three_valued() {
     let all = [YES, NO, UNKNOWN];
     for a in all {
         let not = rule(&json!({"not": part(a)}));
-        assert_eq!(evaluate(&not, &attributes), a.map(|a| !a));
+        assert_eq!(truth(&not, &attributes), a.map(|a| !a));
         for b in all {
             let parts = json!([part(a), part(b)]);
             let both = match (a, b) {
@@ -38,17 +48,17 @@ fn logic_is_three_valued() {
                 (NO, _) | (_, NO) => NO,
                 _ => UNKNOWN,
             };
-            assert_eq!(evaluate(&rule(&json!({"all": parts})), &attributes), both, "{a:?} {b:?}");
+            assert_eq!(truth(&rule(&json!({"all": parts})), &attributes), both, "{a:?} {b:?}");
             let either = match (a, b) {
                 (NO, NO) => NO,
                 (YES, _) | (_, YES) => YES,
                 _ => UNKNOWN,
             };
-            assert_eq!(evaluate(&rule(&json!({"any": parts})), &attributes), either, "{a:?} {b:?}");
+            assert_eq!(truth(&rule(&json!({"any": parts})), &attributes), either, "{a:?} {b:?}");
         }
     }
-    assert_eq!(evaluate(&rule(&json!({"all": []})), &[]), YES);
-    assert_eq!(evaluate(&rule(&json!({"any": []})), &[]), NO);
+    assert_eq!(truth(&rule(&json!({"all": []})), &[]), YES);
+    assert_eq!(truth(&rule(&json!({"any": []})), &[]), NO);
 }
 
 #[test]
@@ -60,11 +70,11 @@ fn only_exists_sees_absence() {
         (true, &[("a", AttributeValue::Other)][..], YES),
         (false, &[("a", AttributeValue::Scalar(""))][..], NO),
     ] {
-        assert_eq!(evaluate(&exists(wanted), attributes), want);
+        assert_eq!(truth(&exists(wanted), attributes), want);
     }
     for op in ["eq", "ne", "lt", "contains", "starts_with", "ends_with", "matches", "semver_lt"] {
         let rule = rule(&json!({"attr": "a", "op": op, "value": "1"}));
-        assert_eq!(evaluate(&rule, &[]), UNKNOWN, "{op}");
+        assert_eq!(truth(&rule, &[]), UNKNOWN, "{op}");
     }
 }
 

@@ -26,15 +26,15 @@ use super::{PopupState, Show, UserClocks, UserState};
 /// The layout above.
 const VERSION: u8 = 1;
 /// Flag of clocks: there is a counted show.
-const COUNTED: u8 = 1;
+pub(super) const COUNTED: u8 = 1;
 /// Flag of clocks: a counted show had a session.
-const SESSION: u8 = 2;
+pub(super) const SESSION: u8 = 2;
 /// Flag of clocks: the user was erased lately.
-const ERASED: u8 = 4;
+pub(super) const ERASED: u8 = 4;
 /// Bits of `Show::actions` that an `Action` may set.
 const ACTIONS: u8 = 0x1f;
 /// Flag of a show: its number follows.
-const NUMBERED: u8 = 0x20;
+pub(super) const NUMBERED: u8 = 0x20;
 
 /// Why bytes are not the encoding of a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -106,7 +106,7 @@ pub fn encode_popup(popup: &PopupState, out: &mut Vec<u8>) {
 /// [`StateError`] where the bytes are not exactly one encoding.
 pub fn decode_popup(bytes: &[u8]) -> Result<PopupState, StateError> {
     let mut reader = StateReader::of_version(bytes)?;
-    let popup = reader.popup()?;
+    let popup = reader.keyed_popup()?;
     reader.end().map(|()| popup)
 }
 
@@ -150,24 +150,56 @@ fn put_clocks(out: &mut Vec<u8>, clocks: &UserClocks) {
 fn put_popup(out: &mut Vec<u8>, popup: &PopupState) {
     assert!((1..=SHOWS_REMEMBERED_MAX).contains(&usize::from(popup.shows_used)));
     debug_assert!(popup.outcome.is_some() || popup.outcome_at == WallMs::default());
-    out.extend_from_slice(&popup.popup.0.to_le_bytes());
-    put_varint(out, u64::from(popup.shows_total));
-    out.push(popup.outcome.map_or(0, |outcome| outcome as u8) | (popup.shows_used << 3));
+    // Room for the longest entry at once: each byte is then a store.
+    let begin = out.len();
+    out.resize(begin + ENTRY_BYTES_MAX, 0);
+    let mut writer = EntryWriter { room: &mut out[begin..], used: 0 };
+    popup.popup.0.to_le_bytes().into_iter().for_each(|byte| writer.byte(byte));
+    writer.varint(u64::from(popup.shows_total));
+    writer.byte(popup.outcome.map_or(0, |outcome| outcome as u8) | (popup.shows_used << 3));
     let mut before: i64 = 0;
     let mut expected = first_number(popup.shows_total, popup.shows_used);
     for show in popup.shows() {
         debug_assert_eq!(show.actions & !ACTIONS, 0);
         let numbered = if show.number == expected { 0 } else { NUMBERED };
-        out.push((show.actions & ACTIONS) | numbered);
-        put_varint(out, zigzag(show.at.0.wrapping_sub(before)));
+        writer.byte((show.actions & ACTIONS) | numbered);
+        writer.varint(zigzag(show.at.0.wrapping_sub(before)));
         if numbered != 0 {
-            put_varint(out, u64::from(show.number));
+            writer.varint(u64::from(show.number));
         }
         before = show.at.0;
         expected = expected.wrapping_add(1);
     }
     if popup.outcome.is_some() {
-        put_varint(out, zigzag(popup.outcome_at.0.wrapping_sub(before)));
+        writer.varint(zigzag(popup.outcome_at.0.wrapping_sub(before)));
+    }
+    let end = begin + writer.used;
+    out.truncate(end);
+}
+
+/// Longest entry: key, total, head, each show with its time and number, the outcome's time.
+const ENTRY_BYTES_MAX: usize = 8 + 5 + 1 + SHOWS_REMEMBERED_MAX * (1 + 10 + 5) + 10;
+
+/// The bytes of an entry at work.
+struct EntryWriter<'o> {
+    room: &'o mut [u8],
+    used: usize,
+}
+
+impl EntryWriter<'_> {
+    #[inline]
+    fn byte(&mut self, byte: u8) {
+        self.room[self.used] = byte;
+        self.used += 1;
+    }
+
+    #[inline]
+    fn varint(&mut self, mut number: u64) {
+        while number >= 0x80 {
+            self.byte(number.to_le_bytes()[0] | 0x80);
+            number >>= 7;
+        }
+        self.byte(number.to_le_bytes()[0]);
     }
 }
 
@@ -181,7 +213,7 @@ fn zigzag(number: i64) -> u64 {
     (number << 1).cast_unsigned() ^ (number >> 63).cast_unsigned()
 }
 
-fn unzigzag(number: u64) -> i64 {
+pub(super) fn unzigzag(number: u64) -> i64 {
     (number >> 1).cast_signed() ^ -((number & 1).cast_signed())
 }
 
@@ -203,7 +235,7 @@ fn read_user(bytes: &[u8], state: &mut UserState) -> Result<(), StateError> {
     }
     state.popups.clear();
     for _ in 0..count {
-        let popup = reader.popup()?;
+        let popup = reader.keyed_popup()?;
         if state.popup(popup.popup).is_some() {
             return Err(StateError::RepeatedPopup);
         }
@@ -213,12 +245,12 @@ fn read_user(bytes: &[u8], state: &mut UserState) -> Result<(), StateError> {
 }
 
 /// The bytes that are not read yet.
-struct StateReader<'a> {
-    rest: &'a [u8],
+pub(super) struct StateReader<'a> {
+    pub(super) rest: &'a [u8],
 }
 
 impl<'a> StateReader<'a> {
-    fn of_version(bytes: &'a [u8]) -> Result<StateReader<'a>, StateError> {
+    pub(super) fn of_version(bytes: &'a [u8]) -> Result<StateReader<'a>, StateError> {
         let mut reader = StateReader { rest: bytes };
         match reader.byte()? {
             VERSION => Ok(reader),
@@ -230,19 +262,31 @@ impl<'a> StateReader<'a> {
         if self.rest.is_empty() { Ok(()) } else { Err(StateError::TrailingBytes) }
     }
 
-    fn byte(&mut self) -> Result<u8, StateError> {
+    #[inline]
+    pub(super) fn byte(&mut self) -> Result<u8, StateError> {
         let (first, rest) = self.rest.split_first().ok_or(StateError::Truncated)?;
         self.rest = rest;
         Ok(*first)
     }
 
-    fn fixed(&mut self) -> Result<u64, StateError> {
+    pub(super) fn fixed(&mut self) -> Result<u64, StateError> {
         let (first, rest) = self.rest.split_first_chunk::<8>().ok_or(StateError::Truncated)?;
         self.rest = rest;
         Ok(u64::from_le_bytes(*first))
     }
 
-    fn varint(&mut self) -> Result<u64, StateError> {
+    #[inline]
+    pub(super) fn varint(&mut self) -> Result<u64, StateError> {
+        match self.rest.split_first() {
+            Some((byte, rest)) if *byte < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, StateError> {
         let mut number: u64 = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -259,11 +303,11 @@ impl<'a> StateReader<'a> {
         Err(StateError::OutOfRange)
     }
 
-    fn varint_u32(&mut self) -> Result<u32, StateError> {
+    pub(super) fn varint_u32(&mut self) -> Result<u32, StateError> {
         u32::try_from(self.varint()?).map_err(|_| StateError::OutOfRange)
     }
 
-    fn clocks(&mut self) -> Result<UserClocks, StateError> {
+    pub(super) fn clocks(&mut self) -> Result<UserClocks, StateError> {
         let flags = self.byte()?;
         let is_known = flags & !(COUNTED | SESSION | ERASED) == 0;
         let is_whole = flags & SESSION == 0 || flags & COUNTED != 0;
@@ -288,8 +332,14 @@ impl<'a> StateReader<'a> {
         Ok(clocks)
     }
 
-    fn popup(&mut self) -> Result<PopupState, StateError> {
+    fn keyed_popup(&mut self) -> Result<PopupState, StateError> {
         let mut popup = PopupState::empty(PopupKey(self.fixed()?));
+        self.popup(&mut popup)?;
+        Ok(popup)
+    }
+
+    /// Reads what follows the key of an entry into an empty one.
+    pub(super) fn popup(&mut self, popup: &mut PopupState) -> Result<(), StateError> {
         popup.shows_total = self.varint_u32()?;
         let head = self.byte()?;
         popup.outcome = outcome_of(head & 7)?;
@@ -310,9 +360,10 @@ impl<'a> StateReader<'a> {
         if popup.outcome.is_some() {
             popup.outcome_at = WallMs(before.wrapping_add(unzigzag(self.varint()?)));
         }
-        Ok(popup)
+        Ok(())
     }
 
+    #[inline]
     fn show(&mut self, before: i64, expected: u32) -> Result<Show, StateError> {
         let head = self.byte()?;
         if head & !(ACTIONS | NUMBERED) != 0 {
@@ -327,7 +378,7 @@ impl<'a> StateReader<'a> {
     }
 }
 
-fn outcome_of(number: u8) -> Result<Option<ShowOutcome>, StateError> {
+pub(super) fn outcome_of(number: u8) -> Result<Option<ShowOutcome>, StateError> {
     let Some(place) = usize::from(number).checked_sub(1) else { return Ok(None) };
     ShowOutcome::ALL.get(place).copied().map(Some).ok_or(StateError::OutOfRange)
 }

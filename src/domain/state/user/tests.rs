@@ -213,6 +213,31 @@ proptest! {
     }
 
     #[test]
+    fn a_state_where_it_lies_says_what_it_says_decoded(
+        state in any_state(),
+        asked in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+    ) {
+        let bytes = encoded(&state);
+        let view = EncodedState::new(&bytes);
+        prop_assert_eq!(view.is_empty(), state.popups.is_empty());
+        prop_assert_eq!(view.newest(), state.newest());
+        for index in asked {
+            // One in several that is not there.
+            let popup = state.popups.get(index.index(state.popups.len() + 1));
+            let key = popup.map_or(PopupKey(7), |popup| popup.popup);
+            let entry = StateView::from(&view).entry(key, |entry| *entry);
+            prop_assert_eq!(entry, state.popup(key).copied());
+            let brief = StateView::from(&view).brief(key);
+            prop_assert_eq!(brief, state.popup(key).map(PopupState::brief));
+            prop_assert_eq!(view.newest(), state.newest(), "whatever was looked for");
+        }
+        prop_assert_eq!(StateView::from(&view).clocks(), state.clocks);
+        let mut back = UserState::default();
+        view.decode(&mut back);
+        prop_assert_eq!(back, state);
+    }
+
+    #[test]
     fn damaged_bytes_are_refused_or_are_another_encoding(
         state in any_state(),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),

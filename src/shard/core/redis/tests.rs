@@ -79,20 +79,20 @@ impl Core {
     fn arbiter(&self) -> &Arbiter {
         match &self.arbitration {
             Arbitration::Redis(arbiter) => arbiter,
-            Arbitration::Own(_) => panic!("these shards have one"),
+            Arbitration::Own => panic!("these shards have one"),
         }
     }
 
     fn arbiter_mut(&mut self) -> &mut Arbiter {
         match &mut self.arbitration {
             Arbitration::Redis(arbiter) => arbiter,
-            Arbitration::Own(_) => panic!("these shards have one"),
+            Arbitration::Own => panic!("these shards have one"),
         }
     }
 
     /// Whether no change is under way.
     fn is_quiet(&self) -> bool {
-        self.arbiter().in_flight.is_empty() && self.arbiter().fanouts.is_empty()
+        self.users.in_flight.is_empty() && self.users.fanouts.is_empty()
     }
 }
 
@@ -501,7 +501,7 @@ impl World {
         let new = &mut self.nodes[index];
         (new.connections, new.answers) = (old.connections, old.answers);
         (new.journal, new.unmerged, new.log) = (old.journal, old.unmerged, old.log);
-        new.core.view.snapshot = snapshot;
+        new.core.view.swap_catalog(snapshot);
         new.turn(self.now);
         new.step(
             self.now,

@@ -11,6 +11,8 @@ use nudged_base::limits::{LINGER_TIMEOUT_MS, TICK_MS, UNSENT_STALLED_LEAST_MS, U
 use nudged_base::time::{DurationMs, WallMs};
 use nudged_domain::catalog::compile::compile;
 use nudged_domain::catalog::snapshot::Settings;
+use nudged_domain::decide::timetable::Timetable;
+use nudged_http::connection::Timeouts;
 use nudged_http::reply::ImfDate;
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -39,6 +41,7 @@ impl Shard {
         let view = View {
             shard: ShardId(0),
             shards: 1,
+            times: Timetable::default(),
             snapshot: Arc::new(compile(&[], Settings::default(), 1).unwrap()),
             rules: Arc::new(Rules { access: vec![Access::default()], cors: Cors::default() }),
             keys: Arc::new(Keys::new(&[secret])),

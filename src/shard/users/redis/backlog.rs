@@ -149,7 +149,7 @@ impl RejournalRound {
                 break;
             }
             for entry in entries {
-                self.upto = lane.append(&Record::Unmerged(entry.record(user)));
+                self.upto = lane.append(&Record::Unmerged(entry.record()));
             }
             count += entries.len();
             self.last = Some(user.into());

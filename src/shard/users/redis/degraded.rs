@@ -7,20 +7,20 @@
 use bumpalo::collections::Vec as BumpVec;
 
 use super::RedisUsers;
-use crate::users::evaluate::{RequestContext, Subject, decided, shown_of};
-use crate::users::unmerged::{UnmergedEntry, UnmergedKind};
+use crate::users::evaluate::{Happened, RequestContext, Subject, decided, verdict_of};
+use crate::users::unmerged::{self, UnmergedEntry};
 use nudged_api::command::PlacedEvent;
 use nudged_api::decide::DecideRequest;
 use nudged_api::events::Event;
 use nudged_api::outcome::{DEGRADED, Decided, Outcome, Verdicts};
 use nudged_api::verdict::{PlacedVerdict, Verdict};
 use nudged_base::clock::Now;
+use nudged_base::event_kind::EventKind;
 use nudged_base::hash;
-use nudged_base::ids::PopupKey;
 use nudged_base::limits::EVENT_AGE_MAX_MS;
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::decide::choose::{self, Decision};
-use nudged_domain::state::apply::{self, ShowId};
+use nudged_domain::state::apply;
 use nudged_domain::state::user::{self, UserState};
 use nudged_journal::record::Record;
 
@@ -38,11 +38,7 @@ impl RedisUsers<'_> {
         let context = &RequestContext { now, ..*context };
         let mut verdicts = BumpVec::with_capacity_in(request.events.len(), context.bump);
         for element in request.events {
-            verdicts.push(match element {
-                Err(code) => Verdict::Rejected(*code),
-                Ok(event) if event.token.user != user => Verdict::OTHER_USER,
-                Ok(event) => self.accept_unmerged(now, event),
-            });
+            verdicts.push(verdict_of(element, user, |event| self.accept_unmerged(now, event)));
         }
         let chosen = self.choose_locally(context, request);
         let candidates = request.explain.then_some(&[][..]);
@@ -82,11 +78,11 @@ impl RedisUsers<'_> {
         if now.wall.since(token.at).0 > EVENT_AGE_MAX_MS {
             return Verdict::TOO_LATE;
         }
-        let shown = shown_of(token);
+        let (kind, shown) = (event.action.kind(), (token.number, token.at));
         let is_same = |entry: &UnmergedEntry| {
-            let action = event.action;
-            entry.shown == shown
-                && matches!(entry.kind, UnmergedKind::Event { action: a, .. } if a == action)
+            let known = entry.record();
+            let is_of_show = (known.number, known.shown_at) == shown && known.popup == token.popup;
+            is_of_show && known.kind == kind
         };
         if self.arbiter.unmerged.of(token.user).iter().any(is_same) {
             return Verdict::Duplicate;
@@ -97,9 +93,8 @@ impl RedisUsers<'_> {
         let at = now.wall.max(token.at);
         let acted_at = apply::acted_at(event.ts, token.at, at);
         self.users.log_event(now, event);
-        let kind = UnmergedKind::Event { action: event.action, acted_at, local: token.local };
-        let entry = UnmergedEntry::new(&Subject::of(event), at, kind, shown);
-        self.put_unmerged(token.user, entry);
+        let happened = Happened { kind, at, acted_at, forgotten: None };
+        self.put_unmerged(UnmergedEntry::new(&Subject::of(event), happened, shown, token.local));
         Verdict::Accepted
     }
 
@@ -114,7 +109,7 @@ impl RedisUsers<'_> {
         let state = &self.scratch.state;
         let now = context.now;
         let wall = state.newest().map_or(now.wall, |newest| newest.max(now.wall));
-        let context = &RequestContext { now: Now { wall, ..now }, ..*context };
+        let context = &context.at(wall);
         match choose::decide_degraded(snapshot, state, &request.context, wall) {
             Decision::Show { popup, variant } if self.has_room_unmerged(user) => {
                 self.show_locally(context, request, (popup, variant))
@@ -136,9 +131,9 @@ impl RedisUsers<'_> {
         let (decided, applied) = self.scratch.show(context, request, place, Some(session));
         let at = context.now.wall;
         let subject = Subject::of_show(&context.view.snapshot, user, place, decided.token);
-        let shown = ShowId { popup: PopupKey::of(subject.popup), number: applied.number, at };
-        let entry = UnmergedEntry::new(&subject, at, UnmergedKind::Show { session }, shown);
-        self.put_unmerged(user, entry);
+        let happened = Happened { kind: EventKind::Decided, at, acted_at: at, forgotten: None };
+        let shown = (applied.number, at);
+        self.put_unmerged(UnmergedEntry::new(&subject, happened, shown, Some(session)));
         self.users.counters.decisions_local.add(1);
         decided
     }
@@ -152,8 +147,8 @@ impl RedisUsers<'_> {
             user::decode(copy.state, state).expect("we encoded it");
         }
         for entry in self.arbiter.unmerged.of(user) {
-            entry.learn(state, snapshot);
-            entry.merge(state, snapshot);
+            unmerged::learn(&entry.record(), state, snapshot);
+            unmerged::merge(&entry.record(), state, snapshot);
         }
     }
 
@@ -167,9 +162,9 @@ impl RedisUsers<'_> {
     }
 
     /// Journals an entry and lets it wait; there must be room.
-    fn put_unmerged(&mut self, user: &str, entry: UnmergedEntry) {
-        self.users.lane.append(&Record::Unmerged(entry.record(user)));
-        self.arbiter.unmerged.push(user, entry, self.users.lane.acked_sequence());
+    fn put_unmerged(&mut self, entry: UnmergedEntry) {
+        self.users.lane.append(&Record::Unmerged(entry.record()));
+        self.arbiter.unmerged.push(entry, self.users.lane.acked_sequence());
     }
 
     /// The turn's time, with the wall clock of decisions.

@@ -2,16 +2,16 @@
 
 use bumpalo::collections::Vec as BumpVec;
 
-use super::requests::{EvaluatedChange, StateSource};
+use super::requests::{EvaluatedChange, WithoutState};
 use super::{RecordQueue, RedisUsers};
-use crate::fanout::verdicts_of;
 use crate::origin::Origin;
 use crate::users::evaluate::{Happened, RequestContext, Subject, shown_of};
+use crate::users::in_flight::KeyedUser;
+use crate::users::waiting::StateAccess;
 use nudged_api::command::{Command, EventsRequest, PlacedEvent};
 use nudged_api::events::Event;
-use nudged_api::outcome::{EncodedOutcome, Outcome, Verdicts};
+use nudged_api::outcome::{Outcome, Verdicts};
 use nudged_api::verdict::{PlacedVerdict, Verdict};
-use nudged_base::clock::Now;
 use nudged_domain::state::apply;
 
 impl RedisUsers<'_> {
@@ -34,38 +34,35 @@ impl RedisUsers<'_> {
         }
     }
 
-    /// Executes the events of several users, each by itself.
+    /// Executes the events of several users, each by itself. Those that are a part of others
+    /// already become as many parts of these.
     fn events_of_each<'a>(
         &mut self,
         context: &RequestContext<'a, '_>,
         events: &'a [PlacedEvent<'a>],
         users: &[&'a str],
     ) -> Option<Outcome<'a>> {
-        let unavailable = events.iter().map(|placed| (placed.place, Verdict::UNAVAILABLE));
-        let verdicts = context.bump.alloc_slice_fill_iter(unavailable);
-        let outcome = Outcome::Verdicts(Verdicts { verdicts, ignored: &[] });
-        let outcome = EncodedOutcome::of_no_popup(&outcome, self.users.buffer());
-        let handle = match self.arbiter.fanouts.begin(context.origin, outcome) {
-            Ok(handle) => handle,
-            Err(outcome) => {
-                self.users.keep(outcome.into_buffer());
-                return self.events_degraded(context, events);
+        let begun = match context.origin {
+            Origin::Fanout(handle) => Some(handle),
+            origin => {
+                let unavailable = events.iter().map(|placed| (placed.place, Verdict::UNAVAILABLE));
+                let verdicts = context.bump.alloc_slice_fill_iter(unavailable);
+                let outcome = Outcome::Verdicts(Verdicts { verdicts, ignored: &[] });
+                self.users.begin_fanout(origin, &outcome)
             }
         };
-        let context = &RequestContext { origin: Origin::UserFanout(handle), ..*context };
+        let Some(handle) = begun else { return self.events_degraded(context, events) };
+        let of_part = &RequestContext { origin: Origin::Fanout(handle), ..*context };
         for user in users {
             let mut own = BumpVec::with_capacity_in(events.len(), context.bump);
             own.extend(events.iter().filter(|placed| placed.event.token.user == *user));
-            let outcome = self.events_of_one(context, own.into_bump_slice());
-            let fanouts = &mut self.arbiter.fanouts;
-            match outcome {
-                Some(outcome) => fanouts.merge(handle, verdicts_of(&outcome)),
-                None => fanouts.await_part(handle),
-            }
+            let outcome = self.events_of_one(of_part, own.into_bump_slice());
+            self.users.fanouts.add_part(handle, outcome.as_ref());
         }
-        if let Some(fanout) = self.arbiter.fanouts.take_whole(handle) {
-            self.users.finish(fanout.origin, fanout.outcome);
+        if of_part.origin == context.origin {
+            return Some(Outcome::Verdicts(Verdicts::default()));
         }
+        self.users.part_done(handle, &[]);
         None
     }
 
@@ -74,40 +71,40 @@ impl RedisUsers<'_> {
         context: &RequestContext<'a, '_>,
         events: &'a [PlacedEvent<'a>],
     ) -> Option<Outcome<'a>> {
-        let user = events.first().map_or("", |placed| placed.event.token.user);
+        let executed = self.events_on_state(context, events);
+        executed.unwrap_or_else(|WithoutState| self.events_degraded(context, events))
+    }
+
+    fn events_on_state<'a>(
+        &mut self,
+        context: &RequestContext<'a, '_>,
+        events: &'a [PlacedEvent<'a>],
+    ) -> Result<Option<Outcome<'a>>, WithoutState> {
+        let user = KeyedUser::of(events.first().map_or("", |placed| placed.event.token.user));
         let command = Command::Events(EventsRequest { events, ..EventsRequest::default() });
-        let wall = match self.state_source(context, user) {
-            StateSource::Copy(wall) => wall,
-            StateSource::Wait if self.wait_for_turn(context, &command, user) => return None,
-            StateSource::Wait | StateSource::Degraded => {
-                return self.events_degraded(context, events);
-            }
+        let Some((wall, _)) = self.state_or_wait(context, &command, user)? else {
+            return Ok(None);
         };
-        let context = &RequestContext { now: Now { wall, ..context.now }, ..*context };
-        let base = self.begin_change(user);
+        let context = &context.at(wall);
+        let base = self.begin_change(user.partition);
         let mut verdicts = BumpVec::with_capacity_in(events.len(), context.bump);
         for placed in events {
             let verdict = self.event_by_redis(context, &placed.event);
-            let is_doubted = verdict == Verdict::TOO_LATE && !context.attempt.is_fresh();
-            if is_doubted && self.wait_for_turn(context, &command, user) {
-                return None;
+            let is_doubted = verdict == Verdict::TOO_LATE && context.access != StateAccess::Fresh;
+            if is_doubted && self.wait_for_turn(context, &command, user).is_ok() {
+                return Ok(None);
             }
             verdicts.push((placed.place, verdict));
         }
         let verdicts: &[PlacedVerdict] = verdicts.into_bump_slice();
-        let known = || verdicts.iter().map(|(_, verdict)| *verdict);
         let outcome = Outcome::Verdicts(Verdicts { verdicts, ignored: &[] });
-        if self.scratch.uncommitted_records.is_empty() {
-            self.users.count_verdicts(known());
-            return Some(outcome);
-        }
         let (event_bytes, former) = (self.scratch.uncommitted_records.len(), None);
-        let change = EvaluatedChange { command, user, base, event_bytes, former, outcome };
-        if !self.settle_change(context, change) {
-            return self.events_degraded(context, events);
+        if event_bytes > 0 {
+            let change = EvaluatedChange { command, user, base, event_bytes, former, outcome };
+            self.settle_change(context, change)?;
         }
-        self.users.count_verdicts(known());
-        None
+        self.users.count_verdicts(verdicts.iter().map(|(_, verdict)| *verdict));
+        Ok((event_bytes == 0).then_some(outcome))
     }
 
     /// Applies an event to the scratch state. A repeated one is recorded again, with the time that

@@ -28,10 +28,11 @@
 
 use super::{Arbiter, RedisUsers};
 use crate::seam::{Effect, ShardReport};
+use crate::users::change::ProposedChange;
 use crate::users::evaluate::{Happened, Subject, shown_of};
-use crate::users::in_flight::ProposedChange;
+use crate::users::in_flight::KeyedUser;
 use crate::users::memory::{Scratch, Users};
-use crate::users::unmerged::{Merged, UnmergedEntry, UnmergedKind};
+use crate::users::unmerged::{self, Merged};
 use nudged_api::events::Event;
 use nudged_base::clock::Now;
 use nudged_base::event_kind::EventKind;
@@ -39,7 +40,8 @@ use nudged_base::ids::PopupKey;
 use nudged_base::limits::{EVENT_AGE_MAX_MS, MERGE_VALID_MS, MERGES_MAX};
 use nudged_base::time::{DurationMs, MonoNs, WallMs};
 use nudged_domain::catalog::snapshot::Snapshot;
-use nudged_domain::state::apply::{self, LateShow};
+use nudged_domain::state::apply::{self, Action, LateShow};
+use nudged_journal::record::Unmerged;
 
 /// What becomes of a user before whom entries wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,10 +71,11 @@ impl RedisUsers<'_> {
         if self.users.load(self.scratch, user).is_none() {
             return MergeProgress::Failed;
         }
-        let base = self.begin_change(user);
+        let keyed = KeyedUser::of(user);
+        let base = self.begin_change(keyed.partition);
         let entries = self.arbiter.unmerged.of(user);
         for entry in entries {
-            self.users.merge_one(self.scratch, snapshot, user, entry);
+            self.users.merge_one(self.scratch, snapshot, &entry.record());
         }
         let merged = entries.len();
         // With a list too: it is by these records that a restart knows what is merged.
@@ -90,7 +93,7 @@ impl RedisUsers<'_> {
         }
         let change = self.propose(now, base, DurationMs(MERGE_VALID_MS));
         let change = ProposedChange { reserved, merged, ..change };
-        match self.commit(now.mono, user, change) {
+        match self.commit(now.mono, keyed, change) {
             true => MergeProgress::UnderWay,
             false => MergeProgress::Failed,
         }
@@ -133,20 +136,20 @@ impl RedisUsers<'_> {
         if arbiter.unmerged.is_empty() || !is_rested || !arbiter.is_usable(now) {
             return;
         }
-        let in_flight = &arbiter.in_flight;
+        let in_flight = &self.users.in_flight;
         arbiter.merges.under_way.retain(|user| in_flight.find(user).is_some());
         for _ in arbiter.merges.under_way.len()..MERGES_MAX {
-            let Some(user) = arbiter.unmerged.next_user(&arbiter.merges.last) else { return };
+            let Arbiter { merges, unmerged, .. } = &mut *self.arbiter;
+            let Some(user) = unmerged.next_user(&merges.last) else { return };
             let user: Box<str> = user.into();
-            arbiter.merges.last.clone_from(&user);
-            if arbiter.in_flight.find(&user).is_some() {
+            merges.last.clone_from(&user);
+            if self.users.in_flight.find(&user).is_some() {
                 continue;
             }
-            if arbiter.read(now, &user).is_none() {
+            if self.read(now, KeyedUser::of(&user)).is_none() {
                 return;
             }
-            self.users.counters.redis_reads.add(1);
-            arbiter.merges.under_way.push(user);
+            self.arbiter.merges.under_way.push(user);
         }
     }
 
@@ -170,17 +173,11 @@ impl RedisUsers<'_> {
 
 impl Users {
     /// Merges an entry into the scratch state, and records what came of it.
-    fn merge_one(
-        &mut self,
-        scratch: &mut Scratch,
-        snapshot: &Snapshot,
-        user: &str,
-        entry: &UnmergedEntry,
-    ) {
-        let (subject, shown_at) = (entry.subject(user), entry.shown.at);
-        let learnt = entry.learn(&mut scratch.state, snapshot);
+    fn merge_one(&mut self, scratch: &mut Scratch, snapshot: &Snapshot, record: &Unmerged<'_>) {
+        let (subject, shown_at) = (Subject::of_unmerged(record), record.shown_at);
+        let learnt = unmerged::learn(record, &mut scratch.state, snapshot);
         self.record_learnt(scratch, snapshot, (&subject, shown_at), learnt);
-        let (kind, forgotten) = match entry.merge(&mut scratch.state, snapshot) {
+        let (kind, forgotten) = match unmerged::merge(record, &mut scratch.state, snapshot) {
             Merged::Changed(kind, forgotten) => (kind, forgotten),
             // It may be another node's, of the same millisecond, which that one is about to
             // withdraw since nobody saw it.
@@ -192,11 +189,12 @@ impl Users {
             Merged::Known(kind) => (kind, None),
             Merged::Dropped => return self.counters.merges_dropped.add(1),
         };
-        let (at, acted_at) = match entry.kind {
-            UnmergedKind::Show { .. } => (shown_at, shown_at),
-            UnmergedKind::Event { action, acted_at, .. } => {
-                // One that is new to the state has just left its own time there.
-                (entry.at, apply::repeated_at(&scratch.state, entry.shown, action, acted_at))
+        let (at, acted_at) = match Action::of_kind(record.kind) {
+            None => (shown_at, shown_at),
+            // One that is new to the state has just left its own time there.
+            Some(action) => {
+                let shown = unmerged::late_show(record).shown;
+                (record.at, apply::repeated_at(&scratch.state, shown, action, record.acted_at))
             }
         };
         let happened = Happened { kind, at, acted_at, forgotten };

@@ -32,6 +32,7 @@ struct PartitionState {
 }
 
 /// The partitions of one shard.
+#[derive(Default)]
 pub(super) struct Partitions {
     known: Vec<PartitionState>,
     shard: ShardId,
@@ -63,16 +64,7 @@ impl Partitions {
     /// Nothing is known.
     pub(super) fn new(shard: ShardId, shards: u16) -> Partitions {
         let known = vec![PartitionState::default(); usize::from(PARTITIONS)];
-        Partitions {
-            known,
-            shard,
-            shards,
-            lost: Vec::new(),
-            compared_run: 0,
-            to_compare: Vec::new(),
-            uncompared: Vec::new(),
-            is_compared_news: false,
-        }
+        Partitions { known, shard, shards, ..Partitions::default() }
     }
 
     /// The partitions of the shard.

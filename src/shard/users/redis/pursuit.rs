@@ -27,14 +27,14 @@
 //!
 //! Where another change came first, or the list is full, the show stays.
 
-use std::collections::VecDeque;
-
-use super::{Arbiter, RecordQueue, RedisUsers};
-use crate::users::in_flight::{ProposedChange, Resumed, Stage, StateAccess, Waiter};
+use super::{RecordQueue, RedisUsers};
+use crate::users::change::ProposedChange;
+use crate::users::in_flight::{KeyedUser, Stage};
 use crate::users::memory::Scratch;
+use crate::users::waiting::{Resumed, StateAccess};
 use nudged_api::outcome::EncodedOutcome;
 use nudged_base::clock::Now;
-use nudged_base::ids::{PopupKey, UserKey};
+use nudged_base::ids::{Partition, PopupKey};
 use nudged_base::limits::{PURSUED_MS, PURSUED_REST_MS, PURSUED_SENT_MAX};
 use nudged_base::slab::Handle;
 use nudged_base::time::{DurationMs, MonoNs, WallMs};
@@ -57,49 +57,43 @@ impl ProposedChange {
     }
 }
 
-impl Arbiter {
+impl RedisUsers<'_> {
     /// A change that is begun will be sent once Redis may be asked; there must be room for it.
-    pub(super) fn pursue(&mut self, now: MonoNs, handle: Handle) {
-        let flight = self.in_flight.get_mut(handle).expect("it is begun");
-        let Stage::Commit(pending) = &mut flight.stage else { unreachable!("only changes are") };
-        let until = *pending.pursued_until.get_or_insert(now.plus_ms(PURSUED_MS));
-        self.pursuits.queue.push_back((until, handle));
+    fn pursue(&mut self, now: MonoNs, handle: Handle) {
+        let change = self.users.in_flight.change(handle).expect("only changes are pursued");
+        let until = *change.pursued_until.get_or_insert(now.plus_ms(PURSUED_MS));
+        self.arbiter.pursuits.queue.push_back((until, handle));
     }
 
     /// Sends what is pursued while there is room, and Redis may be asked.
     pub(super) fn send_pursued(&mut self, now: MonoNs) {
-        if !self.pursuits.is_rested(now) || !self.is_usable(now) {
+        if !self.arbiter.pursuits.is_rested(now) || !self.arbiter.is_usable(now) {
             return;
         }
-        while self.pursuits.sent < PURSUED_SENT_MAX
-            && let Some((_, handle)) = self.pursuits.queue.front().copied()
+        while self.arbiter.pursuits.sent < PURSUED_SENT_MAX
+            && let Some((_, handle)) = self.arbiter.pursuits.queue.front().copied()
             && self.send_commit(now, handle)
         {
-            self.pursuits.queue.pop_front();
-            self.pursuits.sent += 1;
+            self.arbiter.pursuits.queue.pop_front();
+            self.arbiter.pursuits.sent += 1;
         }
     }
 
     /// A reply has come to a command, or will not come any more.
     pub(super) fn note_answered(&mut self, handle: Handle) {
-        let flight = self.in_flight.get_mut(handle);
-        if let Some(Stage::Commit(pending)) = flight.map(|flight| &flight.stage)
-            && pending.pursued_until.is_some()
-        {
-            self.pursuits.sent -= 1;
+        let change = self.users.in_flight.change(handle);
+        if change.is_some_and(|change| change.pursued_until.is_some()) {
+            self.arbiter.pursuits.sent -= 1;
         }
     }
 
     /// Whether a change that is done belongs to the epoch of its partition. One of an earlier
     /// epoch was done before writes were lost, or may have been.
     pub(super) fn is_of_epoch(&mut self, handle: Handle, meta: &Meta) -> bool {
-        let flight = self.in_flight.get_mut(handle).expect("the caller has seen it");
-        let Stage::Commit(pending) = &flight.stage else { return true };
-        meta.epoch == Some(pending.revision.epoch)
+        let change = self.users.in_flight.change(handle);
+        change.is_none_or(|change| meta.epoch == Some(change.revision.epoch))
     }
-}
 
-impl RedisUsers<'_> {
     /// A command has no reply that helps. All who wait are answered degraded; a change that must
     /// come to an end goes on.
     pub(super) fn fail_or_pursue(
@@ -110,25 +104,22 @@ impl RedisUsers<'_> {
     ) -> Option<Resumed> {
         let arbiter = &mut *self.arbiter;
         let may_pursue = arbiter.pursuits.has_room();
-        let is_journal = arbiter.setup.queue == RecordQueue::Journal;
-        let flight = arbiter.in_flight.get_mut(handle)?;
-        let Stage::Commit(pending) = &mut flight.stage else { return self.fail(handle) };
-        if !may_pursue || !pending.is_worth_pursuing(failure) {
+        let worth = |change: &&mut ProposedChange| may_pursue && change.is_worth_pursuing(failure);
+        let Some(change) = self.users.in_flight.change(handle).filter(worth) else {
             return self.fail(handle);
+        };
+        let waiter = change.waiter.take();
+        let reserved = std::mem::take(&mut change.reserved);
+        let outcome = change.outcome.take().map(EncodedOutcome::into_buffer);
+        if arbiter.setup.queue == RecordQueue::Journal {
+            change.records.clear();
+            change.event_bytes = 0;
         }
-        let user = flight.user.clone();
-        let waiter = pending.waiter.take();
-        let reserved = std::mem::take(&mut pending.reserved);
-        let outcome = pending.outcome.take().map(EncodedOutcome::into_buffer);
-        if is_journal {
-            pending.records.clear();
-            pending.event_bytes = 0;
-        }
-        if pending.pursued_until.is_some() {
+        if change.pursued_until.is_some() {
             arbiter.pursuits.rest_until = now.plus_ms(PURSUED_REST_MS);
         }
-        arbiter.pursue(now, handle);
-        let mut waiters = arbiter.in_flight.take_waiters(handle);
+        self.pursue(now, handle);
+        let mut waiters = self.users.in_flight.take_waiters(handle);
         if let Some(waiter) = waiter {
             waiters.push_front(waiter);
         }
@@ -136,6 +127,7 @@ impl RedisUsers<'_> {
         if let Some(buffer) = outcome {
             self.users.keep(buffer);
         }
+        let user = self.users.in_flight.get_mut(handle)?.user.clone();
         self.note_failure(&user);
         // It may have been executed, so the copy may be an old one.
         self.distrust(&user);
@@ -196,21 +188,21 @@ impl RedisUsers<'_> {
     pub(super) fn withdraw(
         &mut self,
         now: Now,
-        user: String,
-        (mut waiters, withdrawal): (VecDeque<Waiter>, ProposedChange),
+        resumed: Resumed,
+        (partition, withdrawal): (Partition, ProposedChange),
     ) -> Option<Resumed> {
-        let arbiter = &mut *self.arbiter;
-        let partition = UserKey::of(user.as_bytes()).partition();
+        let user = KeyedUser { id: &resumed.user, partition };
         let stage = Stage::Commit(withdrawal);
-        let handle =
-            arbiter.pursuits.has_room().then(|| arbiter.in_flight.begin(&user, partition, stage));
-        let Some(handle) = handle.flatten() else {
+        let has_room = self.arbiter.pursuits.has_room();
+        let begun = has_room.then(|| self.users.in_flight.begin(user, stage)).flatten();
+        let Some(handle) = begun else {
             // The show stays, and with it the copy.
-            return Some(Resumed { user, waiters, access: StateAccess::Fresh });
+            return Some(Resumed { access: StateAccess::Fresh, ..resumed });
         };
-        arbiter.pursue(now.mono, handle);
-        waiters.drain(..).for_each(|waiter| arbiter.in_flight.wait(handle, waiter));
-        arbiter.in_flight.rest(user, waiters);
+        self.pursue(now.mono, handle);
+        let Resumed { user, mut waiters, .. } = resumed;
+        waiters.drain(..).for_each(|waiter| self.users.in_flight.wait(handle, waiter));
+        self.users.in_flight.rest(user, waiters);
         None
     }
 

@@ -2,9 +2,11 @@
 
 use super::partitions::partition_of_ticket;
 use super::{CopiedAt, RecordQueue, RedisUsers, millis};
-use crate::seam::{Effect, ReadFailed, ReadRequest, ShardReport, UserRead};
-use crate::users::in_flight::{InFlight, ProposedChange, Resumed, Stage, StateAccess};
+use crate::seam::{Effect, ReadFailed, ShardReport, UserRead};
+use crate::users::change::ProposedChange;
+use crate::users::in_flight::{InFlight, Stage};
 use crate::users::lane::WaitingOutcome;
+use crate::users::waiting::{Resumed, StateAccess, Waiter};
 use crate::view::View;
 use nudged_api::outcome::EncodedOutcome;
 use nudged_base::clock::Now;
@@ -74,7 +76,7 @@ impl RedisUsers<'_> {
     /// Another node has changed a user: an older copy is not to be trusted.
     fn on_changed(&mut self, user: &str, revision: Revision) {
         self.users.counters.redis_told.add(1);
-        let in_flight = &mut self.arbiter.in_flight;
+        let in_flight = &mut self.users.in_flight;
         if let Some(flight) = in_flight.find(user).and_then(|handle| in_flight.get_mut(handle)) {
             flight.announced = flight.announced.max(revision);
         }
@@ -97,8 +99,8 @@ impl RedisUsers<'_> {
             return None;
         }
         let handle = Handle::from_bits(ticket);
-        let partition = self.arbiter.in_flight.get_mut(handle)?.partition;
-        self.arbiter.note_answered(handle);
+        let partition = self.users.in_flight.get_mut(handle)?.partition;
+        self.note_answered(handle);
         match result {
             Err(failure) => {
                 self.users.counters.redis_failures.of(name_of(failure)).add(1);
@@ -113,7 +115,7 @@ impl RedisUsers<'_> {
             }
             Ok(Reply::Commit { meta, verdict, value }) => {
                 let is_vouched = self.arbiter.observe(now.mono, partition, &meta);
-                let is_own = is_vouched && self.arbiter.is_of_epoch(handle, &meta);
+                let is_own = is_vouched && self.is_of_epoch(handle, &meta);
                 match verdict {
                     CommitVerdict::Done if is_own => {
                         self.on_done(now, view, handle, value.is_some())
@@ -145,9 +147,8 @@ impl RedisUsers<'_> {
         (meta, value): (Meta, Option<UserValue>),
     ) -> Option<Resumed> {
         let read_deadline = now.mono.plus_ms(self.users.read_deadline_ms);
-        let arbiter = &mut *self.arbiter;
-        let may_vanish = arbiter.may_vanish();
-        let flight = arbiter.in_flight.get_mut(handle).expect("the caller has seen it");
+        let may_vanish = self.arbiter.may_vanish();
+        let flight = self.users.in_flight.get_mut(handle).expect("the caller has seen it");
         let is_of_epoch =
             value.as_ref().is_some_and(|value| Some(value.revision.epoch) == meta.epoch);
         let is_doubted = match meta.phase {
@@ -161,18 +162,15 @@ impl RedisUsers<'_> {
         }
         flight.stage = Stage::Sql(value);
         let user = flight.user.as_str().into();
-        arbiter.in_flight.prolong(handle, read_deadline);
-        self.users.counters.reads.add(1);
-        let request = ReadRequest { shard, ticket: handle.to_bits(), user };
-        self.users.effects.push(Effect::ReadUser(request));
+        self.users.in_flight.prolong(handle, read_deadline);
+        self.users.ask_sql(shard, handle, user);
         None
     }
 
     /// SQL has answered: what it has more than Redis is put there.
     pub(crate) fn on_read_of_sql(&mut self, now: Now, read: UserRead) -> Option<Resumed> {
         let handle = Handle::from_bits(read.ticket);
-        let arbiter = &mut *self.arbiter;
-        let flight = arbiter.in_flight.get_mut(handle)?;
+        let flight = self.users.in_flight.get_mut(handle)?;
         let Stage::Sql(value) = &mut flight.stage else { return None };
         let value = value.take();
         let state = read.state.and_then(|state| {
@@ -190,10 +188,10 @@ impl RedisUsers<'_> {
         }
         let (partition, user) = (flight.partition, flight.user.clone());
         flight.stage = Stage::Fill;
-        let ttl_ms = arbiter.setup.ttl_ms;
+        let ttl_ms = self.arbiter.setup.ttl_ms;
         let command =
             RedisCommand::Fill { partition, user: &user, revision, state: &state, ttl_ms };
-        if !arbiter.send(now.mono, handle.to_bits(), &command) {
+        if !self.arbiter.send(now.mono, handle.to_bits(), &command) {
             return self.fail(handle);
         }
         self.users.counters.redis_fills.add(1);
@@ -218,39 +216,37 @@ impl RedisUsers<'_> {
             self.users.counters.redis_failures.of("quarantined").add(1);
             return self.fail(handle);
         }
-        let (flight, waiters) = self.arbiter.in_flight.end(handle)?;
-        let mut access = self.copy(now, &flight.user, state);
+        let (flight, waiters) = self.users.in_flight.end(handle)?;
+        // Announced while SQL was asked: what was read before is not the latest.
+        let is_outdated = flight.announced > revision;
+        let access = self.copy(now, &flight.user, (state, is_outdated));
         self.users.keep(empty);
-        if flight.announced > revision {
-            // Announced while SQL was asked: what was read before is not the latest.
-            self.distrust(&flight.user);
-            access = access.distrusted();
-        }
         Some(Resumed { user: flight.user, waiters, access })
     }
 
-    /// Puts what Redis has into the slice, if there is room.
-    fn copy(&mut self, now: Now, user: &str, state: &[u8]) -> StateAccess {
-        if CopiedAt::of(now.mono).put(&mut self.users.slice, user, state) {
-            return StateAccess::Fresh;
+    /// Puts what Redis has, or had, into the slice, if there is room.
+    fn copy(&mut self, now: Now, user: &str, (state, is_outdated): (&[u8], bool)) -> StateAccess {
+        let copied_at = if is_outdated { CopiedAt::NEVER } else { CopiedAt::of(now.mono) };
+        match (copied_at.put(&mut self.users.slice, user, state), is_outdated) {
+            (true, true) => StateAccess::Cached,
+            (true, false) => StateAccess::Fresh,
+            (false, _) => {
+                self.users.counters.slice_full.add(1);
+                StateAccess::Missing
+            }
         }
-        self.users.counters.slice_full.add(1);
-        StateAccess::Missing
     }
 
     /// A change was not made since the state is another one: the request waits to run again.
     fn take_back(&mut self, handle: Handle) {
-        let arbiter = &mut *self.arbiter;
-        let flight = arbiter.in_flight.get_mut(handle).expect("the caller has seen it");
-        let Stage::Commit(mut pending) = std::mem::replace(&mut flight.stage, Stage::Read) else {
-            unreachable!("only commits are answered as such")
-        };
-        if let Some(mut waiter) = pending.waiter.take() {
+        let flight = self.users.in_flight.get_mut(handle).expect("the caller has seen it");
+        let mut change = std::mem::replace(&mut flight.stage, Stage::Read).into_change();
+        if let Some(mut waiter) = change.waiter.take() {
             waiter.tries += 1;
-            arbiter.in_flight.wait_first(handle, waiter);
+            self.users.in_flight.wait_first(handle, waiter);
         }
-        self.count_outcome(&pending, "not_committed");
-        self.drop_change(pending);
+        self.count_outcome(&change, "not_committed");
+        self.drop_change(change);
     }
 
     /// A change is made. `is_outdated`: by an earlier sending, and others have followed since.
@@ -261,39 +257,35 @@ impl RedisUsers<'_> {
         handle: Handle,
         is_outdated: bool,
     ) -> Option<Resumed> {
-        let (flight, waiters) = self.arbiter.in_flight.end(handle)?;
-        let InFlight { user, stage: Stage::Commit(mut pending), .. } = flight else {
-            unreachable!("only commits are answered as such")
-        };
-        let mut access = self.copy(now, &user, &pending.state);
-        if is_outdated {
-            self.distrust(&user);
-            access = access.distrusted();
-        }
-        let Some(waiter) = pending.waiter.take() else {
-            self.append_events(&pending);
-            self.finish_merge(&user, pending.merged);
-            self.count_outcome(&pending, "committed");
-            let withdrawal = self.withdrawal(now, &view.snapshot, &user, &pending);
-            self.drop_change(pending);
+        let (InFlight { user, partition, stage, .. }, waiters) =
+            self.users.in_flight.end(handle)?;
+        let mut change = stage.into_change();
+        let access = self.copy(now, &user, (&change.state, is_outdated));
+        let Some(waiter) = change.waiter.take() else {
+            self.append_events(&change);
+            self.finish_merge(&user, change.merged);
+            self.count_outcome(&change, "committed");
+            let withdrawal = self.withdrawal(now, &view.snapshot, &user, &change);
+            self.drop_change(change);
+            let resumed = Resumed { user, waiters, access };
             return match withdrawal {
-                Some(withdrawal) => self.withdraw(now, user, (waiters, withdrawal)),
-                None => Some(Resumed { user, waiters, access }),
+                Some(withdrawal) => self.withdraw(now, resumed, (partition, withdrawal)),
+                None => Some(resumed),
             };
         };
-        let outcome = pending.outcome.take().expect("whoever waits has an outcome to come");
+        let outcome = change.outcome.take().expect("whoever waits has an outcome to come");
         let origin = waiter.origin;
         if let Some(command) = waiter.command {
             self.users.keep(command.into_buffer());
         }
         if self.arbiter.setup.queue == RecordQueue::Journal {
-            self.users.lane.release(std::mem::take(&mut pending.reserved));
-            let upto = self.users.lane.append_framed(&pending.records);
+            self.users.lane.release(std::mem::take(&mut change.reserved));
+            let upto = self.users.lane.append_framed(&change.records);
             self.users.lane.wait(WaitingOutcome { upto, since: now.mono, origin, outcome });
         } else {
             self.users.finish(origin, outcome);
         }
-        self.drop_change(pending);
+        self.drop_change(change);
         Some(Resumed { user, waiters, access })
     }
 
@@ -302,34 +294,41 @@ impl RedisUsers<'_> {
     /// its deadline, runs again too: its reply has told the time.
     fn refuse(&mut self, now: MonoNs, handle: Handle, cause: &'static str) -> Option<Resumed> {
         self.users.counters.redis_failures.of(cause).add(1);
-        let (flight, mut waiters) = self.arbiter.in_flight.end(handle)?;
-        self.note_failure(&flight.user);
-        if let Stage::Commit(mut pending) = flight.stage {
-            self.count_outcome(&pending, "not_committed");
-            if let Some(mut waiter) = pending.waiter.take() {
-                let may_run = cause == "late" && now < waiter.until;
-                waiter.tries = if may_run { waiter.tries + 1 } else { COMMIT_TRIES_MAX + 1 };
-                waiters.push_front(waiter);
-            }
-            self.drop_change(pending);
-        }
-        Some(Resumed { user: flight.user, waiters, access: StateAccess::Cached })
+        self.end_unmade(handle, StateAccess::Cached, |waiter| {
+            let may_run = cause == "late" && now < waiter.until;
+            waiter.tries = if may_run { waiter.tries + 1 } else { COMMIT_TRIES_MAX + 1 };
+        })
     }
 
     /// A command has no reply that helps: all who wait are answered degraded.
     pub(super) fn fail(&mut self, handle: Handle) -> Option<Resumed> {
-        let (flight, mut waiters) = self.arbiter.in_flight.end(handle)?;
+        self.end_unmade(handle, StateAccess::Missing, |_| {})
+    }
+
+    /// A command has ended, and its change, if it was one, is not made, or nobody knows whether it
+    /// is. All who wait run again upon `access`, the one who asked for the change first.
+    fn end_unmade(
+        &mut self,
+        handle: Handle,
+        access: StateAccess,
+        prepare: impl FnOnce(&mut Waiter),
+    ) -> Option<Resumed> {
+        let (flight, mut waiters) = self.users.in_flight.end(handle)?;
         self.note_failure(&flight.user);
-        if let Stage::Commit(mut pending) = flight.stage {
-            // It may have been executed, so the copy may be an old one.
-            self.distrust(&flight.user);
-            self.count_outcome(&pending, "other");
-            if let Some(waiter) = pending.waiter.take() {
+        if let Stage::Commit(mut change) = flight.stage {
+            let is_unknown = access == StateAccess::Missing;
+            if is_unknown {
+                // It may have been executed, so the copy may be an old one.
+                self.distrust(&flight.user);
+            }
+            self.count_outcome(&change, if is_unknown { "other" } else { "not_committed" });
+            if let Some(mut waiter) = change.waiter.take() {
+                prepare(&mut waiter);
                 waiters.push_front(waiter);
             }
-            self.drop_change(pending);
+            self.drop_change(change);
         }
-        Some(Resumed { user: flight.user, waiters, access: StateAccess::Missing })
+        Some(Resumed { user: flight.user, waiters, access })
     }
 
     /// A user for whom something waits can't be merged now.
@@ -351,9 +350,9 @@ impl RedisUsers<'_> {
     }
 
     /// Gives back what a change held.
-    pub(super) fn drop_change(&mut self, pending: ProposedChange) {
-        self.users.lane.release(pending.reserved);
-        let ProposedChange { outcome, records, state, former, .. } = pending;
+    pub(super) fn drop_change(&mut self, change: ProposedChange) {
+        let ProposedChange { outcome, records, state, former, reserved, .. } = change;
+        self.users.lane.release(reserved);
         let outcome = outcome.map(EncodedOutcome::into_buffer);
         let buffers = [records, state].into_iter().chain(former).chain(outcome);
         buffers.for_each(|buffer| self.users.keep(buffer));

@@ -4,39 +4,35 @@
 
 use bumpalo::collections::Vec as BumpVec;
 
-use super::{Arbiter, CopiedAt, RecordQueue, RedisUsers, base_of};
-use crate::users::evaluate::{RequestContext, decided};
-use crate::users::in_flight::{ProposedChange, Stage, Waiter};
+use super::{CopiedAt, RecordQueue, RedisUsers, base_of};
+use crate::users::change::ProposedChange;
+use crate::users::evaluate::{self, RequestContext, decided, verdict_of};
+use crate::users::in_flight::{KeyedUser, Stage};
 use crate::users::lane::WaitingOutcome;
+use crate::users::waiting::{StateAccess, Waiter};
 use nudged_api::command::Command;
 use nudged_api::decide::DecideRequest;
 use nudged_api::outcome::{Decided, EncodedOutcome, Outcome};
 use nudged_api::verdict::Verdict;
 use nudged_base::clock::Now;
-use nudged_base::ids::{Revision, UserKey};
+use nudged_base::ids::{Partition, Revision};
 use nudged_base::limits::TOMBSTONE_AGE_MAX_MS;
 use nudged_base::slab::Handle;
 use nudged_base::time::{DurationMs, MonoNs, WallMs};
-use nudged_domain::decide::choose::{self, Decision};
+use nudged_domain::decide::choose::Decision;
 use nudged_domain::state::{apply, user};
 use nudged_journal::record::{self, Record};
 use nudged_redis::command::{Commit, Records, RedisCommand};
 
-/// Upon what a request may run now.
-pub(super) enum StateSource {
-    /// The scratch state, at this time.
-    Copy(WallMs),
-    /// It has to wait for a reply.
-    Wait,
-    /// Redis is not to be asked.
-    Degraded,
-}
+/// The user's state is not to be had, and so neither is what rests on it.
+#[derive(Debug)]
+pub(super) struct WithoutState;
 
 /// A change as it was evaluated: the scratch state with the uncommitted records.
 pub(super) struct EvaluatedChange<'c, 'a> {
     /// The command that asks for it, to be run again where another node is first.
     pub(super) command: Command<'c>,
-    pub(super) user: &'c str,
+    pub(super) user: KeyedUser<'c>,
     /// What the state's revision was before.
     pub(super) base: Revision,
     /// How many bytes of the records are of events; where there are any, other nodes are told.
@@ -53,61 +49,60 @@ impl RedisUsers<'_> {
         context: &RequestContext<'a, '_>,
         request: &DecideRequest<'a>,
     ) -> Option<Outcome<'a>> {
-        let (user, command) = (request.context.user, Command::Decide(*request));
-        let wall = match self.state_source(context, user) {
-            StateSource::Copy(wall) => wall,
-            StateSource::Wait if self.wait_for_turn(context, &command, user) => return None,
-            StateSource::Wait | StateSource::Degraded => {
-                return self.decide_degraded(context, request);
-            }
+        let decided = self.decide_on_state(context, request);
+        decided.unwrap_or_else(|WithoutState| self.decide_degraded(context, request))
+    }
+
+    fn decide_on_state<'a>(
+        &mut self,
+        context: &RequestContext<'a, '_>,
+        request: &DecideRequest<'a>,
+    ) -> Result<Option<Outcome<'a>>, WithoutState> {
+        let (user, command) = (KeyedUser::of(request.context.user), Command::Decide(*request));
+        let Some((wall, decision)) = self.state_or_wait(context, &command, user)? else {
+            return Ok(None);
         };
-        let context = &RequestContext { now: Now { wall, ..context.now }, ..*context };
-        let base = self.begin_change(user);
+        if let Some(nothing @ Decision::Nothing { .. }) = decision {
+            let decided = decided(request, nothing);
+            self.users.note_decision(context, user.id, &decided);
+            return Ok(Some(Outcome::Decided(decided)));
+        }
+        let context = &context.at(wall);
+        let base = self.begin_change(user.partition);
         let mut verdicts = BumpVec::with_capacity_in(request.events.len(), context.bump);
         for element in request.events {
-            let verdict = match element {
-                Err(code) => Verdict::Rejected(*code),
-                Ok(event) if event.token.user != user => Verdict::OTHER_USER,
-                Ok(event) => self.event_by_redis(context, event),
-            };
-            if verdict == Verdict::TOO_LATE && !context.attempt.is_fresh() {
-                if self.wait_for_turn(context, &command, user) {
-                    return None;
-                }
-                return self.decide_degraded(context, request);
+            let verdict = verdict_of(element, user.id, |event| self.event_by_redis(context, event));
+            if verdict == Verdict::TOO_LATE && context.access != StateAccess::Fresh {
+                return self.wait_for_turn(context, &command, user).map(|()| None);
             }
             verdicts.push(verdict);
         }
         // A show that was learnt may be of a node whose clock is ahead.
-        let wall = self.scratch.state.newest().map_or(wall, |newest| newest.max(wall));
-        let context = &RequestContext { now: Now { wall, ..context.now }, ..*context };
+        let context = &context.at(self.scratch.state.newest().map_or(wall, |at| at.max(wall)));
         let event_bytes = self.scratch.uncommitted_records.len();
         let candidates = self.scratch.candidates(context, request);
-        let (chosen, former) = self.choose_uncommitted(context, request);
+        let decision = decision.unwrap_or_else(|| self.scratch.decide(context, request));
+        let (chosen, former) = self.carry_out_uncommitted(context, request, decision);
         let decided = Decided { verdicts: verdicts.into_bump_slice(), candidates, ..chosen };
-        self.users.log_decision(context, user, &decided);
+        self.users.log_decision(context, user.id, &decided);
         let outcome = Outcome::Decided(decided);
-        if self.scratch.uncommitted_records.is_empty() {
-            self.users.count(&decided);
-            return Some(outcome);
+        let is_at_once = self.scratch.uncommitted_records.is_empty();
+        if !is_at_once {
+            let change = EvaluatedChange { command, user, base, event_bytes, former, outcome };
+            self.settle_change(context, change)?;
         }
-        let change = EvaluatedChange { command, user, base, event_bytes, former, outcome };
-        if self.settle_change(context, change) {
-            self.users.count(&decided);
-            return None;
-        }
-        self.decide_degraded(context, request)
+        self.users.count(&decided);
+        Ok(is_at_once.then_some(outcome))
     }
 
-    /// Decides on the scratch state; a show becomes part of it and is recorded. Gives the
-    /// state without it too.
-    fn choose_uncommitted<'a>(
+    /// A show becomes part of the scratch state and is recorded. Gives the state without it too.
+    fn carry_out_uncommitted<'a>(
         &mut self,
         context: &RequestContext<'a, '_>,
         request: &DecideRequest<'a>,
+        decision: Decision,
     ) -> (Decided<'a>, Option<Vec<u8>>) {
-        let (snapshot, state) = (&*context.view.snapshot, &self.scratch.state);
-        match choose::decide(snapshot, state, &request.context, context.now.wall) {
+        match decision {
             nothing @ Decision::Nothing { .. } => (decided(request, nothing), None),
             Decision::Show { popup, variant } => {
                 let mut former = self.users.buffer();
@@ -117,66 +112,82 @@ impl RedisUsers<'_> {
         }
     }
 
-    /// Whether a request of this user can run, and upon what. The state is in the scratch then.
-    pub(super) fn state_source(
+    /// The time at which a request can run upon its user's state, which is in the scratch then;
+    /// `None` where it waits for a reply. With it comes the decision, where the state as it lies
+    /// was enough for one; where that is to show nothing, the state is not in the scratch.
+    ///
+    /// # Errors
+    /// Where Redis is not to be asked, or nothing more may wait for it.
+    pub(super) fn state_or_wait(
         &mut self,
         context: &RequestContext<'_, '_>,
-        user: &str,
-    ) -> StateSource {
-        let now = context.now;
-        let arbiter = &mut *self.arbiter;
-        if context.attempt.is_without_state() {
-            return StateSource::Degraded;
-        }
-        if !context.attempt.is_fresh() {
-            if !arbiter.is_usable(now.mono) {
+        command: &Command<'_>,
+        user: KeyedUser<'_>,
+    ) -> Result<Option<(WallMs, Option<Decision>)>, WithoutState> {
+        match context.access {
+            StateAccess::Missing => return Err(WithoutState),
+            StateAccess::Cached if !self.arbiter.is_usable(context.now.mono) => {
                 self.users.counters.redis_failures.of("away").add(1);
-                return StateSource::Degraded;
+                return Err(WithoutState);
             }
-            if arbiter.in_flight.find(user).is_some() {
-                return StateSource::Wait;
-            }
+            StateAccess::Cached | StateAccess::Fresh => {}
         }
-        // What was accepted before comes first: the reply is merged with it.
-        if !self.arbiter.unmerged.of(user).is_empty() {
-            return StateSource::Wait;
+        match self.load_trusted(context, command, user) {
+            Some(trusted) => Ok(Some(trusted)),
+            None => self.wait_for_turn(context, command, user).map(|()| None),
         }
-        let Some(copied_at) = self.users.load(self.scratch, user).map(CopiedAt::of_entry) else {
-            return StateSource::Wait;
-        };
-        let state = &self.scratch.state;
-        let newest = state.newest();
-        let is_empty = state.popups.is_empty();
-        let partition = UserKey::of(user.as_bytes()).partition();
-        let arbiter = &*self.arbiter;
-        if !context.attempt.is_fresh()
-            && !arbiter.is_trusted(now.mono, (partition, copied_at), is_empty)
-        {
-            return StateSource::Wait;
-        }
-        let wall = arbiter.wall(now);
-        StateSource::Copy(newest.map_or(wall, |newest| wall.max(newest)))
     }
 
-    /// Prepares for records of a user; gives the revision that Redis must still hold. The first
-    /// change in an epoch carries it.
-    pub(super) fn begin_change(&mut self, user: &str) -> Revision {
-        let partition = UserKey::of(user.as_bytes()).partition();
+    /// Decides on a copy that may be decided upon, or loads it into the scratch; the time of the
+    /// decision. See [`Self::state_or_wait`].
+    fn load_trusted(
+        &mut self,
+        context: &RequestContext<'_, '_>,
+        command: &Command<'_>,
+        user: KeyedUser<'_>,
+    ) -> Option<(WallMs, Option<Decision>)> {
+        let is_fresh = context.access == StateAccess::Fresh;
+        let is_under_way = !is_fresh && self.users.in_flight.find(user.id).is_some();
+        // What was accepted before comes first: the reply is merged with it.
+        if is_under_way || !self.arbiter.unmerged.of(user.id).is_empty() {
+            return None;
+        }
+        let (state, copied_at) = self.users.look_up(user.id)?;
+        let (arbiter, copy) = (&*self.arbiter, (user.partition, CopiedAt::of_entry(copied_at)));
+        if !is_fresh && !arbiter.is_trusted(context.now.mono, copy, state.is_empty()) {
+            return None;
+        }
+        let wall = state.newest().max(Some(arbiter.wall(context.now)))?;
+        let decision = match command {
+            Command::Decide(request) => evaluate::decide_as_it_lies(context, request, &state, wall),
+            _ => None,
+        };
+        if !matches!(decision, Some(Decision::Nothing { .. })) {
+            state.decode(&mut self.scratch.state);
+        }
+        Some((wall, decision))
+    }
+
+    /// Prepares for records of a user of this partition; gives the revision that Redis must still
+    /// hold. The first change in an epoch carries it.
+    pub(super) fn begin_change(&mut self, partition: Partition) -> Revision {
         let base = self.scratch.state.revision;
-        let arbiter = &mut *self.arbiter;
         self.scratch.uncommitted_records.clear();
-        let epoch = arbiter.partitions.epoch(partition).max(base.epoch);
+        let epoch = self.arbiter.partitions.epoch(partition).max(base.epoch);
         self.scratch.state.revision.epoch = epoch;
         base
     }
 
-    /// Commits the scratch state, or, where it only repeats, hands the repeats to the journal.
-    /// Whether the outcome will come: else nothing was changed.
+    /// Commits the scratch state, or, where it only repeats, hands the repeats to the journal: the
+    /// outcome will come.
+    ///
+    /// # Errors
+    /// Where that can't be done: nothing was changed.
     pub(super) fn settle_change(
         &mut self,
         context: &RequestContext<'_, '_>,
         evaluated: EvaluatedChange<'_, '_>,
-    ) -> bool {
+    ) -> Result<(), WithoutState> {
         let EvaluatedChange { command, user, base, event_bytes, former, outcome } = evaluated;
         let reserved = match self.arbiter.setup.queue {
             RecordQueue::Journal => self.scratch.uncommitted_records.len(),
@@ -184,7 +195,7 @@ impl RedisUsers<'_> {
         };
         if !self.users.lane.reserve(reserved) {
             self.users.counters.journal_refusals.add(1);
-            return false;
+            return Err(WithoutState);
         }
         let snapshot = &context.view.snapshot;
         let outcome = EncodedOutcome::new(&outcome, snapshot, self.users.buffer());
@@ -193,7 +204,7 @@ impl RedisUsers<'_> {
             let upto = self.users.lane.append_framed(&self.scratch.uncommitted_records);
             let (since, origin) = (context.now.mono, context.origin);
             self.users.lane.wait(WaitingOutcome { upto, since, origin, outcome });
-            return true;
+            return Ok(());
         }
         let waiter = self.users.waiter(context, &command);
         let valid_ms = context.until.0.saturating_sub(context.now.mono.0) / 1_000_000;
@@ -201,19 +212,19 @@ impl RedisUsers<'_> {
         if matches!(command, Command::EraseUser { .. }) {
             change.ttl_ms = TOMBSTONE_AGE_MAX_MS;
         }
-        self.commit(
-            context.now.mono,
-            user,
-            ProposedChange {
-                waiter: Some(waiter),
-                outcome: Some(outcome),
-                event_bytes,
-                former,
-                publish: event_bytes > 0,
-                reserved,
-                ..change
-            },
-        )
+        let change = ProposedChange {
+            waiter: Some(waiter),
+            outcome: Some(outcome),
+            event_bytes,
+            former,
+            publish: event_bytes > 0,
+            reserved,
+            ..change
+        };
+        match self.commit(context.now.mono, user, change) {
+            true => Ok(()),
+            false => Err(WithoutState),
+        }
     }
 
     /// The scratch state with its uncommitted records as a change of a state of this revision,
@@ -253,16 +264,19 @@ impl RedisUsers<'_> {
     }
 
     /// Begins a change and sends it. Whether it is under way; else its room in the lane is free.
-    pub(super) fn commit(&mut self, now: MonoNs, user: &str, change: ProposedChange) -> bool {
-        let (partition, reserved) = (UserKey::of(user.as_bytes()).partition(), change.reserved);
-        let arbiter = &mut *self.arbiter;
-        let begun = arbiter.in_flight.begin(user, partition, Stage::Commit(change));
-        if let Some(handle) = begun {
-            if arbiter.send_commit(now, handle) {
+    pub(super) fn commit(
+        &mut self,
+        now: MonoNs,
+        user: KeyedUser<'_>,
+        change: ProposedChange,
+    ) -> bool {
+        let reserved = change.reserved;
+        if let Some(handle) = self.users.in_flight.begin(user, Stage::Commit(change)) {
+            if self.send_commit(now, handle) {
                 self.users.counters.redis_commits.add(1);
                 return true;
             }
-            arbiter.in_flight.end(handle);
+            self.users.in_flight.end(handle);
         }
         self.users.lane.release(reserved);
         false
@@ -274,102 +288,88 @@ impl RedisUsers<'_> {
         context: &RequestContext<'a, '_>,
         user: &'a str,
     ) -> Option<Outcome<'a>> {
-        let base = self.begin_change(user);
+        let user = KeyedUser::of(user);
+        let base = self.begin_change(user.partition);
         let at = apply::erase(&mut self.scratch.state, self.arbiter.wall(context.now));
         let revision = self.scratch.state.revision;
         let records = &mut self.scratch.uncommitted_records;
-        record::append(&Record::Erase { user, revision, at }, records);
+        record::append(&Record::Erase { user: user.id, revision, at }, records);
         let (event_bytes, former) = (records.len(), None);
-        let (command, outcome) = (Command::EraseUser { user }, Outcome::Erased { at });
+        let (command, outcome) = (Command::EraseUser { user: user.id }, Outcome::Erased { at });
         let change = EvaluatedChange { command, user, base, event_bytes, former, outcome };
-        let will_come = self.settle_change(context, change);
-        (!will_come).then_some(Outcome::Unavailable)
+        self.settle_change(context, change).err().map(|WithoutState| Outcome::Unavailable)
     }
 
-    /// Has a command wait until its user's state comes from Redis, where there is time for that.
+    /// Has a command wait until its user's state comes from Redis.
+    ///
+    /// # Errors
+    /// Where there is no time for that, Redis is not to be asked or a bound is reached.
     pub(super) fn wait_for_turn(
         &mut self,
         context: &RequestContext<'_, '_>,
         command: &Command<'_>,
-        user: &str,
-    ) -> bool {
+        user: KeyedUser<'_>,
+    ) -> Result<(), WithoutState> {
         if context.now.mono >= context.until {
-            return false;
+            return Err(WithoutState);
         }
         let waiter = self.users.waiter(context, command);
-        self.wait_for_redis(context.now, user, waiter).is_ok()
+        match self.wait_for_redis(context.now, user, waiter) {
+            true => Ok(()),
+            false => Err(WithoutState),
+        }
     }
 
-    /// Lets work wait for a user's turn, and asks Redis where nobody has.
-    ///
-    /// # Errors
-    /// The work itself, where Redis is not to be asked or a bound is reached.
-    pub(crate) fn wait_for_redis(
-        &mut self,
-        now: Now,
-        user: &str,
-        waiter: Waiter,
-    ) -> Result<(), Waiter> {
-        let arbiter = &mut *self.arbiter;
-        if !arbiter.is_usable(now.mono) {
-            return Err(waiter);
+    /// Lets work wait for a user's turn, and asks Redis where nobody has; false where Redis is not
+    /// to be asked or a bound is reached.
+    pub(crate) fn wait_for_redis(&mut self, now: Now, user: KeyedUser<'_>, waiter: Waiter) -> bool {
+        if !self.arbiter.is_usable(now.mono) {
+            return false;
         }
-        if !arbiter.in_flight.has_room() {
+        if !self.users.in_flight.has_room() {
             self.users.counters.parked_full.add(1);
-            return Err(waiter);
+            return false;
         }
-        let handle = match arbiter.in_flight.find(user) {
-            Some(handle) => {
-                self.users.counters.redis_joined.add(1);
-                handle
-            }
-            None => match arbiter.read(now.mono, user) {
-                Some(handle) => {
-                    self.users.counters.redis_reads.add(1);
-                    handle
-                }
-                None => return Err(waiter),
-            },
-        };
-        arbiter.in_flight.wait(handle, waiter);
-        Ok(())
+        let found = self.users.in_flight.find(user.id);
+        self.users.counters.redis_joined.add(u64::from(found.is_some()));
+        let Some(handle) = found.or_else(|| self.read(now.mono, user)) else { return false };
+        self.users.in_flight.wait(handle, waiter);
+        true
     }
-}
 
-impl Arbiter {
     /// Asks Redis for a user's value.
-    pub(super) fn read(&mut self, now: MonoNs, user: &str) -> Option<Handle> {
-        let partition = UserKey::of(user.as_bytes()).partition();
-        let handle = self.in_flight.begin(user, partition, Stage::Read)?;
-        let command = RedisCommand::Read { partition, user };
-        if !self.send(now, handle.to_bits(), &command) {
-            self.in_flight.end(handle);
+    pub(super) fn read(&mut self, now: MonoNs, user: KeyedUser<'_>) -> Option<Handle> {
+        let handle = self.users.in_flight.begin(user, Stage::Read)?;
+        let command = RedisCommand::Read { partition: user.partition, user: user.id };
+        if !self.arbiter.send(now, handle.to_bits(), &command) {
+            self.users.in_flight.end(handle);
             return None;
         }
+        self.users.counters.redis_reads.add(1);
         Some(handle)
     }
 
     /// Sends a change that is begun, for the first time or again. Whether the link took it.
     pub(super) fn send_commit(&mut self, now: MonoNs, handle: Handle) -> bool {
-        let flight = self.in_flight.get_mut(handle).expect("it is begun");
-        let Stage::Commit(pending) = &flight.stage else { unreachable!("begun as one") };
-        let records = match self.setup.queue {
-            RecordQueue::Journal => Records::Journal { count: pending.count },
-            RecordQueue::List { list_max } => Records::List { framed: &pending.records, list_max },
+        let flight = self.users.in_flight.get_mut(handle).expect("it is begun");
+        let Stage::Commit(change) = &flight.stage else { unreachable!("begun as one") };
+        let records = match self.arbiter.setup.queue {
+            RecordQueue::Journal => Records::Journal { count: change.count },
+            RecordQueue::List { list_max } => Records::List { framed: &change.records, list_max },
         };
         let command = RedisCommand::Commit(Commit {
             partition: flight.partition,
             user: &flight.user,
-            base: pending.base,
-            request: pending.request,
-            now: pending.now,
-            valid_until: pending.valid_until,
-            revision: pending.revision,
-            state: &pending.state,
-            ttl_ms: pending.ttl_ms,
-            publish: pending.publish,
+            base: change.base,
+            request: change.request,
+            now: change.now,
+            valid_until: change.valid_until,
+            revision: change.revision,
+            state: &change.state,
+            ttl_ms: change.ttl_ms,
+            publish: change.publish,
             records,
         });
-        self.connection.link.send(now, handle.to_bits(), &command).is_ok()
+        self.arbiter.send(now, handle.to_bits(), &command)
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::users::evaluate::Subject;
+use crate::users::evaluate::{Happened, Subject};
 use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{PopupKey, Sequence};
 use nudged_base::limits::MERGE_RECORD_EXTRA_BYTES;
@@ -12,50 +12,17 @@ use nudged_base::time::WallMs;
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::state::apply::{self, Action, EventVerdict, LateShow, MergedShow, ShowId};
 use nudged_domain::state::user::UserState;
-use nudged_journal::record::{self, Record};
+use nudged_journal::record::{self, Record, Unmerged, frames};
 
-/// One thing that a user's state lacks.
+/// One thing that a user's state lacks, as its record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnmergedEntry {
-    /// When it was accepted.
-    pub at: WallMs,
-    /// The show itself, or an event of it.
-    pub kind: UnmergedKind,
-    /// Which show.
-    pub shown: ShowId,
-    /// The decision's token.
-    pub token: Box<str>,
-    /// The popup's id.
-    pub popup: Box<str>,
-    /// The popup's version at the decision.
-    pub version: u32,
-    /// The variant's key; empty for none.
-    pub variant: Box<str>,
-}
-
-/// What an entry is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UnmergedKind {
-    /// A show.
-    Show {
-        /// Pinned hash of its session; 0 for none.
-        session: u64,
-    },
-    /// An event of a show.
-    Event {
-        /// What happened.
-        action: Action,
-        /// The event's own time, clamped when it was accepted.
-        acted_at: WallMs,
-        /// Where a node decided its show by its own memory: the pinned hash of the show's session,
-        /// 0 for none. Such a show may have to be merged first.
-        local: Option<u64>,
-    },
+    framed: Box<[u8]>,
 }
 
 /// What came of merging an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Merged {
+pub(crate) enum Merged {
     /// The state changed; it has to be recorded, with the popup that a show pushed out.
     Changed(EventKind, Option<PopupKey>),
     /// The state had it already; recording it once more is harmless, and makes sure of it.
@@ -65,127 +32,106 @@ pub enum Merged {
 }
 
 impl UnmergedEntry {
-    /// An entry about an impression, accepted at this time. Allocates its texts.
+    /// The entry of a record. Allocates its bytes.
+    pub fn of(record: &Unmerged<'_>) -> UnmergedEntry {
+        let mut framed = Vec::new();
+        record::append(&Record::Unmerged(*record), &mut framed);
+        UnmergedEntry { framed: framed.into() }
+    }
+
+    /// An entry of what happened to an impression, the show's number and time being these. `local`
+    /// is the pinned hash of the show's session, 0 for none, where a node decided it by its own
+    /// memory.
     pub(crate) fn new(
         subject: &Subject<'_>,
-        at: WallMs,
-        kind: UnmergedKind,
-        shown: ShowId,
+        happened: Happened,
+        (number, shown_at): (u32, WallMs),
+        local: Option<u64>,
     ) -> UnmergedEntry {
-        UnmergedEntry {
+        let Subject { user, token, popup, version, variant } = *subject;
+        let Happened { kind, at, acted_at, .. } = happened;
+        UnmergedEntry::of(&Unmerged {
+            user,
             at,
             kind,
-            shown,
-            token: subject.token.into(),
-            popup: subject.popup.into(),
-            version: subject.version,
-            variant: subject.variant.into(),
-        }
-    }
-
-    /// The entry of a record. Allocates its texts.
-    pub fn of(record: &record::Unmerged<'_>) -> UnmergedEntry {
-        let kind = match Action::of_kind(record.kind) {
-            None => UnmergedKind::Show { session: record.session },
-            Some(action) => {
-                let local = record.is_of_local.then_some(record.session);
-                UnmergedKind::Event { action, acted_at: record.acted_at, local }
-            }
-        };
-        let (user, token, popup) = (record.user, record.token, record.popup);
-        let (version, variant) = (record.version, record.variant);
-        let subject = Subject { user, token, popup, version, variant };
-        let (number, at) = (record.number, record.shown_at);
-        let shown = ShowId { popup: PopupKey::of(popup), number, at };
-        UnmergedEntry::new(&subject, record.at, kind, shown)
-    }
-
-    /// The record of an entry.
-    pub fn record<'a>(&'a self, user: &'a str) -> record::Unmerged<'a> {
-        let (kind, acted_at, local) = match self.kind {
-            UnmergedKind::Show { session } => (EventKind::Decided, self.at, Some(session)),
-            UnmergedKind::Event { action, acted_at, local } => (action.kind(), acted_at, local),
-        };
-        record::Unmerged {
-            user,
-            at: self.at,
-            kind,
             acted_at,
-            token: &self.token,
-            popup: &self.popup,
-            version: self.version,
-            variant: &self.variant,
-            number: self.shown.number,
-            shown_at: self.shown.at,
+            token,
+            popup,
+            version,
+            variant,
+            number,
+            shown_at,
             session: local.unwrap_or(0),
             is_of_local: local.is_some() && kind != EventKind::Decided,
+        })
+    }
+
+    /// The record.
+    pub fn record(&self) -> Unmerged<'_> {
+        let frame = frames(&self.framed).next().and_then(Result::ok);
+        match frame.map(|frame| frame.record()) {
+            Some(Ok(Record::Unmerged(record))) => record,
+            _ => unreachable!("we encoded it"),
         }
     }
 
     /// Bytes of the journal that it may take beside the record that it has: its record once more,
     /// for SQL to go on, and what its merge records. Neither is more than this.
-    pub fn promised_bytes(&self, user: &str) -> u64 {
-        let record_bytes = record::unmerged_framed_bytes(&self.record(user));
-        let is_of_local = matches!(self.kind, UnmergedKind::Event { local: Some(_), .. });
-        let merge_records = if is_of_local { 2 } else { 1 };
-        let bytes = record_bytes + merge_records * (record_bytes + MERGE_RECORD_EXTRA_BYTES);
-        u64::try_from(bytes).expect("a record has a bound")
-    }
-
-    /// The impression that it is about.
-    pub(crate) fn subject<'a>(&'a self, user: &'a str) -> Subject<'a> {
-        Subject {
-            user,
-            token: &self.token,
-            popup: &self.popup,
-            version: self.version,
-            variant: &self.variant,
-        }
-    }
-
-    /// Makes the show of an event part of a state, where its own node has not yet. The popup that
-    /// it pushed out, if any; `None` where nothing changed. Allocates as `state::apply` does.
-    pub fn learn(&self, state: &mut UserState, snapshot: &Snapshot) -> Option<Option<PopupKey>> {
-        let UnmergedKind::Event { local: Some(session), .. } = self.kind else { return None };
-        apply::learn_show(state, snapshot, LateShow { shown: self.shown, session })
-    }
-
-    /// Makes it part of a state; [`UnmergedEntry::learn`] comes first. Allocates as `state::apply`
-    /// does.
-    pub fn merge(&self, state: &mut UserState, snapshot: &Snapshot) -> Merged {
-        match self.kind {
-            UnmergedKind::Show { session } => {
-                match apply::merge_show(state, snapshot, LateShow { shown: self.shown, session }) {
-                    MergedShow::Changed { forgotten } => {
-                        Merged::Changed(EventKind::Decided, forgotten)
-                    }
-                    MergedShow::Known => Merged::Known(EventKind::Decided),
-                    MergedShow::Erased => Merged::Dropped,
-                }
-            }
-            UnmergedKind::Event { action, acted_at, .. } => {
-                // As of the time at which it was accepted, so that waiting makes nothing too late.
-                match apply::event(state, self.shown, action, Some(acted_at), self.at) {
-                    EventVerdict::Accepted { .. } => Merged::Changed(action.kind(), None),
-                    EventVerdict::Duplicate => Merged::Known(action.kind()),
-                    EventVerdict::TooLate => Merged::Dropped,
-                }
-            }
-        }
+    pub fn promised_bytes(&self) -> u64 {
+        let merge_records = if self.record().is_of_local { 2 } else { 1 };
+        let of_merge = merge_records * (self.framed.len() + MERGE_RECORD_EXTRA_BYTES);
+        u64::try_from(self.framed.len() + of_merge).expect("a record has a bound")
     }
 }
 
-/// Entries in the order in which they were accepted, each with its user and its latest record.
-pub type RecoveredUnmerged = Vec<(Sequence, Box<str>, UnmergedEntry)>;
+/// The show that a record is of, with its session.
+pub(crate) fn late_show(record: &Unmerged<'_>) -> LateShow {
+    let popup = PopupKey::of(record.popup);
+    let shown = ShowId { popup, number: record.number, at: record.shown_at };
+    LateShow { shown, session: record.session }
+}
+
+/// Makes the show of an event part of a state, where its own node has not yet. The popup that it
+/// pushed out, if any; `None` where nothing changed. Allocates as `state::apply` does.
+pub(crate) fn learn(
+    record: &Unmerged<'_>,
+    state: &mut UserState,
+    snapshot: &Snapshot,
+) -> Option<Option<PopupKey>> {
+    let late = record.is_of_local.then(|| late_show(record))?;
+    apply::learn_show(state, snapshot, late)
+}
+
+/// Makes what was accepted part of a state; [`learn`] comes first. Allocates as `state::apply`
+/// does.
+pub(crate) fn merge(record: &Unmerged<'_>, state: &mut UserState, snapshot: &Snapshot) -> Merged {
+    let late = late_show(record);
+    let Some(action) = Action::of_kind(record.kind) else {
+        return match apply::merge_show(state, snapshot, late) {
+            MergedShow::Changed { forgotten } => Merged::Changed(record.kind, forgotten),
+            MergedShow::Known => Merged::Known(record.kind),
+            MergedShow::Erased => Merged::Dropped,
+        };
+    };
+    // As of the time at which it was accepted, so that waiting makes nothing too late.
+    match apply::event(state, late.shown, action, Some(record.acted_at), record.at) {
+        EventVerdict::Accepted { .. } => Merged::Changed(record.kind, None),
+        EventVerdict::Duplicate => Merged::Known(record.kind),
+        EventVerdict::TooLate => Merged::Dropped,
+    }
+}
+
+/// Entries in the order in which they were accepted, each with the number of its latest record.
+pub type RecoveredUnmerged = Vec<(Sequence, UnmergedEntry)>;
 
 /// A place among all that was found, and what lies there.
-type Placed = (usize, (Sequence, Box<str>, UnmergedEntry));
+type Placed = (usize, (Sequence, UnmergedEntry));
 
 /// Finds what is unmerged in a journal, record by record: an impression says that an entry is
 /// merged, an erase that it is to be forgotten.
 #[derive(Debug, Default)]
 pub struct UnmergedScan {
-    /// By decision and kind: its place among all, its latest record, its user and itself.
+    /// By decision and kind: its place among all, its latest record and itself.
     left: BTreeMap<(Box<str>, u8), Placed>,
     count: usize,
 }
@@ -199,16 +145,15 @@ impl UnmergedScan {
                 let key = (record.token.into(), record.kind.number());
                 let place = self.left.get(&key).map_or(self.count, |(place, _)| *place);
                 self.count += 1;
-                self.left.insert(
-                    key,
-                    (place, (sequence, record.user.into(), UnmergedEntry::of(record))),
-                );
+                self.left.insert(key, (place, (sequence, UnmergedEntry::of(record))));
             }
             Record::Impression(record) if !self.left.is_empty() => {
                 self.left.remove(&(record.token.into(), record.kind.number()));
             }
             Record::Impression(_) | Record::Withdrawn(_) => {}
-            Record::Erase { user, .. } => self.left.retain(|_, (_, (_, own, _))| **own != **user),
+            Record::Erase { user, .. } => {
+                self.left.retain(|_, (_, (_, own))| own.record().user != *user);
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 //! are bounded.
 
 use super::*;
+use crate::users::evaluate::{Happened, Subject};
 use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{PopupKey, Revision};
 use nudged_base::limits::{POPUP_ID_BYTES_MAX, SHOWS_REMEMBERED_MAX};
@@ -9,9 +10,9 @@ use nudged_base::time::WallMs;
 use nudged_domain::catalog::compile::compile_unstored;
 use nudged_domain::catalog::snapshot::{Settings, ShowOutcome, Snapshot};
 use nudged_domain::catalog::source::parse_json_values;
-use nudged_domain::state::apply::{self, Action, ShowId};
+use nudged_domain::state::apply;
 use nudged_domain::state::user::{self, PopupState, Show, UserClocks, UserState};
-use nudged_journal::record::{Impression, Record, append, frames, unmerged_framed_bytes};
+use nudged_journal::record::{Impression, Record, append, frames};
 use serde_json::json;
 
 const NOON: WallMs = WallMs(1_767_614_400_000);
@@ -22,40 +23,41 @@ fn snapshot() -> Snapshot {
     compile_unstored(&definitions, Settings::default()).unwrap()
 }
 
-fn entry(kind: UnmergedKind) -> UnmergedEntry {
-    let popup = PopupKey::of("p");
-    UnmergedEntry {
-        at: WallMs(NOON.0 + 9),
-        kind,
-        shown: ShowId { popup, number: 1, at: NOON },
-        token: "t".into(),
-        popup: "p".into(),
-        version: 3,
-        variant: "v".into(),
-    }
+fn entry(user: &str, kind: EventKind, local: Option<u64>) -> UnmergedEntry {
+    let (at, acted_at) = match kind {
+        EventKind::Decided => (NOON, NOON),
+        _ => (WallMs(NOON.0 + 9), WallMs(NOON.0 + 5)),
+    };
+    let subject = Subject { user, token: "t", popup: "p", version: 3, variant: "v" };
+    let happened = Happened { kind, at, acted_at, forgotten: None };
+    UnmergedEntry::new(&subject, happened, (1, NOON), local)
+}
+
+fn click_by(user: &str) -> UnmergedEntry {
+    entry(user, EventKind::Clicked, None)
 }
 
 fn click() -> UnmergedEntry {
-    click_of(None)
+    click_by("u")
 }
 
 fn click_of(local: Option<u64>) -> UnmergedEntry {
-    entry(UnmergedKind::Event { action: Action::Clicked, acted_at: WallMs(NOON.0 + 5), local })
+    entry("u", EventKind::Clicked, local)
 }
 
 fn show() -> UnmergedEntry {
-    UnmergedEntry { at: NOON, ..entry(UnmergedKind::Show { session: 7 }) }
+    entry("u", EventKind::Decided, Some(7))
 }
 
 #[test]
 fn an_entry_comes_back_from_its_record() {
     for entry in [click(), click_of(Some(0)), click_of(Some(7)), show()] {
         let mut bytes = Vec::new();
-        append(&Record::Unmerged(entry.record("u")), &mut bytes);
-        assert_eq!(unmerged_framed_bytes(&entry.record("u")), bytes.len());
+        append(&Record::Unmerged(entry.record()), &mut bytes);
         let frame = frames(&bytes).next().unwrap().unwrap();
         let Record::Unmerged(record) = frame.record().unwrap() else { panic!() };
-        assert_eq!((record.user, UnmergedEntry::of(&record)), ("u", entry));
+        assert_eq!((record.user, record.number, record.shown_at), ("u", 1, NOON));
+        assert_eq!(UnmergedEntry::of(&record), entry);
     }
 }
 
@@ -63,12 +65,18 @@ fn an_entry_comes_back_from_its_record() {
 fn merging_twice_changes_once_and_what_is_unknown_is_dropped() {
     let snapshot = snapshot();
     let mut state = UserState::default();
-    assert_eq!(click().merge(&mut state, &snapshot), Merged::Dropped);
-    assert_eq!(show().merge(&mut state, &snapshot), Merged::Changed(EventKind::Decided, None));
-    assert_eq!(click().merge(&mut state, &snapshot), Merged::Changed(EventKind::Clicked, None));
+    assert_eq!(merge(&click().record(), &mut state, &snapshot), Merged::Dropped);
+    assert_eq!(
+        merge(&show().record(), &mut state, &snapshot),
+        Merged::Changed(EventKind::Decided, None)
+    );
+    assert_eq!(
+        merge(&click().record(), &mut state, &snapshot),
+        Merged::Changed(EventKind::Clicked, None)
+    );
     let revision = state.revision;
-    assert_eq!(show().merge(&mut state, &snapshot), Merged::Known(EventKind::Decided));
-    assert_eq!(click().merge(&mut state, &snapshot), Merged::Known(EventKind::Clicked));
+    assert_eq!(merge(&show().record(), &mut state, &snapshot), Merged::Known(EventKind::Decided));
+    assert_eq!(merge(&click().record(), &mut state, &snapshot), Merged::Known(EventKind::Clicked));
     assert_eq!(state.revision, revision);
     assert_eq!(state.popups[0].outcome_at, WallMs(NOON.0 + 5));
 }
@@ -77,12 +85,12 @@ fn merging_twice_changes_once_and_what_is_unknown_is_dropped() {
 fn the_floor_stays_until_the_merge_is_recorded_or_all_are_journaled_again() {
     let mut unmerged = UnmergedTable::default();
     assert!(unmerged.floor().is_none() && unmerged.is_empty());
-    unmerged.push("a", show(), Sequence(4));
-    unmerged.push("a", click(), Sequence(6));
-    unmerged.push("b", click(), Sequence(9));
+    unmerged.push(entry("a", EventKind::Decided, Some(7)), Sequence(4));
+    unmerged.push(click_by("a"), Sequence(6));
+    unmerged.push(click_by("b"), Sequence(9));
     assert_eq!((unmerged.floor(), unmerged.len()), (Some(Sequence(5)), 3));
     unmerged.finish("a", 1, LaneSequence(3));
-    assert_eq!((unmerged.of("a"), unmerged.floor()), (&[click()][..], Some(Sequence(5))));
+    assert_eq!((unmerged.of("a"), unmerged.floor()), (&[click_by("a")][..], Some(Sequence(5))));
     unmerged.acknowledge(LaneSequence(2));
     assert_eq!(unmerged.floor(), Some(Sequence(5)));
     unmerged.acknowledge(LaneSequence(3));
@@ -108,12 +116,12 @@ fn there_is_room_for_so_many_and_no_more() {
     let mut unmerged = UnmergedTable::default();
     for _ in 0..UNMERGED_USER_MAX {
         assert!(unmerged.has_room("u"));
-        unmerged.push("u", click(), Sequence(0));
+        unmerged.push(click(), Sequence(0));
     }
     assert!(!unmerged.has_room("u") && unmerged.has_room("v"));
     for user in UNMERGED_USER_MAX..UNMERGED_MAX {
         assert!(unmerged.has_room("w"));
-        unmerged.push(&user.to_string(), click(), Sequence(0));
+        unmerged.push(click_by(&user.to_string()), Sequence(0));
     }
     assert!(!unmerged.has_room("w"));
     unmerged.finish("u", 1, LaneSequence(0));
@@ -124,19 +132,23 @@ fn there_is_room_for_so_many_and_no_more() {
 fn an_event_brings_the_show_that_its_own_node_has_not_merged() {
     let snapshot = snapshot();
     let mut state = UserState::default();
-    assert_eq!(click().learn(&mut state, &snapshot), None, "only where its token says so");
-    assert_eq!(click_of(Some(7)).learn(&mut state, &snapshot), Some(None));
-    let clicked = click_of(Some(7)).merge(&mut state, &snapshot);
+    assert_eq!(
+        learn(&click().record(), &mut state, &snapshot),
+        None,
+        "only where its token says so"
+    );
+    assert_eq!(learn(&click_of(Some(7)).record(), &mut state, &snapshot), Some(None));
+    let clicked = merge(&click_of(Some(7)).record(), &mut state, &snapshot);
     assert_eq!(clicked, Merged::Changed(EventKind::Clicked, None));
     assert_eq!(state.clocks.session, 7);
     let revision = state.revision;
-    assert_eq!(click_of(Some(7)).learn(&mut state, &snapshot), None);
-    assert_eq!(show().merge(&mut state, &snapshot), Merged::Known(EventKind::Decided));
+    assert_eq!(learn(&click_of(Some(7)).record(), &mut state, &snapshot), None);
+    assert_eq!(merge(&show().record(), &mut state, &snapshot), Merged::Known(EventKind::Decided));
     assert_eq!((state.revision, state.popups[0].shows_total), (revision, 1));
     apply::erase(&mut state, NOON);
     for entry in [show(), click(), click_of(Some(7))] {
-        assert_eq!(entry.learn(&mut state, &snapshot), None);
-        assert_eq!(entry.merge(&mut state, &snapshot), Merged::Dropped);
+        assert_eq!(learn(&entry.record(), &mut state, &snapshot), None);
+        assert_eq!(merge(&entry.record(), &mut state, &snapshot), Merged::Dropped);
     }
     assert!(state.popups.is_empty());
 }
@@ -164,9 +176,10 @@ fn the_fullest_records_of_a_merge_take_no_more_than_was_promised() {
     let forgotten = "f".repeat(POPUP_ID_BYTES_MAX);
     for (entry, records) in [(show(), 1), (click(), 1), (click_of(Some(7)), 2)] {
         let mut bytes = Vec::new();
-        append(&Record::Unmerged(entry.record("u")), &mut bytes);
+        append(&Record::Unmerged(entry.record()), &mut bytes);
         for _ in 0..records {
-            let subject = entry.subject("u");
+            let record = entry.record();
+            let subject = Subject::of_unmerged(&record);
             let impression = Impression {
                 user: "u",
                 revision: Revision { epoch: 1, counter: 1 },
@@ -184,16 +197,16 @@ fn the_fullest_records_of_a_merge_take_no_more_than_was_promised() {
             };
             append(&Record::Impression(impression), &mut bytes);
         }
-        assert!(u64::try_from(bytes.len()).unwrap() <= entry.promised_bytes("u"));
+        assert!(u64::try_from(bytes.len()).unwrap() <= entry.promised_bytes());
     }
 }
 
 #[test]
 fn promises_end_with_their_entries() {
     let mut unmerged = UnmergedTable::default();
-    let of = |entry: &UnmergedEntry| entry.promised_bytes("u");
-    unmerged.push("u", show(), Sequence(0));
-    unmerged.push("u", click_of(Some(7)), Sequence(0));
+    let of = |entry: &UnmergedEntry| entry.promised_bytes();
+    unmerged.push(show(), Sequence(0));
+    unmerged.push(click_of(Some(7)), Sequence(0));
     assert_eq!(unmerged.promised_bytes(), of(&show()) + of(&click_of(Some(7))));
     unmerged.finish("u", 1, LaneSequence(1));
     assert_eq!(unmerged.promised_bytes(), of(&click_of(Some(7))));

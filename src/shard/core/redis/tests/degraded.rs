@@ -3,7 +3,9 @@
 //! shows by its own memory it does not show again within its gap.
 
 use super::*;
+use crate::users::unmerged::UnmergedEntry;
 use nudged_base::clock::Now;
+use nudged_journal::record::Unmerged;
 
 const LOCAL: &str = "[[popup]]\nid = \"p\"\nafter_shown = \"1h\"\non_failure = \"local\"\n\
                      [[popup]]\nid = \"h\"\npriority = 1\nafter_shown = \"1h\"\n\
@@ -172,11 +174,9 @@ fn what_an_earlier_process_accepted_is_taken_up_and_merged() {
     world.nodes[0].event(world.now, &[&token]);
     world.settle();
     let entry = world.nodes[0].core.arbiter().unmerged.of(&id("u"))[0].clone();
-    let mut bytes = Vec::new();
-    append(&Record::Unmerged(entry.record(&id("u"))), &mut bytes);
     let (sequence, ..) = world.nodes[0].unmerged[0];
     let end = Sequence(sequence.0 + 7);
-    let left = vec![(sequence, id("u").into(), entry)];
+    let left = vec![(sequence, entry)];
     world.nodes[0] = Node::with(9, RecordQueue::Journal, (end, left));
     world.nodes[0].turn(world.now);
     assert_eq!(world.nodes[0].reported(), (end, Some(sequence)));
@@ -196,9 +196,8 @@ fn one_user_may_not_fill_the_table() {
     let unmerged = &mut world.nodes[0].core.arbiter_mut().unmerged;
     let entry = unmerged.of(&id("u"))[0].clone();
     while unmerged.has_room(&id("u")) {
-        let mut other = entry.clone();
-        other.shown.number += 1;
-        unmerged.push(&id("u"), other, Sequence(0));
+        let record = Unmerged { number: 9, ..entry.record() };
+        unmerged.push(UnmergedEntry::of(&record), Sequence(0));
     }
     let body = format!("{{\"decision\":\"{token}\",\"action\":\"dismissed\"}}");
     let length = body.len();

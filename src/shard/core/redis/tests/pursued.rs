@@ -13,7 +13,7 @@ const LIST: RecordQueue = RecordQueue::List { list_max: 10_000 };
 fn world_of(nodes: u64, queue: RecordQueue) -> World {
     let mut world = World::new(nodes, queue);
     for node in &mut world.nodes {
-        node.core.view.snapshot = snapshot_of(ONCE);
+        node.core.view.swap_catalog(snapshot_of(ONCE));
     }
     world
 }
@@ -134,6 +134,28 @@ fn a_late_show_is_withdrawn_once_redis_may_be_asked() {
 }
 
 #[test]
+fn a_late_show_is_withdrawn_once_the_breaker_of_its_connection_lets_it() {
+    let mut world = world_of(1, LIST);
+    let breaker = BreakerSettings { failures: 1, open_ms: 100, open_max_ms: 100 };
+    let link = Arc::new(LinkSettings { deadline_ms: DEADLINE_MS, breaker, ..link() });
+    let setup = setup(1, LIST, (Sequence(0), Vec::new()));
+    world.nodes[0] = Node::of(1, ArbiterSetup { link, ..setup });
+    world.nodes[0].core.view.snapshot = snapshot_of(ONCE);
+    world.connect(0, LIFE);
+    let number = ask(&mut world, "u");
+    world.execute(0);
+    world.pass(DEADLINE_MS);
+    assert_eq!(reason(world.nodes[0].answer(number)), "degraded");
+    world.settle();
+    assert_eq!(counts(&world), [0, 0, 0, 0, 1], "it is open, and the connection stands");
+    assert!(world.nodes[0].wire.is_connected);
+    world.pass(200);
+    world.settle();
+    assert_eq!(counts(&world), [0, 0, 0, 1, 0]);
+    is_seen_once(&mut world, "u");
+}
+
+#[test]
 fn another_run_that_kept_everything_is_asked_once_it_is_cleared() {
     let mut world = world_of(1, RecordQueue::Journal);
     lose(&mut world, "u");
@@ -240,14 +262,15 @@ fn what_is_pursued_is_bounded_in_number_and_in_time() {
 fn a_node_that_stops_waits_for_no_redis_that_is_away() {
     let mut world = world_of(1, RecordQueue::Journal);
     lose(&mut world, "u");
-    let core = &world.nodes[0].core;
-    assert!(!core.is_quiet() && core.arbiter().may_end(world.now.mono));
+    let may_end = |world: &World| {
+        let Core { arbitration, users, .. } = &world.nodes[0].core;
+        arbitration.may_end(users, world.now.mono)
+    };
+    assert!(!world.nodes[0].core.is_quiet() && may_end(&world));
     world.up(0);
-    let arbiter = world.nodes[0].core.arbiter();
-    assert!(!arbiter.may_end(world.now.mono), "Redis can say what became of it");
+    assert!(!may_end(&world), "Redis can say what became of it");
     world.settle();
-    let arbiter = world.nodes[0].core.arbiter();
-    assert!(arbiter.may_end(world.now.mono));
+    assert!(may_end(&world));
 }
 
 /// Moves that neither end a process nor put another change upon a show.

@@ -147,7 +147,7 @@ fn push_out_and_withdraw(queue: RecordQueue) {
         )
     };
     let popups: String = (0..65).map(popup).collect();
-    world.nodes[0].core.view.snapshot = snapshot_of(&popups);
+    world.nodes[0].core.view.swap_catalog(snapshot_of(&popups));
     for _ in 0..64 {
         let number = world.decide(0, "u");
         assert!(shown(world.nodes[0].answer(number)));

@@ -1,0 +1,73 @@
+//! Heads as most of them come: whole, in one piece, and with nothing wrong about them. They are
+//! read in one pass, without a search for their end before it. What is out of the ordinary, or may
+//! only turn out so, is left to the reading line by line, which finds the rule that is broken
+//! first: what is taken here it would take just so.
+
+use super::fields::Fields;
+use super::kept::Kept;
+use super::line::{RequestLine, RequestTarget};
+use super::method::Method;
+use nudged_base::limits::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX, REQUEST_LINE_BYTES_MAX};
+use nudged_base::word;
+
+/// What stands between a target and the fields.
+const LINE_END: &[u8; 11] = b" HTTP/1.1\r\n";
+
+/// Reads the head that stands at the start of `bytes`, which may go on past its end: its line, its
+/// fields, and its length, its empty line included. None where it is not whole, not good, or not an
+/// ordinary one; whether fields are missing is not looked at. Does not allocate.
+pub(super) fn read(
+    bytes: &[u8],
+    body_bytes_max: usize,
+) -> Option<(RequestLine<'_>, Kept<'_>, usize)> {
+    let (method, target) = match bytes {
+        [b'G', b'E', b'T', b' ', rest @ ..] => (Method::Get, rest),
+        [b'P', b'O', b'S', b'T', b' ', rest @ ..] => (Method::Post, rest),
+        _ => return None,
+    };
+    let (target, rest) = origin_form(target)?;
+    let section = rest.strip_prefix(LINE_END)?;
+    let line_bytes = bytes.len() - section.len() - "\r\n".len();
+    if line_bytes > REQUEST_LINE_BYTES_MAX {
+        return None;
+    }
+    let line = RequestLine { method, target, http_1_0: false };
+    let mut kept = Kept::default();
+    let mut fields = Fields::new(section);
+    let mut lines = 0;
+    while let Some(field) = fields.next().ok()? {
+        lines += 1;
+        if lines > HEAD_FIELDS_MAX {
+            return None;
+        }
+        kept.take(field, body_bytes_max, &|| None, fields).ok()?;
+    }
+    let head_bytes = bytes.len() - fields.after_empty_line()?.len();
+    if head_bytes > HEAD_BYTES_MAX {
+        return None;
+    }
+    Some((line, kept, head_bytes))
+}
+
+/// Reads the path, with its query or without, that `bytes` start with, and gives what follows it.
+/// None where it is anything else, or has not ended.
+fn origin_form(bytes: &[u8]) -> Option<(RequestTarget<'_>, &[u8])> {
+    let path_bytes = word::position(bytes, |eight| no_target(eight) | word::equal(eight, b'?'));
+    let mut end = path_bytes;
+    if bytes.get(end) == Some(&b'?') {
+        end += 1 + word::position(&bytes[end + 1..], no_target);
+    }
+    let (target, rest) = bytes.split_at(end);
+    if target.first() != Some(&b'/') {
+        return None;
+    }
+    let text = std::str::from_utf8(target).expect("visible ASCII");
+    let query = text.get(path_bytes + 1..).unwrap_or_default();
+    Some((RequestTarget { path: &text[..path_bytes], query, authority: None }, rest))
+}
+
+/// Marks the bytes that no target has: all but visible ASCII, and what starts a fragment.
+fn no_target(eight: u64) -> u64 {
+    let not_visible = word::below(eight, 0x21) | word::equal(eight, 0x7f) | word::not_ascii(eight);
+    not_visible | word::equal(eight, b'#')
+}
