@@ -13,8 +13,8 @@
 //! - secure_delete: what is deleted is overwritten, so that an erased user's id is in no free part
 //!   of the file. The write-ahead log, which has it too, is emptied after an erase.
 //! - The log is folded in at a clean stop and now and then, so that the file alone is a backup, and
-//!   by a connection of its own whenever it is long: within a commit that would hold up the one that
-//!   writes, and whoever shares its core, for 50 ms.
+//!   by a connection of its own whenever it is long: within a commit that would hold up the one
+//!   that writes, and whoever shares its core, for 50 ms.
 //! - One writer a process; another process waits for up to `SQL_BUSY_TIMEOUT_MS`.
 
 mod peek;

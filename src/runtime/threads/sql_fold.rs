@@ -1,7 +1,7 @@
 //! The thread that folds the log of the node's own database into its file, beside the one that
 //! writes. That takes 50 ms of a core. Within a commit they would hold up whoever shares the core,
-//! a system's slice of some 4 ms after the other; here they give way, but for a small share, so that
-//! the log ends even where a core is never idle.
+//! a system's slice of some 4 ms after the other; here they give way, but for a small share, so
+//! that the log ends even where a core is never idle.
 //!
 //! ```text
 //! asleep -> enough was applied -> is the log long? fold -> asleep
