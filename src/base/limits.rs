@@ -48,8 +48,12 @@ pub const TARGET_NODES_MAX: usize = 64;
 pub const TARGET_DEPTH_MAX: usize = 8;
 /// Values of a rule's list (docs/semantics.md#targets).
 pub const TARGET_VALUES_MAX: usize = 1_000;
-/// Values of a clause that an index lists its popup by; who takes more is asked each time.
+/// Values of a target that are looked at for what its popup is found by: a compilation of the
+/// largest catalog hashes 640,000. Who needs more is asked each time.
 pub const PIVOT_VALUES_MAX: usize = 64;
+/// Entries of a catalog in the lists of its placements, one for each value, popup and placement. A
+/// pause makes the lists anew, and may take 50 ms. Who finds no room is asked each time.
+pub const PIVOT_ENTRIES_MAX: usize = 262_144;
 /// Live popups of a placement that are asked one by one sooner than by an index.
 pub const SCANNED_POPUPS_MAX: usize = 8;
 /// Largest content of a popup, variant or locale, in bytes of JSON (docs/semantics.md#a-popup).

@@ -345,6 +345,7 @@ fn snapshot() -> Snapshot {
         },
         popups,
         targets: Arc::default(),
+        pivots: Arc::default(),
         placements: HashMap::new(),
         by_key,
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::code::TargetCode;
+use super::pivot::CatalogPivots;
 use super::placement::placements;
 use super::snapshot::{Popup, Settings, Snapshot, Status};
 use super::source::{Definition, SourceError};
@@ -83,8 +84,9 @@ fn compile_keyed(
     if errors.is_empty() {
         let targets = popups.iter().map(|popup| popup.target.as_deref());
         let targets = Arc::new(TargetCode::compile(targets));
-        let placements = placements(&popups, &targets);
-        Ok(Snapshot { version, settings, popups, targets, placements, by_key })
+        let pivots = Arc::new(CatalogPivots::choose(&popups, &targets));
+        let placements = placements(&popups, &pivots);
+        Ok(Snapshot { version, settings, popups, targets, pivots, placements, by_key })
     } else {
         Err(errors)
     }

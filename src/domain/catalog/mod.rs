@@ -3,14 +3,15 @@
 //!
 //! `source` text → definitions, every error with file, line and range · `compile` definitions →
 //! snapshot · `snapshot` what a decision reads · `target` rules · `code` rules as flat code ·
-//! `placement` the live popups of a placement, by what they ask for · `version` what versions are
-//! and how they order · `schedule` windows and zones · `overrides` what operators set above
-//! statuses · `lint` what can never be seen.
+//! `pivot` what popups are found by · `placement` the live popups of a placement, by that ·
+//! `version` what versions are and how they order · `schedule` windows and zones · `overrides` what
+//! operators set above statuses · `lint` what can never be seen.
 
 pub(crate) mod code;
 pub mod compile;
 pub mod lint;
 pub mod overrides;
+pub(crate) mod pivot;
 pub(crate) mod placement;
 pub mod schedule;
 pub mod snapshot;

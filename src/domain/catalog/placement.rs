@@ -1,27 +1,22 @@
 //! The live popups of a placement, and which of them a request can match at all: an index over
-//! their pivots. A popup's pivot is a clause that its target needs and that lists what it takes,
-//! `eq` or `in`; of several, the one whose values the fewest popups share. A request asks the
-//! popups that are listed under one of its own values, and those without a pivot; whoever is in no
-//! such list fails at its target, and is not looked at.
+//! their pivots. A request asks the popups that are listed under one of its own values, and those
+//! without a pivot; whoever is in no such list fails at its target, and is not looked at.
 //!
 //! ```text
 //! attribute ─► hash of a value ─► places, ascending: the order in which popups win
 //! ```
 //!
-//! Values are kept as hashes. Two that share one put popups into a list that they don't belong in,
-//! where their target, which is asked anyway, holds them back.
-//!
-//! Knows nothing of requests and time. Limits: [`PIVOT_VALUES_MAX`], [`SCANNED_POPUPS_MAX`].
+//! Made anew at each change of a status, out of pivots that are chosen already. Knows nothing of
+//! requests and time. Limits: [`SCANNED_POPUPS_MAX`], and those of `pivot`.
 
 use std::collections::BTreeMap;
-use std::hash::BuildHasher;
 
-use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use hashbrown::{HashMap, HashTable};
 
-use super::code::{TargetCode, TargetStep};
+use super::pivot::{CatalogPivots, ValueHasher};
 use super::snapshot::{Popup, Status};
-use super::target::{JsonNumber, Scalar, Test};
-use nudged_base::limits::{PIVOT_VALUES_MAX, SCANNED_POPUPS_MAX};
+use super::target::JsonNumber;
+use nudged_base::limits::SCANNED_POPUPS_MAX;
 
 #[cfg(test)]
 mod tests;
@@ -40,7 +35,7 @@ pub struct Placement {
     pub(crate) pivots: Vec<Pivot>,
     /// Whether any has windows in the request's own zone; such a one is always asked.
     pub(crate) has_user_zones: bool,
-    hasher: DefaultHashBuilder,
+    values: ValueHasher,
 }
 
 /// The popups whose pivots ask for one attribute.
@@ -67,12 +62,12 @@ struct Posting {
 impl Placement {
     /// The places that a text or a boolean of a request leads to, by its text.
     pub(crate) fn of_text<'p>(&'p self, pivot: &'p Pivot, text: &str) -> &'p [u32] {
-        pivot.of_hash(self.hasher.hash_one(text))
+        pivot.of_hash(self.values.of_text(text))
     }
 
     /// The places that a number of a request leads to.
     pub(crate) fn of_number<'p>(&'p self, pivot: &'p Pivot, number: JsonNumber) -> &'p [u32] {
-        pivot.of_hash(self.hasher.hash_one(NumberKey::of(number)))
+        pivot.of_hash(self.values.of_number(number))
     }
 }
 
@@ -83,24 +78,8 @@ impl Pivot {
     }
 }
 
-/// A number such that those that compare as equal are the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum NumberKey {
-    Whole(i128),
-    Real(u64),
-}
-
-impl NumberKey {
-    fn of(number: JsonNumber) -> NumberKey {
-        match (number.whole(), number) {
-            (Some(whole), _) | (None, JsonNumber::Whole(whole)) => NumberKey::Whole(whole),
-            (None, JsonNumber::Real(real)) => NumberKey::Real(real.to_bits()),
-        }
-    }
-}
-
 /// The live popups of each placement. Allocates.
-pub(super) fn placements(popups: &[Popup], targets: &TargetCode) -> HashMap<Box<str>, Placement> {
+pub(super) fn placements(popups: &[Popup], pivots: &CatalogPivots) -> HashMap<Box<str>, Placement> {
     let mut live: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
     for (popup, index) in popups.iter().zip(0_u32..) {
         if popup.status == Status::Live {
@@ -111,47 +90,16 @@ pub(super) fn placements(popups: &[Popup], targets: &TargetCode) -> HashMap<Box<
     }
     let placed = live.into_iter().enumerate();
     placed
-        .map(|(number, (name, live))| (name.into(), place(popups, targets, live, number)))
+        .map(|(number, (name, live))| (name.into(), place(popups, pivots, live, number)))
         .collect()
 }
 
-/// A value of an attribute, which popups may be listed under.
-type ValueId = (u32, u64);
-
-/// A clause that a popup could be listed by.
-struct PivotChoice {
-    attribute: u32,
-    is_of_numbers: bool,
-    /// Sorted, each once.
-    hashes: Vec<u64>,
-}
-
-fn place(popups: &[Popup], targets: &TargetCode, live: Vec<u32>, number: usize) -> Placement {
-    let hasher = DefaultHashBuilder::default();
-    let choices: Vec<Vec<PivotChoice>> = live
-        .iter()
-        .map(|index| {
-            let is_of_user = popups[*index as usize].is_in_user_zone();
-            let (steps, _) = targets.target(*index);
-            // A window in the user's own zone is asked before the target, whatever that says.
-            let is_few = live.len() <= SCANNED_POPUPS_MAX;
-            if is_of_user || is_few { Vec::new() } else { pivot_choices(steps, &hasher) }
-        })
-        .collect();
-    let mut shared: HashMap<ValueId, u32> = HashMap::new();
-    for choice in choices.iter().flatten() {
-        for hash in &choice.hashes {
-            *shared.entry((choice.attribute, *hash)).or_default() += 1;
-        }
-    }
-    let cost = |choice: &&PivotChoice| {
-        let shares = choice.hashes.iter().map(|hash| shared[&(choice.attribute, *hash)]);
-        (shares.max(), choice.hashes.len())
-    };
+fn place(popups: &[Popup], pivots: &CatalogPivots, live: Vec<u32>, number: usize) -> Placement {
+    let is_few = live.len() <= SCANNED_POPUPS_MAX;
     let mut asked = Vec::new();
     let mut listed: BTreeMap<u32, PivotList> = BTreeMap::new();
-    for (choices, place) in choices.iter().zip(0_u32..) {
-        let Some(pivot) = choices.iter().min_by_key(cost) else {
+    for (index, place) in live.iter().zip(0_u32..) {
+        let Some(pivot) = pivots.of(*index).filter(|_| !is_few) else {
             asked.push(place);
             continue;
         };
@@ -160,32 +108,10 @@ fn place(popups: &[Popup], targets: &TargetCode, live: Vec<u32>, number: usize) 
         list.has_texts |= !pivot.is_of_numbers;
         list.entries.extend(pivot.hashes.iter().map(|hash| (*hash, place)));
     }
-    let pivots = listed.into_iter().map(|(attribute, list)| list.finish(attribute)).collect();
+    let listed = listed.into_iter().map(|(attribute, list)| list.finish(attribute)).collect();
     let has_user_zones = live.iter().any(|index| popups[*index as usize].is_in_user_zone());
-    Placement { number, live, asked, pivots, has_user_zones, hasher }
-}
-
-/// The clauses of a target that its popup could be listed by.
-fn pivot_choices(steps: &[TargetStep], hasher: &DefaultHashBuilder) -> Vec<PivotChoice> {
-    let needed = steps.iter().filter(|step| step.is_needed && step.wanted);
-    let choice = |step: &TargetStep| {
-        let values = match &*step.test {
-            Test::Equal { value, negated: false } => std::slice::from_ref(value),
-            Test::In { values, negated: false } if values.len() <= PIVOT_VALUES_MAX => values,
-            _ => return None,
-        };
-        let hash = |value: &Scalar| match value {
-            Scalar::Text(text) => hasher.hash_one(&**text),
-            Scalar::Boolean(boolean) => hasher.hash_one(if *boolean { "true" } else { "false" }),
-            Scalar::Number(number) => hasher.hash_one(NumberKey::of(*number)),
-        };
-        let mut hashes: Vec<u64> = values.iter().map(hash).collect();
-        hashes.sort_unstable();
-        hashes.dedup();
-        let is_of_numbers = matches!(values.first(), Some(Scalar::Number(_)));
-        Some(PivotChoice { attribute: step.attribute, is_of_numbers, hashes })
-    };
-    needed.filter_map(choice).collect()
+    let values = pivots.values.clone();
+    Placement { number, live, asked, pivots: listed, has_user_zones, values }
 }
 
 /// A pivot at work.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::code::TargetCode;
+use super::pivot::CatalogPivots;
 use super::placement::{Placement, placements};
 use super::schedule::{Window, Zone, zone_named};
 use super::target::Rule;
@@ -25,6 +26,8 @@ pub struct Snapshot {
     pub popups: Vec<Popup>,
     /// The targets of `popups`, in its order.
     pub targets: Arc<TargetCode>,
+    /// What `popups` are found by, in its order.
+    pub pivots: Arc<CatalogPivots>,
     /// Popups whose status is live, per placement.
     pub placements: HashMap<Box<str>, Placement>,
     /// Every popup by its key.
@@ -51,9 +54,9 @@ impl Snapshot {
             popup.status = statuses.get(&popup.key).copied().unwrap_or(popup.status);
         }
         let (settings, by_key) = (self.settings.clone(), self.by_key.clone());
-        let targets = Arc::clone(&self.targets);
-        let placements = placements(&popups, &targets);
-        Snapshot { version, settings, popups, targets, placements, by_key }
+        let (targets, pivots) = (Arc::clone(&self.targets), Arc::clone(&self.pivots));
+        let placements = placements(&popups, &pivots);
+        Snapshot { version, settings, popups, targets, pivots, placements, by_key }
     }
 
     /// Whether a popup counts as "in the catalog" when a user's 65th popup pushes one out: known

@@ -6,9 +6,8 @@ use std::time::Instant;
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::catalog::target::parse_number;
 use crate::decide::samples::snapshot;
-use nudged_base::limits::POPUPS_MAX;
+use nudged_base::limits::{PIVOT_VALUES_MAX, POPUPS_MAX};
 
 fn clause(attr: &str, op: &str, value: &Json) -> Json {
     json!({"attr": attr, "op": op, "value": value})
@@ -70,25 +69,6 @@ fn few_popups_are_asked_one_by_one() {
     assert_eq!(placement.asked.len(), SCANNED_POPUPS_MAX);
 }
 
-#[test]
-fn numbers_that_are_equal_are_one_key() {
-    let key = |text: &str| NumberKey::of(parse_number(text).unwrap());
-    let groups: [&[&str]; 6] = [
-        &["0", "-0", "0.0", "-0.0", "0e9"],
-        &["18", "18.0", "1.8e1"],
-        &["0.5", "5e-1"],
-        &["9007199254740993", "9007199254740993"],
-        &["9007199254740992", "9007199254740992.0"],
-        &["1e300", "10e299"],
-    ];
-    for (index, group) in groups.iter().enumerate() {
-        for (other_index, other) in groups.iter().enumerate() {
-            let is_same = key(group[group.len() - 1]) == key(other[0]);
-            assert_eq!(is_same, index == other_index, "{group:?} {other:?}");
-        }
-    }
-}
-
 /// What the largest catalog takes: it is printed, and its bytes are bounded.
 #[test]
 fn the_index_of_the_largest_catalog_is_small() {
@@ -100,7 +80,7 @@ fn the_index_of_the_largest_catalog_is_small() {
         .collect();
     let (snapshot, _) = home(&targets);
     let begun = Instant::now();
-    let placements = placements(&snapshot.popups, &snapshot.targets);
+    let placements = placements(&snapshot.popups, &snapshot.pivots);
     let took = begun.elapsed();
     let placement = &placements["home"];
     let of_pivot =
