@@ -52,8 +52,9 @@ pub struct View {
 impl View {
     /// Another catalog is current; gives back the former one.
     pub(crate) fn swap_catalog(&mut self, snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
-        self.times = Timetable::of(&snapshot);
-        std::mem::replace(&mut self.snapshot, snapshot)
+        let former = std::mem::replace(&mut self.snapshot, snapshot);
+        self.times = self.times.followed_by(&former, &self.snapshot);
+        former
     }
 
     /// The shard that owns a user.

@@ -59,6 +59,13 @@ impl Snapshot {
         Snapshot { version, settings, popups, targets, pivots, placements, by_key }
     }
 
+    /// Whether it differs from another in statuses alone: one of them was made of the other by
+    /// [`Snapshot::with_statuses`], or both of a third. Their popups then have the same indexes.
+    pub(crate) fn has_definitions_of(&self, other: &Snapshot) -> bool {
+        // Each compilation makes its own.
+        Arc::ptr_eq(&self.targets, &other.targets)
+    }
+
     /// Whether a popup counts as "in the catalog" when a user's 65th popup pushes one out: known
     /// and not archived.
     pub fn is_current(&self, key: PopupKey) -> bool {

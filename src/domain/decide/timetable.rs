@@ -6,7 +6,7 @@
 //! close. Asked about another, it knows nothing, and popups are asked one by one; so it may be
 //! late, and is never wrong. Popups with windows in the request's own zone count as open here.
 //!
-//! Pure: time is an argument. After [`Timetable::of`] nothing allocates. Limits: `POPUPS_MAX`
+//! Pure: time is an argument. Nothing allocates but what makes a timetable. Limits: `POPUPS_MAX`
 //! popups; a refresh looks only at those whose time has come, and sums up what it knows.
 
 use jiff::tz::TimeZone;
@@ -35,7 +35,7 @@ pub struct Timetable {
 }
 
 /// A popup with a schedule, or windows in a zone of its own.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct TimedPopup {
     /// Its index in `Snapshot::popups`.
     index: u32,
@@ -111,6 +111,24 @@ impl Timetable {
         };
         let placements = placements.iter().map(|placement| open(&placement.live)).collect();
         Timetable { popups, placements, ..Timetable::default() }
+    }
+
+    /// The timetable of the catalog that comes after `former`, which this is of; it holds for no
+    /// moment yet. Where they differ in statuses alone, what is known of popups stays known, so
+    /// that a pause waits for no windows. Allocates.
+    #[must_use]
+    pub fn followed_by(&self, former: &Snapshot, snapshot: &Snapshot) -> Timetable {
+        let mut next = Timetable::of(snapshot);
+        if snapshot.has_definitions_of(former) {
+            next.from = self.from;
+            for timed in &mut next.popups {
+                let known = self.popups.binary_search_by_key(&timed.index, |known| known.index);
+                if let Ok(place) = known {
+                    *timed = self.popups[place];
+                }
+            }
+        }
+        next
     }
 
     /// Makes it hold for `now`, unless it does. `snapshot` is the catalog that it is of.

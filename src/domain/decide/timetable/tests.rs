@@ -56,6 +56,39 @@ fn it_holds_until_the_next_change_and_is_worked_out_anew_where_the_clock_went_ba
 }
 
 #[test]
+fn another_status_asks_no_popup_for_its_time_but_those_that_are_live_now() {
+    let popups = json!([
+        {"id": "a", "starts_at": "2026-01-05T12:10:00Z"},
+        {"id": "b", "windows": [{"from": "11:00", "to": "12:05"}]},
+        {"id": "c", "windows": [{"from": "11:00", "to": "12:30"}]},
+        {"id": "d", "status": "paused", "ends_at": "2026-01-05T12:01:00Z"},
+    ]);
+    let former = snapshot(&popups);
+    let status = |index: usize, status| (former.popups[index].key, status);
+    let statuses = [status(0, Status::Paused), status(3, Status::Live)].into_iter().collect();
+    let changed = former.with_statuses(2, &statuses);
+    let mut times = Timetable::of(&former);
+    let fresh = times.followed_by(&former, &changed);
+    assert_eq!(fresh.from, END_OF_TIME, "of one that knows nothing, nothing is taken");
+    times.refresh(&former, NOON);
+    // What no asking comes to.
+    times.popups[2].failure = Some(GateFailure::shut(Gate::Status));
+    let mut next = times.followed_by(&former, &changed);
+    let home = changed.placements["home"].number;
+    assert!(next.open_popups(home, NOON).is_none(), "it holds for no moment yet");
+    next.refresh(&changed, later(1));
+    let want = (later(1), later(MINUTE_MS), vec![None, Some(Gate::Status), None]);
+    assert_eq!(standing_of(&next), want);
+    next.refresh(&changed, NOON);
+    let want = (NOON, later(MINUTE_MS), vec![None, None, None]);
+    assert_eq!(standing_of(&next), want, "asked where the clock went back");
+    let mut compiled = times.followed_by(&former, &snapshot(&popups));
+    compiled.refresh(&former, later(1));
+    let want = (later(1), later(5 * MINUTE_MS), vec![Some(Gate::Schedule), None, None]);
+    assert_eq!(standing_of(&compiled), want, "asked where definitions may differ");
+}
+
+#[test]
 fn without_times_it_holds_for_ever() {
     let snapshot = snapshot(&json!([{"id": "a"}]));
     let mut times = Timetable::of(&snapshot);

@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::super::*;
 use crate::catalog::schedule::{Zone, next_opening};
-use crate::catalog::snapshot::Settings;
+use crate::catalog::snapshot::{Settings, Status};
 use crate::decide::context::AttributeValue;
 use crate::decide::samples::snapshot_with;
 use crate::state::apply;
@@ -117,6 +117,20 @@ fn catalog() -> impl Strategy<Value = Snapshot> {
     })
 }
 
+/// One, the same with some popups paused and others live, and another.
+fn catalogs() -> impl Strategy<Value = [Snapshot; 3]> {
+    let flips = prop::collection::vec(prop::bool::weighted(0.2), 5 * SCANNED_POPUPS_MAX);
+    (catalog(), flips, catalog()).prop_map(|(first, flips, other)| {
+        let flipped = first.popups.iter().zip(flips).filter(|(_, flips)| *flips);
+        let statuses = flipped.map(|(popup, _)| match popup.status {
+            Status::Live => (popup.key, Status::Paused),
+            _ => (popup.key, Status::Live),
+        });
+        let second = first.with_statuses(2, &statuses.collect());
+        [first, second, other]
+    })
+}
+
 /// A request, and when it comes: moments are taken from the catalog's own.
 #[derive(Clone, Debug)]
 struct Asked {
@@ -145,7 +159,7 @@ fn asked() -> impl Strategy<Value = Asked> {
         select(vec![None, Some("Asia/Kolkata"), Some("Mars/Base")]),
         attributes,
         (any::<prop::sample::Index>(), select(vec![-1, 0, 0, 1, 59_999, HOUR_MS])),
-        (prop::bool::weighted(0.2), prop::bool::weighted(0.1)),
+        (prop::bool::weighted(0.2), prop::bool::weighted(0.2)),
     )
         .prop_map(|(user, placement, tz, attributes, moment, (is_late, swaps))| Asked {
             user,
@@ -203,7 +217,7 @@ fn scanned(
 }
 
 fn hold(
-    catalogs: &[Snapshot; 2],
+    catalogs: &[Snapshot; 3],
     requests: &[Asked],
     counts: &mut Map<String, Json>,
 ) -> Result<(), TestCaseError> {
@@ -212,8 +226,9 @@ fn hold(
     let mut states = [(); 3].map(|()| UserState::default());
     for asked in requests {
         if asked.swaps {
-            current = 1 - current;
-            times = Timetable::of(&catalogs[current]);
+            let former = &catalogs[current];
+            current = (current + 1) % catalogs.len();
+            times = times.followed_by(former, &catalogs[current]);
         }
         let snapshot = &catalogs[current];
         let moments = moments(snapshot);
@@ -252,7 +267,7 @@ fn hold(
 proptest! {
     #[test]
     fn it_agrees_with_a_plain_scan(
-        catalogs in [catalog(), catalog()],
+        catalogs in catalogs(),
         requests in prop::collection::vec(asked(), 1..40),
     ) {
         hold(&catalogs, &requests, &mut Map::new())?;
@@ -264,7 +279,7 @@ proptest! {
 fn the_draws_reach_every_gate() {
     use proptest::strategy::ValueTree;
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let draws = ([catalog(), catalog()], prop::collection::vec(asked(), 40));
+    let draws = (catalogs(), prop::collection::vec(asked(), 40));
     let mut counts = Map::new();
     let mut pivots = 0;
     for _ in 0..60 {
