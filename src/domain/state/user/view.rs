@@ -75,7 +75,7 @@ pub struct EncodedState<'a> {
     count: usize,
     /// Where those begin that are found.
     entries: [Cell<u16>; USER_POPUPS_MAX],
-    found: Cell<usize>,
+    pub(super) found: Cell<usize>,
     /// Where the first begins that is not.
     next: Cell<u16>,
 }
@@ -116,14 +116,18 @@ impl<'a> EncodedState<'a> {
         self.count == 0
     }
 
-    /// The newest time that the state knows; `None` where it knows no show and no erase.
+    /// The newest time that the state knows; `None` where it knows no show and no erase. Finds
+    /// every entry.
     pub fn newest(&self) -> Option<WallMs> {
-        let mut reader = self.reader(&self.next);
         let found = self.entries[..self.found.get()].iter();
-        let newest = found.map(|at| self.reader(at).newest_of_entry()).max();
-        let rest = (self.found.get()..self.count).map(|_| reader.newest_of_entry());
+        let mut newest = found.map(|at| self.reader(at).newest_of_entry()).max();
+        while self.found.get() < self.count {
+            let mut reader = self.reader(&self.next);
+            newest = newest.max(Some(reader.newest_of_entry()));
+            self.pass(&reader);
+        }
         let clocks = self.clocks();
-        newest.max(rest.max()).max(clocks.last_counted_at).max(clocks.erased_at)
+        newest.max(clocks.last_counted_at).max(clocks.erased_at)
     }
 
     fn clocks(&self) -> UserClocks {
@@ -141,17 +145,21 @@ impl<'a> EncodedState<'a> {
         }
         // Those behind it stay where they are until they are looked for.
         while self.found.get() < self.count {
-            let at = self.next.get();
             let mut reader = self.reader(&self.next);
             if reader.fixed() == Ok(key.0) {
                 return Some(reader);
             }
             reader.skip_entry();
-            self.entries[self.found.get()].set(at);
-            self.found.set(self.found.get() + 1);
-            self.next.set(reader.place_in(self.bytes));
+            self.pass(&reader);
         }
         None
+    }
+
+    /// Takes the entry at `next` as found; `reader` is behind it.
+    fn pass(&self, reader: &StateReader<'_>) {
+        self.entries[self.found.get()].set(self.next.get());
+        self.found.set(self.found.get() + 1);
+        self.next.set(reader.place_in(self.bytes));
     }
 
     fn reader(&self, at: &Cell<u16>) -> StateReader<'a> {
