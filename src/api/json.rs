@@ -14,6 +14,7 @@ use bumpalo::Bump;
 use bumpalo::collections::{String as BumpString, Vec as BumpVec};
 
 use super::refusal::{Code, RequestField, RequestRefusal};
+use nudged_base::hex;
 use nudged_base::limits::{JSON_DEPTH_MAX, JSON_MEMBERS_MAX};
 use nudged_base::word;
 
@@ -39,9 +40,11 @@ pub enum Json<'a> {
     Object(&'a [(&'a str, Json<'a>)]),
 }
 
-/// Room for the first elements of an array and members of an object: most need no more.
-const ELEMENTS_EXPECTED: usize = 4;
-const MEMBERS_EXPECTED: usize = 8;
+/// Room for the first members of a body, which most need; and of an object within it. All else
+/// begins with 1, so that no body of many small ones takes much scratch.
+const MEMBERS_EXPECTED: [usize; 2] = [8, 2];
+/// Names that are compared each with each.
+const NAMES_COMPARED_MAX: usize = 8;
 /// Numbers of so many bytes without an exponent are within a double's range, which ends beyond 308
 /// digits.
 const PLAIN_NUMBER_BYTES_MAX: usize = 300;
@@ -117,7 +120,7 @@ impl<'a> JsonCursor<'a> {
             self.at += 1;
             return Ok(&[]);
         }
-        let mut values = BumpVec::with_capacity_in(ELEMENTS_EXPECTED, self.bump);
+        let mut values = BumpVec::with_capacity_in(1, self.bump);
         loop {
             values.push(self.value(depth + 1)?);
             let next = self.peek();
@@ -136,7 +139,8 @@ impl<'a> JsonCursor<'a> {
             self.at += 1;
             return Ok(&[]);
         }
-        let mut members = BumpVec::with_capacity_in(MEMBERS_EXPECTED, self.bump);
+        let expected = MEMBERS_EXPECTED.get(depth).copied().unwrap_or(1);
+        let mut members = BumpVec::with_capacity_in(expected, self.bump);
         loop {
             if self.peek() != Some(b'"') {
                 return Err(Code::MalformedJson);
@@ -167,7 +171,7 @@ impl<'a> JsonCursor<'a> {
     /// Reads a text from its first quote on.
     fn text(&mut self) -> Result<&'a str, Code> {
         let start = self.at + 1;
-        let end = start + plain_length(&self.text.as_bytes()[start..]);
+        let end = start + word::plain_json_length(&self.text.as_bytes()[start..]);
         self.at = end + 1;
         match self.text.as_bytes().get(end) {
             Some(b'"') => Ok(&self.text[start..end]),
@@ -182,7 +186,7 @@ impl<'a> JsonCursor<'a> {
         loop {
             text.push(self.escape()?);
             let start = self.at;
-            let end = start + plain_length(&self.text.as_bytes()[start..]);
+            let end = start + word::plain_json_length(&self.text.as_bytes()[start..]);
             text.push_str(&self.text[start..end]);
             self.at = end + 1;
             match self.text.as_bytes().get(end) {
@@ -229,13 +233,10 @@ impl<'a> JsonCursor<'a> {
 
     /// Four digits of either case.
     fn unit(&mut self) -> Result<u16, Code> {
-        let digits = self.text.as_bytes()[self.at..].first_chunk::<4>();
-        let digits = digits.ok_or(Code::MalformedJson)?;
+        let digits = self.text.get(self.at..self.at + 4);
         self.at += 4;
-        digits.iter().try_fold(0, |unit, digit: &u8| {
-            let digit = char::from(*digit).to_digit(16).ok_or(Code::MalformedJson)?;
-            Ok(unit << 4 | u16::try_from(digit).expect("a digit"))
-        })
+        let unit = digits.and_then(hex::decode_array).map(u16::from_be_bytes);
+        unit.ok_or(Code::MalformedJson)
     }
 
     /// Reads a number from its sign or first digit on.
@@ -275,18 +276,10 @@ fn some_digits(bytes: &[u8], from: usize) -> Result<usize, Code> {
     if end == from { Err(Code::MalformedJson) } else { Ok(end) }
 }
 
-/// How many bytes come before a quote, a backslash or a control byte, or before the end.
-#[inline]
-fn plain_length(bytes: &[u8]) -> usize {
-    word::position(bytes, |eight| {
-        word::equal(eight, b'"') | word::equal(eight, b'\\') | word::below(eight, b' ')
-    })
-}
-
 /// Few names are compared each with each; many are sorted, so that a hostile object costs no square
 /// of its members.
 fn has_equal_names(members: &[(&str, Json<'_>)], bump: &Bump) -> bool {
-    if members.len() <= MEMBERS_EXPECTED {
+    if members.len() <= NAMES_COMPARED_MAX {
         let mut before = members.iter().enumerate();
         return before.any(|(end, (name, _))| members[..end].iter().any(|(one, _)| one == name));
     }

@@ -5,7 +5,7 @@ use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
 use super::cors::{Cors, Grant};
-use nudged_base::hex;
+use nudged_base::{hex, word};
 use nudged_http::reply::{self, ResponseFlags};
 
 const JSON: &str = "application/json";
@@ -63,24 +63,18 @@ impl<'a> JsonText<'a> {
     pub(super) fn text(&mut self, text: &str) -> &mut Self {
         self.bytes.push(b'"');
         let mut rest = text.as_bytes();
-        // Most need no escape. Without early exit, so that it becomes vector code.
-        if !rest.iter().fold(false, |found, byte| found | must_escape(*byte)) {
-            self.bytes.extend_from_slice_copy(rest);
-            self.bytes.push(b'"');
-            return self;
-        }
-        while let Some(index) = rest.iter().position(|byte| must_escape(*byte)) {
-            self.bytes.extend_from_slice_copy(&rest[..index]);
-            let byte = rest[index];
+        loop {
+            let plain = word::plain_json_length(rest);
+            self.bytes.extend_from_slice_copy(&rest[..plain]);
+            let Some(&byte) = rest.get(plain) else { break };
             if byte < 0x20 {
                 self.bytes.extend_from_slice_copy(b"\\u00");
                 self.bytes.extend_from_slice_copy(&hex::digits(byte));
             } else {
                 self.bytes.extend_from_slice_copy(&[b'\\', byte]);
             }
-            rest = &rest[index + 1..];
+            rest = &rest[plain + 1..];
         }
-        self.bytes.extend_from_slice_copy(rest);
         self.bytes.push(b'"');
         self
     }
@@ -96,10 +90,6 @@ impl<'a> JsonText<'a> {
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
-}
-
-fn must_escape(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
 #[cfg(test)]

@@ -452,16 +452,6 @@ pub const SQL_READ_CACHE_KIB: u32 = 8 * 1_024;
 /// The write-ahead log is folded into the file when it has this many pages of 4 KiB: 64 MiB. With
 /// users in random order each record touches four pages; 4,000 took a third more time.
 pub const SQL_WAL_PAGES: u32 = 16_000;
-/// Whoever applied so many records looks whether there are as many pages.
-pub const SQL_FOLD_RECORDS: u64 = 4_000;
-/// With so many pages the one that writes folds the log itself, and is as long about it as it
-/// takes: 256 MiB.
-pub const SQL_WAL_PAGES_MAX: u32 = 4 * SQL_WAL_PAGES;
-/// Passes in a row that fold: what was written during one is left to the next.
-pub const SQL_FOLD_PASSES_MAX: u32 = 3;
-/// After so many rows in a row the one that writes lets others have its core: those that answer
-/// may share it, and a system may leave them waiting for 4 ms.
-pub const SQL_ROWS_IN_ROW_MAX: usize = 32;
 /// Statements that a connection keeps prepared.
 pub const SQL_STATEMENTS_MAX: usize = 48;
 /// Rows of one answer to a person, and of one statement that may be repeated until all is done.

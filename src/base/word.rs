@@ -43,6 +43,12 @@ pub fn below(word: u64, limit: u8) -> u64 {
     word.wrapping_sub(ONES * u64::from(limit)) & !word
 }
 
+/// How many bytes come before one that JSON escapes in a text, or before the end.
+#[inline]
+pub fn plain_json_length(bytes: &[u8]) -> usize {
+    position(bytes, |eight| equal(eight, b'"') | equal(eight, b'\\') | below(eight, b' '))
+}
+
 /// Marks the bytes that are no ASCII.
 #[inline]
 pub fn not_ascii(word: u64) -> u64 {

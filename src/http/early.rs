@@ -103,6 +103,7 @@ mod tests {
             (&[line, "Origin: a\r\nOrigin: a\r\n"], Some("/v1/decide"), None),
             (&[line, "Origin: a\r\nX: \0\r\n"], Some("/v1/decide"), Some("a")),
             (&[line, "X: \0\r\nOrigin: a\r\n"], Some("/v1/decide"), None),
+            (&[line, "X: a\rbY: c\r\nOrigin: a\r\n"], Some("/v1/decide"), None),
         ];
         for (bytes, path, origin) in cases {
             let bytes = bytes.concat();

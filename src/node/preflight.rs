@@ -19,8 +19,8 @@ pub mod redis;
 pub mod sql;
 
 /// Threads of every node beside shards, readers and drains: log, watch, two of the journal, writer,
-/// fold, reloads, admin, watch of the catalog, three that bring pauses on, keeper, resolver.
-const THREADS: usize = 14;
+/// reloads, admin, watch of the catalog, three that bring pauses on, keeper, resolver.
+const THREADS: usize = 13;
 /// Threads that come and go: operators' connections, the kernel's own for a ring.
 const THREADS_SPARE: usize = 8;
 

@@ -8,15 +8,14 @@
 //! ```
 //!
 //! `sql_writer`, `sql_reader`, `keeper` and `list_drain` have machines, `sql_fitness` is what SQL
-//! refuses them · `sql_fold` folds a file's log in · `resolver` looks names up · `log_writer`
-//! writes the log · `vital` ends the process where one of them is gone.
+//! refuses them · `resolver` looks names up · `log_writer` writes the log · `vital` ends the
+//! process where one of them is gone.
 
 pub mod keeper;
 pub mod list_drain;
 pub mod log_writer;
 pub mod resolver;
 pub mod sql_fitness;
-pub mod sql_fold;
 pub mod sql_reader;
 pub mod sql_writer;
 pub mod vital;

@@ -297,6 +297,8 @@ impl Core {
 impl Step for Core {
     fn step(&mut self, now: Now, mut input: Input<'_>, outbox: &mut Outbox) {
         self.view.date.refresh(now.wall);
+        // Before what comes: in the turn in which popups open, none is asked one by one.
+        self.view.times.refresh(&self.view.snapshot, self.arbitration.wall(now));
         if self.on_link(now, &mut input) {
             self.follow_redis(now);
             return self.deliver(now, outbox);
@@ -363,8 +365,6 @@ impl Step for Core {
         self.count_what_waits();
         self.connections.flush(&self.view, now.mono, outbox);
         self.report_connections(now);
-        let wall = self.arbitration.wall(now);
-        self.view.times.refresh(&self.view.snapshot, wall);
         self.finish_if_quiet(now, outbox);
     }
 

@@ -213,38 +213,6 @@ impl Store {
     }
 }
 
-/// A connection that folds a file's log in while another one writes: neither waits for the other.
-#[derive(Debug)]
-pub struct StoreFold(Embedded);
-
-impl StoreFold {
-    /// The one that goes with [`Store::of`], which was opened before; a server folds its own.
-    ///
-    /// # Errors
-    /// Where the file can't be opened or is no database.
-    pub fn of(config: &Config) -> Result<Option<StoreFold>, StoreError> {
-        let is_file = config.mysql.url.is_none();
-        is_file.then(|| StoreFold::open(&config.data)).transpose()
-    }
-
-    /// For the database of a directory.
-    ///
-    /// # Errors
-    /// Where the file can't be opened or is no database.
-    pub fn open(directory: &Path) -> Result<StoreFold, StoreError> {
-        Embedded::open_fold(directory).map(StoreFold)
-    }
-
-    /// Folds the log in where so many pages or more of it are not; whether there were as many. What
-    /// a reader still needs, and what is written meanwhile, is left.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub fn fold_from(&mut self, pages_min: u32) -> Result<bool, StoreError> {
-        self.0.fold_from(pages_min)
-    }
-}
-
 /// A connection that reads beside the one that writes; it never waits for it and never holds it up.
 /// Its transactions are short, so that a file's log can be folded in.
 #[derive(Debug)]

@@ -12,9 +12,7 @@
 //!   and their epochs) is committed with synchronous = FULL.
 //! - secure_delete: what is deleted is overwritten, so that an erased user's id is in no free part
 //!   of the file. The write-ahead log, which has it too, is emptied after an erase.
-//! - The log is folded in at a clean stop and now and then, so that the file alone is a backup, and
-//!   by a connection of its own whenever it is long: within a commit that would hold up the one
-//!   that writes, and whoever shares its core, for 50 ms.
+//! - The log is folded in at a clean stop and now and then, so that the file alone is a backup.
 //! - One writer a process; another process waits for up to `SQL_BUSY_TIMEOUT_MS`.
 
 mod peek;
@@ -37,8 +35,7 @@ use super::session::{Inserted, RowError};
 use super::statement::{Dialect, Insert};
 use super::value::{Row, SqlValue, Unreadable};
 use nudged_base::limits::{
-    SQL_BUSY_TIMEOUT_MS, SQL_FOLD_PASSES_MAX, SQL_READ_CACHE_KIB, SQL_ROWS_IN_ROW_MAX,
-    SQL_STATEMENTS_MAX, SQL_WAL_PAGES_MAX, SQL_WRITE_CACHE_KIB,
+    SQL_BUSY_TIMEOUT_MS, SQL_READ_CACHE_KIB, SQL_STATEMENTS_MAX, SQL_WAL_PAGES, SQL_WRITE_CACHE_KIB,
 };
 
 /// The database's name in the data directory.
@@ -66,7 +63,7 @@ impl Embedded {
         let mut connection = connect(&path, SQL_WRITE_CACHE_KIB)?;
         let settings = format!(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = OFF;
-             PRAGMA wal_autocheckpoint = {SQL_WAL_PAGES_MAX}; PRAGMA secure_delete = ON;"
+             PRAGMA wal_autocheckpoint = {SQL_WAL_PAGES}; PRAGMA secure_delete = ON;"
         );
         let failed = |source| StoreError::sql(&path, "set it up", source);
         connection.execute_batch(&settings).map_err(failed)?;
@@ -82,38 +79,6 @@ impl Embedded {
             .pragma_update(None, "query_only", true)
             .map_err(|source| StoreError::sql(&path, "set it up", source))?;
         Ok(Embedded { connection, path, is_to_fold: false, must_fold: false })
-    }
-
-    /// A connection that only folds the log in, beside the one that writes.
-    pub(super) fn open_fold(directory: &Path) -> Result<Embedded, StoreError> {
-        let path = directory.join(FILE_NAME);
-        let connection = connect(&path, SQL_READ_CACHE_KIB)?;
-        let mut embedded = Embedded { connection, path, is_to_fold: false, must_fold: false };
-        embedded.set_synced(false)?;
-        Ok(embedded)
-    }
-
-    /// See [`super::StoreFold::fold_from`].
-    pub(super) fn fold_from(&mut self, pages_min: u32) -> Result<bool, StoreError> {
-        if self.fold_pass("PRAGMA wal_checkpoint(NOOP)")? < i64::from(pages_min) {
-            return Ok(false);
-        }
-        for _ in 0..SQL_FOLD_PASSES_MAX {
-            if self.fold_pass("PRAGMA wal_checkpoint(PASSIVE)")? == 0 {
-                break;
-            }
-        }
-        Ok(true)
-    }
-
-    /// Pages that the log has beyond what is folded in, after this.
-    fn fold_pass(&self, query: &str) -> Result<i64, StoreError> {
-        let pages = self.query("fold its log in", query, &[], |row| {
-            let _is_busy: i64 = row.take()?;
-            let (written, folded): (i64, i64) = (row.take()?, row.take()?);
-            Ok(written - folded)
-        })?;
-        Ok(pages.first().copied().unwrap_or(0))
     }
 
     /// Notes that records were applied, and whether one of them has erased a user.
@@ -195,9 +160,6 @@ impl Embedded {
             count += u64::try_from(changed).unwrap_or(u64::MAX);
             if changed == 0 {
                 unchanged.push(index);
-            }
-            if index % SQL_ROWS_IN_ROW_MAX == SQL_ROWS_IN_ROW_MAX - 1 {
-                std::thread::yield_now();
             }
         }
         Ok(Inserted { changed: count, unchanged: Some(unchanged) })

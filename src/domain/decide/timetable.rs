@@ -9,10 +9,8 @@
 //! Pure: time is an argument. Nothing allocates but what makes a timetable. Limits: `POPUPS_MAX`
 //! popups; a refresh looks only at those whose time has come, and sums up what it knows.
 
-use jiff::tz::TimeZone;
-
 use super::gates::{Gate, GateFailure, GateFailures, failure_in_time};
-use crate::catalog::schedule::{Zone, inside_until};
+use crate::catalog::schedule::inside_until;
 use crate::catalog::snapshot::{Popup, Snapshot, Status};
 use nudged_base::time::WallMs;
 
@@ -166,12 +164,8 @@ impl Timetable {
 
 /// How a popup stands at a moment, and until when that is sure.
 fn standing(popup: &Popup, now: WallMs) -> (Option<GateFailure>, WallMs) {
-    static UTC: TimeZone = TimeZone::UTC;
-    let zone = match &popup.zone {
-        Zone::Fixed(zone) => zone,
-        // It has no windows to read in it.
-        Zone::User => &UTC,
-    };
+    // One in the user's zone has no windows to read in it.
+    let zone = popup.zone.resolve(None);
     let ends_at = popup.ends_at.unwrap_or(END_OF_TIME);
     let failure = failure_in_time(popup, zone, now);
     let until = match failure {

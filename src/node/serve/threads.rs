@@ -31,7 +31,6 @@ use nudged_runtime::probe::{self, HostUnfit};
 use nudged_runtime::shard::driver::Setup;
 use nudged_runtime::shard::mesh::Mesh;
 use nudged_runtime::shard::thread as shard_thread;
-use nudged_runtime::threads::sql_fold::FoldThread;
 use nudged_runtime::threads::sql_reader::{self, ReaderSetup, ReaderTurn};
 use nudged_runtime::threads::sql_writer::{self, WriterFigures, WriterSetup};
 use nudged_runtime::topology::Topology;
@@ -40,7 +39,7 @@ use nudged_shard::core::{Core, CoreSetup};
 use nudged_shard::users::redis::{ArbiterSetup, RecordQueue};
 use nudged_shard::users::unmerged::RecoveredUnmerged;
 use nudged_shard::view::Rules;
-use nudged_store::{StoreFold, StoreReader};
+use nudged_store::StoreReader;
 
 fn timeouts(config: &Config) -> Timeouts {
     let limits = &config.limits;
@@ -129,13 +128,8 @@ impl Threads<'_> {
         figures.counts.journal_cut_bytes.store(cut, Ordering::Relaxed);
         figures.counts.journal_lost_stretches.store(lost, Ordering::Relaxed);
         let writer_stop: Arc<AtomicBool> = Arc::default();
-        let fold = StoreFold::of(self.config)?.map(|fold| {
-            FoldThread::start(fold, self.writer_cpu(), self.log.clone()).map_err(&thread)
-        });
-        let fold = fold.transpose()?;
         let writer = sql_writer::start(WriterSetup {
             store,
-            fold,
             stream,
             check_store: ownership::database::late_check(self.config, directory.reader()),
             set,

@@ -10,7 +10,6 @@ use crate::clocks;
 use crate::journal::lanes::JournalLanes;
 use crate::redis_status::RedisStatus;
 use crate::threads::sql_fitness::{Asker, SqlFitness};
-use crate::threads::sql_fold::FoldThread;
 use crate::threads::{self, failure_of};
 use crate::wake::Waker;
 pub use nudged_background::follower::FollowerMetrics;
@@ -33,8 +32,6 @@ pub type CheckStore = Box<dyn FnMut(&mut Store) -> Result<Option<String>, StoreE
 pub struct WriterSetup<D> {
     /// Its connection.
     pub store: Store,
-    /// Folds the log of the store's file in; `None` for a server.
-    pub fold: Option<FoldThread>,
     /// The stream of this journal; `None` where SQL could not be asked yet.
     pub stream: Option<StreamId>,
     /// Looks at a store that could not be asked yet.
@@ -104,7 +101,6 @@ where
     let mut thread = WriterThread {
         machine,
         store: setup.store,
-        fold: setup.fold,
         check_store: setup.check_store,
         disk: setup.disk,
         lanes: setup.lanes,
@@ -119,7 +115,6 @@ where
 struct WriterThread<D> {
     machine: Follower,
     store: Store,
-    fold: Option<FoldThread>,
     check_store: CheckStore,
     disk: D,
     lanes: Arc<JournalLanes>,
@@ -148,21 +143,8 @@ impl<D: DiskRead> WriterThread<D> {
                 }
                 Effect::TryRights => self.try_rights(),
                 Effect::Claim(set) => self.claim(set),
-                Effect::End => {
-                    if let Some(fold) = self.fold.take() {
-                        fold.end();
-                    }
-                    return;
-                }
+                Effect::End => return,
                 of_sql => {
-                    let is_stopping = self.is_stopping();
-                    let is_fold = |_: &&FoldThread| matches!(of_sql, Effect::Fold);
-                    let held = self.fold.as_ref().filter(is_fold).map(|f| f.hold(is_stopping));
-                    if let Some(None) = held {
-                        // It is tried again when that is done.
-                        input = Input::Folded(Ok(false));
-                        continue;
-                    }
                     let fitness = &self.figures.fitness;
                     carry_out(&mut self.store, &self.machine, &of_sql, |told| match told {
                         Ok(()) => fitness.succeeded(clocks::mono(), Asker::Writer),
@@ -178,7 +160,7 @@ impl<D: DiskRead> WriterThread<D> {
     }
 
     fn step(&mut self, input: Input) -> Effect {
-        let WriterThread { machine, store, fold, disk, lanes, figures, redis_status, .. } = self;
+        let WriterThread { machine, store, disk, lanes, figures, redis_status, .. } = self;
         let may_pass = |sequence, user: UserKey| {
             redis_status.as_deref().is_none_or(|redis_status| redis_status.may_pass(sequence, user))
         };
@@ -197,12 +179,8 @@ impl<D: DiskRead> WriterThread<D> {
             },
         };
         let effect = machine.step(&view, input);
-        let (before, highest) = (lanes.applied(), machine.highest_applied());
-        if highest > before {
-            lanes.set_applied(highest);
-            if let Some(fold) = fold {
-                fold.note_applied(highest.0 - before.0);
-            }
+        if machine.highest_applied() > lanes.applied() {
+            lanes.set_applied(machine.highest_applied());
         }
         if let Some(stream) = machine.stream() {
             // A process has one journal, and asks for its stream once.

@@ -3,7 +3,6 @@
 
 mod exactly_once;
 mod faults;
-mod folding;
 mod reading;
 mod upgrade;
 

@@ -64,7 +64,7 @@ impl RedisUsers<'_> {
         };
         if let Some(nothing @ Decision::Nothing { .. }) = decision {
             let decided = decided(request, nothing);
-            self.users.note_decision(context, user.id, &decided);
+            self.users.note_decision(&context.at(wall), user.id, &decided);
             return Ok(Some(Outcome::Decided(decided)));
         }
         let context = &context.at(wall);

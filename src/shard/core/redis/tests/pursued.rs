@@ -140,7 +140,7 @@ fn a_late_show_is_withdrawn_once_the_breaker_of_its_connection_lets_it() {
     let link = Arc::new(LinkSettings { deadline_ms: DEADLINE_MS, breaker, ..link() });
     let setup = setup(1, LIST, (Sequence(0), Vec::new()));
     world.nodes[0] = Node::of(1, ArbiterSetup { link, ..setup });
-    world.nodes[0].core.view.snapshot = snapshot_of(ONCE);
+    world.nodes[0].core.view.swap_catalog(snapshot_of(ONCE));
     world.connect(0, LIFE);
     let number = ask(&mut world, "u");
     world.execute(0);
