@@ -84,7 +84,12 @@ fn compile_keyed(
     if errors.is_empty() {
         let targets = popups.iter().map(|popup| popup.target.as_deref());
         let targets = Arc::new(TargetCode::compile(targets));
-        let pivots = Arc::new(CatalogPivots::choose(&popups, &targets));
+        let listed = popups.iter().zip(0_u32..).map(|(popup, index)| {
+            // A window in the user's own zone is asked before the target, whatever that says.
+            let steps = if popup.is_in_user_zone() { &[] } else { targets.target(index).0 };
+            (steps, popup.placements.len())
+        });
+        let pivots = Arc::new(CatalogPivots::choose(listed));
         let placements = placements(&popups, &pivots);
         Ok(Snapshot { version, settings, popups, targets, pivots, placements, by_key })
     } else {

@@ -11,8 +11,7 @@ use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashMap};
 
-use super::code::{TargetCode, TargetStep};
-use super::snapshot::Popup;
+use super::code::TargetStep;
 use super::target::{JsonNumber, Scalar, Test};
 use nudged_base::limits::{PIVOT_ENTRIES_MAX, PIVOT_VALUES_MAX};
 
@@ -38,17 +37,16 @@ pub(super) struct PopupPivot {
 }
 
 impl CatalogPivots {
-    /// Chooses them. Allocates.
-    pub(super) fn choose(popups: &[Popup], targets: &TargetCode) -> CatalogPivots {
+    /// Chooses them for popups in their order: the steps of each target, none where every request
+    /// has to ask the popup, and how many placements list it. Allocates.
+    pub(super) fn choose<'t>(
+        popups: impl Iterator<Item = (&'t [TargetStep], usize)>,
+    ) -> CatalogPivots {
         let values = ValueHasher::default();
-        let choices = popups.iter().zip(0_u32..).map(|(popup, index)| {
-            // A window in the user's own zone is asked before the target, whatever that says.
-            let steps = if popup.is_in_user_zone() { &[] } else { targets.target(index).0 };
-            choices(steps, &values)
-        });
-        let choices: Vec<Vec<PopupPivot>> = choices.collect();
+        let choices: Vec<(Vec<PopupPivot>, usize)> =
+            popups.map(|(steps, placements)| (choices(steps, &values), placements)).collect();
         let mut shared: HashMap<(u32, u64), u32> = HashMap::new();
-        for choice in choices.iter().flatten() {
+        for choice in choices.iter().flat_map(|(choices, _)| choices) {
             for hash in &choice.hashes {
                 *shared.entry((choice.attribute, *hash)).or_default() += 1;
             }
@@ -58,10 +56,9 @@ impl CatalogPivots {
             (shares.max(), choice.hashes.len())
         };
         let mut entries_left = PIVOT_ENTRIES_MAX;
-        let chosen = choices.into_iter().zip(popups).map(|(choices, popup)| {
+        let chosen = choices.into_iter().map(|(choices, placements)| {
             let pivot = choices.into_iter().min_by_key(cost)?;
-            let entries = pivot.hashes.len() * popup.placements.len();
-            entries_left = entries_left.checked_sub(entries)?;
+            entries_left = entries_left.checked_sub(pivot.hashes.len() * placements)?;
             Some(pivot)
         });
         let by_popup = chosen.collect();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::catalog::snapshot::{Snapshot, Status};
+use crate::catalog::snapshot::{Popup, Snapshot, Status};
 use crate::catalog::target::parse_number;
 use crate::decide::samples::snapshot;
 use nudged_base::limits::{PLACEMENTS_MAX, SCANNED_POPUPS_MAX};
