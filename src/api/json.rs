@@ -40,11 +40,9 @@ pub enum Json<'a> {
     Object(&'a [(&'a str, Json<'a>)]),
 }
 
-/// Room for the first elements of an array: most need no more.
-const ELEMENTS_EXPECTED: usize = 4;
-/// Room for the first members of an object, by its depth: the body, and its attributes or events.
-/// Deeper ones begin with 1, so that no body of small ones takes much scratch.
-const MEMBERS_EXPECTED: [usize; 2] = [8, 4];
+/// Room for the first members of a body, which most need; and of an object within it. All else
+/// begins with 1, so that no body of many small ones takes much scratch.
+const MEMBERS_EXPECTED: [usize; 2] = [8, 2];
 /// Names that are compared each with each.
 const NAMES_COMPARED_MAX: usize = 8;
 /// Numbers of so many bytes without an exponent are within a double's range, which ends beyond 308
@@ -122,7 +120,7 @@ impl<'a> JsonCursor<'a> {
             self.at += 1;
             return Ok(&[]);
         }
-        let mut values = BumpVec::with_capacity_in(ELEMENTS_EXPECTED, self.bump);
+        let mut values = BumpVec::with_capacity_in(1, self.bump);
         loop {
             values.push(self.value(depth + 1)?);
             let next = self.peek();
