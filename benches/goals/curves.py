@@ -61,8 +61,7 @@ def latency(bench):
                     8,
                 )
             )
-            is_result = figures["kept_up"] and figures["rate_reached"] >= REACHED * rate
-            if not is_result and not bench.is_smoke:
+            if not open_loop.is_answered(figures, REACHED * rate) and not bench.is_smoke:
                 break
             points.append((rate, figures["decisions"]["p99_us"] / 1e3))
         found[shown] = points

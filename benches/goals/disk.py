@@ -7,7 +7,7 @@ import time
 
 from . import host, traffic
 from .servers import Nudged
-from .table import row
+from .table import notes, row
 from .traffic import fill
 
 BURST_S = 10
@@ -115,9 +115,11 @@ def events(bench):
     """P6: events in arrays of 20, ack = written."""
     host.note("P6: a burst of events")
     burst = bench.once("burst", lambda: Burst(bench))
-    note = f"{burst.accepted:,.0f} in {burst.seconds:.1f} s"
-    note += f"; {burst.refused} requests refused" if burst.refused else ""
-    note += "; the load shares the writer's core" if len(host.CORES) < 3 else ""
+    note = notes(
+        f"{burst.accepted:,.0f} in {burst.seconds:.1f} s",
+        f"{burst.refused} requests refused" if burst.refused else "",
+        host.few_cores(3),  # the shard's, the writer's, the load's
+    )
     return [
         row(
             "P6",

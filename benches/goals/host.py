@@ -41,6 +41,20 @@ def resident_bytes(pid):
     return int(re.search(r"VmRSS:\s*(\d+) kB", text).group(1)) * 1024
 
 
+def pinned(core, command, death_signal="KILL"):
+    """A command on these cores, or on all without. It ends when this process does, however that
+    ends."""
+    where = [] if core is None else ["taskset", "-c", str(core)]
+    return ["setpriv", "--pdeathsig", death_signal, *where, *map(str, command)]
+
+
+def few_cores(wanted):
+    """The note of a row that had fewer cores than it wants; empty where it had them."""
+    if len(CORES) >= wanted:
+        return ""
+    return f"on {len(CORES)} of the {wanted} cores that it wants"
+
+
 def need(command, package):
     """Installs a Debian package where it may, and names it where it may not."""
     if shutil.which(command) or Path(command).exists():

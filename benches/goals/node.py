@@ -6,7 +6,7 @@ import time
 
 from . import host, traffic
 from .servers import Nudged
-from .table import missing, row
+from .table import missing, notes, row
 from .traffic import cpu_per_request, fill, in_turn, ratio
 
 MATCHING = 3
@@ -175,11 +175,11 @@ def hops(bench):
         node.stop()
     bench.costs["nudged, 1 shard of 1"] = statistics.median(found["one"])
     bench.costs["nudged, 2 shards"] = statistics.median(found["two"])
-    note = (
-        f"{share:.0%} of the requests hopped; 2 shards / 1: {ratio(found['two'], found['one']):.2f}"
+    note = notes(
+        f"{share:.0%} of the requests hopped",
+        f"2 shards / 1: {ratio(found['two'], found['one']):.2f}",
+        host.few_cores(3),
     )
-    if len(host.CORES) < 3:
-        note += "; the load shares a core"
     return [
         row(
             "P14",
@@ -207,17 +207,7 @@ def hold_connections(address, count):
         "sys.stdin.read()\n"
     )
     name, _, port = address.rpartition(":")
-    command = [
-        "taskset",
-        "-c",
-        str(host.LOAD_CORE),
-        "python3",
-        "-c",
-        program,
-        name,
-        port,
-        str(count),
-    ]
+    command = host.pinned(host.LOAD_CORE, ["python3", "-c", program, name, port, count])
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 

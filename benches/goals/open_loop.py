@@ -7,7 +7,7 @@ import subprocess
 
 from . import host, traffic
 from .servers import Nudged, environment
-from .table import row
+from .table import notes, row
 from .traffic import fill
 
 
@@ -26,8 +26,7 @@ def start(bench, server, rate, connections, seconds, *options, core=None):
         str(bench.users),
         *map(str, options),
     ]
-    core = host.LOAD_CORE if core is None else core
-    command = ["taskset", "-c", str(core), *command]
+    command = host.pinned(host.LOAD_CORE if core is None else core, command)
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment())
 
 
@@ -43,10 +42,21 @@ def errors(figures):
     return sum(figures["errors"][kind] for kind in ("status", "reset", "timeout"))
 
 
-def judged(rows, is_result):
-    """A goal is neither met nor missed where the generator was late itself."""
-    for row_ in rows if not is_result else []:
-        row_.met, row_.figure = None, f"{row_.figure}: no result"
+def is_answered(figures, rate):
+    """Whether all was answered as it should be, and at no less than this rate."""
+    return figures["kept_up"] and not errors(figures) and figures["rate_reached"] >= rate
+
+
+def judged(rows, is_result, failed):
+    """A goal is neither met nor missed where the generator was late itself, and missed where some
+    requests failed."""
+    for row_ in rows:
+        row_.figure += f": {failed:,} errors" if failed else ""
+        row_.figure += "" if is_result else ": no result"
+        if not is_result:
+            row_.met = None
+        elif failed:
+            row_.met = False
     return rows
 
 
@@ -78,7 +88,11 @@ def latency(bench):
     }
     found = traffic.in_turn(bench.rounds, measures)
     behind = sum(not figures["kept_up"] for values in found.values() for figures in values)
-    note = f"{rate:,} requests/s" + (f"; the generator was late in {behind} runs" if behind else "")
+    note = notes(
+        f"{rate:,} requests/s",
+        f"the generator was late in {behind} runs" if behind else "",
+        host.few_cores(3),  # one for what else the machine does
+    )
     made = []
     for name, bound in (("p50", 150), ("p99", 1_000), ("p99.9", 3_000)):
         values = {
@@ -104,20 +118,12 @@ def latency(bench):
             )
         )
     # One late run of ten does not move a median.
-    return judged(made, behind * 10 <= sum(map(len, found.values())))
+    runs = [figures for values in found.values() for figures in values]
+    return judged(made, behind * 10 <= len(runs), sum(map(errors, runs)))
 
 
-def connections(bench):
-    """P13: 50,000 open connections, each asking once a second."""
-    host.note("P13: 50,000 connections")
-    count = 600 if bench.is_smoke else 50_000
-    # An address has 14,000 ports for those who bind to it.
-    processes, seconds = 4, 2 if bench.is_smoke else 10
-    # Each ring has descriptors of its own; the kernel spreads connections at random.
-    settings = "" if bench.is_smoke else "connections_max = 57000\n"
-    node = bench.keep(Nudged("crowd", bench, bench.folder / "crowd", settings, shards=3, core=None))
-    fill(node, bench.users, 8, prefix="user")
-    before = host.resident_bytes(node.pid)
+def crowd(bench, node, count, processes, seconds):
+    """The figures of so many generators at once, which have these connections together."""
     each = count // processes
     running = [
         start(
@@ -134,14 +140,31 @@ def connections(bench):
         )
         for number in range(processes)
     ]
-    found = [finish(process) for process in running]
+    return [finish(process) for process in running]
+
+
+def connections(bench):
+    """P13: 50,000 open connections, each asking once a second."""
+    host.note("P13: 50,000 connections")
+    count = 600 if bench.is_smoke else 50_000
+    # An address has 14,000 ports for those who bind to it.
+    processes, seconds = 4, 2 if bench.is_smoke else 10
+    # Each ring has descriptors of its own; the kernel spreads connections at random.
+    settings = "" if bench.is_smoke else "connections_max = 57000\n"
+    node = bench.keep(Nudged("crowd", bench, bench.folder / "crowd", settings, shards=3, core=None))
+    fill(node, bench.users, 8, prefix="user")
+    before = host.resident_bytes(node.pid)
+    found = crowd(bench, node, count, processes, seconds)
     a_connection = (host.resident_bytes(node.pid) - before) / count
     node.stop()
     failed = sum(map(errors, found))
     late = max(figures["decisions"]["p99_us"] for figures in found) / 1e3
     behind = sum(not figures["kept_up"] for figures in found)
-    note = f"{sum(figures['rate_reached'] for figures in found):,.0f} answers/s"
-    note += f"; {behind} of {processes} generators were late themselves" if behind else ""
+    note = notes(
+        f"{sum(figures['rate_reached'] for figures in found):,.0f} answers/s",
+        f"{behind} of {processes} generators were late themselves" if behind else "",
+        host.few_cores(4),  # one for each shard, and the load's
+    )
     asking = [
         row(
             "P13", f"errors with {count:,} connections that ask once a second", failed, 0, digits=0
@@ -149,7 +172,8 @@ def connections(bench):
         row("P13", "p99 there", late, 20, unit=" ms", digits=1, note=note),
     ]
     return [
-        *judged(asking, behind == 0),
+        *judged(asking[:1], behind == 0, 0),  # which tells the errors itself
+        *judged(asking[1:], behind == 0, failed),
         row(
             "P12",
             f"memory of a connection that asks, {count:,} of them",
@@ -190,10 +214,15 @@ def origin(bench):
         node.settle()
         whole = (seconds + 1) * 1e6
         own = (node.cpu_us() - before) / whole / len(host.CORES) * 100
-        note = f"{figures['rate_reached']:,.0f} answers/s reached"
-        note += "" if figures["kept_up"] else "; the generator was late itself"
-        rows = [
-            row("P17", f"errors at {rate:,} decisions/s", errors(figures), 0, digits=0, note=note),
+        note = notes(
+            f"{figures['rate_reached']:,.0f} answers/s reached",
+            "" if figures["kept_up"] else "the generator was late itself",
+            host.few_cores(4),  # the node's, Redis', MariaDB's and the load's
+        )
+        asked = [
+            row("P17", f"errors at {rate:,} decisions/s", errors(figures), 0, digits=0, note=note)
+        ]
+        used = [
             row(
                 "P17",
                 f"mean latency at {rate:,}",
@@ -212,7 +241,8 @@ def origin(bench):
                 digits=0,
             ),
         ]
-        made += judged(rows, figures["kept_up"])
+        made += judged(asked, figures["kept_up"], 0)  # which tells the errors itself
+        made += judged(used, figures["kept_up"], errors(figures))
     return made
 
 

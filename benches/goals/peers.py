@@ -2,6 +2,8 @@
 
 import os
 import subprocess
+import sysconfig
+from pathlib import Path
 
 from . import host
 from .host import ROOT
@@ -17,19 +19,9 @@ def begin_build(profile):
     """Those in Rust, with a lock file of their own. What runs meanwhile need not wait for it."""
     host.note(f"building the peers (profile {profile})")
     settings = {**os.environ, "CARGO_TARGET_DIR": str(TARGET)}
-    return subprocess.Popen(
-        [
-            "cargo",
-            "build",
-            "--profile",
-            profile,
-            "--locked",
-            "--quiet",
-            "--manifest-path",
-            str(FOLDER / "Cargo.toml"),
-        ],
-        env=settings,
-    )
+    command = ["cargo", "build", "--profile", profile, "--locked", "--quiet"]
+    command += ["--manifest-path", str(FOLDER / "Cargo.toml")]
+    return subprocess.Popen(host.pinned(None, command), env=settings)
 
 
 def end_build(build):
@@ -60,6 +52,8 @@ def axum(bench, folder, redis):
 class Nginx(Server):
     """The worker's CPU is what counts; the master sleeps."""
 
+    death_signal = "TERM"  # upon which the master ends its worker
+
     def __init__(self, folder, redis):
         host.need("nginx", "nginx-light")
         host.need(LUA_MODULE, "libnginx-mod-http-lua")
@@ -83,7 +77,7 @@ class Nginx(Server):
         self.beside = [redis]
 
     def cpu_pid(self):
-        return int(host.run(["pgrep", "-P", str(self.pid)]).split()[0])
+        return int(Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()[0])
 
     def stop(self):
         self.process.terminate()  # the master ends its worker
@@ -95,6 +89,8 @@ def fastapi(folder, redis):
     wanted = FOLDER / "fastapi-redis/requirements.txt"
     stamp = TARGET / "venv/installed"
     if not stamp.exists() or stamp.read_text() != wanted.read_text():
+        # Debian has it in a package of its own, without which venv makes a folder without pip.
+        host.need(f"{sysconfig.get_path('stdlib')}/ensurepip/__init__.py", "python3-venv")
         host.note("installing what FastAPI needs into target/peers/venv")
         host.run(["python3", "-m", "venv", str(TARGET / "venv")])
         host.run([str(python), "-m", "pip", "install", "--quiet", "-r", str(wanted)])

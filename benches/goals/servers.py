@@ -36,22 +36,41 @@ def answers(port):
 class Server:
     """One process, and those whose CPU counts with its own."""
 
+    death_signal = "KILL"
+
     def __init__(self, name, command, folder, core=host.SERVER_CORE, port=None, **options):
         self.name, self.folder, self.beside = name, folder, []
         self.output, self.errors = folder / f"{name}.out", folder / f"{name}.err"
-        pinned = command if core is None else ["taskset", "-c", str(core), *command]
+        command = host.pinned(core, command, self.death_signal)
         begun = time.monotonic()
         with open(self.output, "wb") as out, open(self.errors, "wb") as err:
-            self.process = subprocess.Popen(pinned, stdout=out, stderr=err, **options)
+            self.process = subprocess.Popen(command, stdout=out, stderr=err, **options)
         self.pid = self.process.pid
+        try:
+            self.address = self.wait(port)
+            self.ready_after_s = time.monotonic() - begun
+            self.port = int(self.address.rpartition(":")[2])
+            self.prepare()
+        except BaseException:  # nobody else knows of it yet
+            self.stop()
+            raise
+
+    def wait(self, port):
+        """Until it answers; its address."""
         if port is None:
-            until(f"{name} to be ready", lambda: self.alive() and "ready\n" in self.said())
-            self.address = re.search(r"listening data (\S+)", self.said()).group(1)
-        else:
-            until(f"{name} to listen", lambda: self.alive() and answers(port))
-            self.address = f"127.0.0.1:{port}"
-        self.ready_after_s = time.monotonic() - begun
-        self.port = int(self.address.rpartition(":")[2])
+            until(f"{self.name} to be ready", lambda: self.alive() and "ready\n" in self.said())
+            return self.listening("data")
+        until(f"{self.name} to listen", lambda: self.alive() and answers(port))
+        return f"127.0.0.1:{port}"
+
+    def prepare(self):
+        """What else belongs to its start."""
+
+    def listening(self, what):
+        found = re.search(rf"listening {what} (\S+)", self.said())
+        if not found:
+            raise RuntimeError(f"{self.name} names no {what} address:\n{self.said()[-2000:]}")
+        return found.group(1)
 
     def said(self):
         return self.output.read_text()
@@ -103,8 +122,10 @@ class Nudged(Server):
             str(shards),
         ]
         command += [] if core is None else ["--no-pin"]
-        super().__init__(name, [str(word) for word in command], folder, core)
-        self.admin = re.search(r"listening admin (\S+)", self.said()).group(1)
+        super().__init__(name, command, folder, core)
+
+    def prepare(self):
+        self.admin = self.listening("admin")
 
     def ask(self, method, path):
         connection = http.client.HTTPConnection(self.admin, timeout=30)
@@ -201,6 +222,8 @@ class MariaDb(Server):
             "--innodb-buffer-pool-size=512M",
         ]
         super().__init__("mariadb", command, folder, host.BESIDE_CORE, port)
+
+    def prepare(self):
         grants = (ROOT / "vendor-config/mysql/grants.sql").read_text()
         host.run(self.client(), input=grants)
 

@@ -25,9 +25,6 @@ def bare_commits(redis, count):
     redis.send("HSET", "bare:m", "e", EPOCH)
     arguments = ["", "idididid", "0", "9999999999999", REVISION, STATE, "0", "bare", "user", "1"]
     command = [
-        "taskset",
-        "-c",
-        str(host.SERVER_CORE),
         "redis-benchmark",
         "-p",
         str(redis.port),
@@ -46,7 +43,7 @@ def bare_commits(redis, count):
         *arguments,
     ]
     counted = int(redis.send("HGET", "bare:m", "c") or 0)
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(host.pinned(host.SERVER_CORE, command), stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     done = int(redis.send("HGET", "bare:m", "c")) - counted
     # Of random users some come twice, and are refused.

@@ -3,6 +3,8 @@
 import json
 from dataclasses import asdict, dataclass
 
+MISSING = "not to be had in this run"
+
 
 @dataclass
 class Row:
@@ -29,8 +31,13 @@ def row(goal_id, what, figure, at_most=None, at_least=None, unit="", digits=2, n
     return Row(goal_id, what, goal, text, met, f"tools/bench --only {goal_id}")
 
 
+def notes(*parts):
+    """One note of those that are not empty."""
+    return "; ".join(filter(None, parts))
+
+
 def missing(goal_id, why):
-    return Row(goal_id, "not to be had in this run", "", why, None, f"tools/bench --only {goal_id}")
+    return Row(goal_id, MISSING, "", why, None, f"tools/bench --only {goal_id}")
 
 
 def text(rows):

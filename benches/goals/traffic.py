@@ -24,10 +24,7 @@ class Answered:
 
 def wrk_command(server, script, seconds, connections, *options):
     host.need("wrk", "wrk")
-    return [
-        "taskset",
-        "-c",
-        str(host.LOAD_CORE),
+    command = [
         "wrk",
         "-t1",
         f"-c{connections}",
@@ -40,6 +37,7 @@ def wrk_command(server, script, seconds, connections, *options):
         *options,
         f"http://{server.address}",
     ]
+    return host.pinned(host.LOAD_CORE, command)
 
 
 def wrk(server, script, seconds, connections, *options, **variables):

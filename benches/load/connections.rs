@@ -269,14 +269,14 @@ impl Connections {
         }
     }
 
-    /// Closes those that have waited for an answer since before this; how many.
-    pub fn close_late(&mut self, before_ns: u64) -> u64 {
-        let mut late = 0;
+    /// Closes those that have waited for an answer since before this; what they were asked.
+    pub fn close_late(&mut self, before_ns: u64) -> Vec<Asked> {
+        let mut late = Vec::new();
         for index in 0..self.all.len() {
             if let Stage::Busy(asked) = self.all[index].stage
                 && asked.sent_ns < before_ns
             {
-                late += 1;
+                late.push(asked);
                 self.close(index);
             }
         }

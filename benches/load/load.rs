@@ -36,17 +36,17 @@ pub struct Figures {
     pub resets: u64,
     /// Requests that were not answered in time, or did not even leave.
     pub timeouts: u64,
-    /// From when a decision was due to its answer.
+    /// From when a decision was due to its answer, or to when it was given up.
     pub decisions: Latencies,
     /// Those among them of users who were never seen.
     pub new_users: Latencies,
-    /// From a show to the answer to its event.
+    /// From a show to the answer to its event, or to when it was given up.
     pub events: Latencies,
     /// From when a request was due and had a connection to when it left.
     pub lags: Latencies,
     /// Between the first request that was due and the last answer.
     pub elapsed_ns: u64,
-    /// The share of the run that this process was on its CPU.
+    /// The share of the time that was measured that this process was on its CPU.
     pub cpu_share: f64,
 }
 
@@ -137,7 +137,8 @@ impl Load {
     pub fn run(&mut self, schedule: &Schedule, measured_from_ns: u64) -> io::Result<()> {
         self.measured_from_ns = measured_from_ns;
         self.progress_ns = clocks::mono().0;
-        let (begun_ns, cpu_ns) = (self.progress_ns, cpu_now_ns());
+        // When it began to be measured, and the CPU time of then.
+        let mut begun = None;
         let mut number = 0;
         loop {
             self.open_due()?;
@@ -149,19 +150,22 @@ impl Load {
             self.take_answers(due_ns.unwrap_or(u64::MAX))?;
             self.expire();
             let now_ns = clocks::mono().0;
+            if begun.is_none() && now_ns >= measured_from_ns {
+                begun = Some((now_ns, cpu_now_ns()));
+            }
             if due_ns.is_some_and(|due_ns| due_ns > now_ns) {
                 self.progress_ns = now_ns;
             }
             if now_ns > self.progress_ns + self.arguments.timeout * SECOND_NS + EXPIRE_PERIOD_NS {
-                // Nobody answers any more.
-                let unsent = (number..).take_while(|number| schedule.due_ns(*number).is_some());
-                self.figures.timeouts += u64::try_from(unsent.count()).unwrap_or(u64::MAX);
+                self.give_up(schedule, number);
                 break;
             }
         }
-        let (wall_ns, spent_ns) = (clocks::mono().0 - begun_ns, cpu_now_ns() - cpu_ns);
         self.figures.elapsed_ns = self.progress_ns.saturating_sub(measured_from_ns);
-        self.figures.cpu_share = spent_ns as f64 / wall_ns.max(1) as f64;
+        if let Some((begun_ns, cpu_ns)) = begun {
+            let (wall_ns, spent_ns) = (clocks::mono().0 - begun_ns, cpu_now_ns() - cpu_ns);
+            self.figures.cpu_share = spent_ns as f64 / wall_ns.max(1) as f64;
+        }
         Ok(())
     }
 
@@ -264,7 +268,26 @@ impl Load {
         }
         self.expire_due_ns = now_ns + EXPIRE_PERIOD_NS;
         let before_ns = now_ns.saturating_sub(self.arguments.timeout * SECOND_NS);
-        self.figures.timeouts += self.connections.close_late(before_ns);
+        for asked in self.connections.close_late(before_ns) {
+            self.time_out(asked.kind, asked.due_ns, now_ns);
+        }
+    }
+
+    /// Nobody answers any more: what did not leave yet never will.
+    fn give_up(&mut self, schedule: &Schedule, number: u64) {
+        let now_ns = clocks::mono().0;
+        for due_ns in (number..).map_while(|number| schedule.due_ns(number)) {
+            self.time_out(Kind::Known, due_ns, now_ns);
+        }
+    }
+
+    /// A latency that left out what was never answered would be too good. What is due later only
+    /// has none yet.
+    fn time_out(&mut self, kind: Kind, due_ns: u64, now_ns: u64) {
+        self.figures.timeouts += 1;
+        if (self.measured_from_ns..=now_ns).contains(&due_ns) {
+            self.figures.record(kind, now_ns - due_ns);
+        }
     }
 }
 
@@ -280,14 +303,16 @@ impl Figures {
         }
         let Some(now_ns) = measured_at_ns else { return };
         self.answered += 1;
-        let latency_ns = now_ns.saturating_sub(asked.due_ns);
-        match asked.kind {
+        self.shown += u64::from(asked.kind != Kind::Event && status == 200);
+        self.record(asked.kind, now_ns.saturating_sub(asked.due_ns));
+    }
+
+    fn record(&mut self, kind: Kind, latency_ns: u64) {
+        match kind {
             Kind::Event => self.events.record(latency_ns),
-            Kind::Known | Kind::New => {
-                self.shown += u64::from(status == 200);
-                if asked.kind == Kind::New {
-                    self.new_users.record(latency_ns);
-                }
+            Kind::Known => self.decisions.record(latency_ns),
+            Kind::New => {
+                self.new_users.record(latency_ns);
                 self.decisions.record(latency_ns);
             }
         }

@@ -75,6 +75,7 @@ fn all_that_is_due_is_sent_and_each_show_has_its_event() {
     // What prepares is not counted.
     assert_eq!((figures.decisions.count(), figures.events.count()), (200, 100));
     assert_eq!((figures.sent, figures.answered, figures.shown), (300, 300, 200));
+    assert!(figures.cpu_share > 0.0);
 }
 
 /// A server that is asked once a millisecond over one connection and stands still for 200 ms: of
@@ -111,6 +112,9 @@ fn what_goes_wrong_is_counted_by_its_kind() {
     assert_eq!(figures.statuses.get(&503), Some(&10));
     assert_eq!((figures.resets, figures.timeouts), (5, 1));
     assert_eq!((figures.sent, figures.answered), (100, 84));
+    // The one that was given up has its time among the others.
+    assert_eq!(figures.decisions.count(), 85);
+    assert!(figures.decisions.max_us() >= 1_000_000.0, "{figures:?}");
     assert!(report.has_errors());
 }
 

@@ -9,6 +9,7 @@
 //!     axum-redis REDIS_URL [ADDR:PORT]     the job
 //!     axum-redis --constant [ADDR:PORT]    a constant answer and no Redis: its own floor
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -38,8 +39,12 @@ const POPUPS: [&str; 8] = [
 ];
 /// Every answer has as many bytes.
 const BODY_BYTES: usize = 180;
-const NOTHING: &str =
-    "{\"decision\":null,\"popup\":null,\"reason\":\"nothing_left\",\"next_in\":null}";
+const NOTHING: &str = concat!(
+    "{\"decision\":null,\"popup\":null,\"reason\":\"nothing_left\",\"next_in\":null}",
+    "                                                       ",
+    "                                                        ",
+);
+const _: () = assert!(NOTHING.len() == BODY_BYTES, "as many bytes as a show");
 
 #[derive(serde::Deserialize)]
 struct Asked {
@@ -47,18 +52,18 @@ struct Asked {
     placement: String,
 }
 
-fn answer(mut body: String) -> Response {
-    while body.len() < BODY_BYTES {
-        body.push(' ');
-    }
+fn answer(body: Cow<'static, str>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-async fn decide(mut redis: MultiplexedConnection, asked: Asked) -> Result<String, RedisError> {
+async fn decide(
+    mut redis: MultiplexedConnection,
+    asked: Asked,
+) -> Result<Cow<'static, str>, RedisError> {
     let key = format!("u:{}", asked.user);
     let seen: Vec<(String, u64)> = redis.hgetall(&key).await?;
     let unseen = |popup: &&&str| !seen.iter().any(|(name, _)| name == **popup);
-    let Some(popup) = POPUPS.iter().find(unseen) else { return Ok(NOTHING.to_owned()) };
+    let Some(popup) = POPUPS.iter().find(unseen) else { return Ok(NOTHING.into()) };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
     let now = u64::try_from(now).unwrap_or(u64::MAX);
     let record = format!("{{\"user\":\"{}\",\"popup\":\"{popup}\",\"at\":{now}}}", asked.user);
@@ -72,12 +77,13 @@ async fn decide(mut redis: MultiplexedConnection, asked: Asked) -> Result<String
          {{\"title\":\"Campaign\",\"text\":\"Something worth a look\"}}}},\"expires_in\":30}}",
         asked.user
     );
-    Ok(body)
+    body.extend(std::iter::repeat_n(' ', BODY_BYTES.saturating_sub(body.len())));
+    Ok(body.into())
 }
 
 async fn job(State(redis): State<MultiplexedConnection>, Query(asked): Query<Asked>) -> Response {
     if asked.placement != "home" {
-        return answer(NOTHING.to_owned());
+        return answer(NOTHING.into());
     }
     match decide(redis, asked).await {
         Ok(body) => answer(body),
@@ -86,7 +92,7 @@ async fn job(State(redis): State<MultiplexedConnection>, Query(asked): Query<Ask
 }
 
 async fn constant() -> Response {
-    answer(NOTHING.to_owned())
+    answer(NOTHING.into())
 }
 
 #[tokio::main(flavor = "current_thread")]
