@@ -36,8 +36,11 @@ fn pages() -> SocketAddr {
 }
 
 fn node_with_origins(setup: &Setup, origin: &str) -> Server {
-    setup
-        .write_config(&format!("[keys]\npublic = [\"{KEY}\"]\n[cors]\norigins = [\"{origin}\"]\n"));
+    // A browser that starts takes the processors; the user's state may take long to be read then.
+    setup.write_config(&format!(
+        "[limits]\nread_deadline = \"2s\"\n[keys]\npublic = [\"{KEY}\"]\n\
+         [cors]\norigins = [\"{origin}\"]\n"
+    ));
     setup.start()
 }
 
