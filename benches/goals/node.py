@@ -40,6 +40,22 @@ def settings_of_load(bench, prefix="known-0", query="", name="r"):
     }
 
 
+def costs_in_turn(bench, servers, *options_of_wrk, **load):
+    """The CPU of a decision on each server, by its name, round by round."""
+    measures = {
+        name: lambda server=server: cpu_per_request(
+            server,
+            "decide.lua",
+            bench.seconds,
+            bench.connections,
+            *options_of_wrk,
+            **load,
+        )[0]
+        for name, server in servers.items()
+    }
+    return in_turn(bench.rounds, measures)
+
+
 def popups(bench):
     """P10: the cost of 5,000 popups in one placement over that of 8."""
     host.note("P10: 8 against 5,000 popups")
@@ -48,13 +64,7 @@ def popups(bench):
     fill(few, bench.users, 1, query=QUERY)
     fill(many, bench.users, MATCHING, query=QUERY)
     load = settings_of_load(bench, query=QUERY)
-    measures = {
-        name: lambda server=server: cpu_per_request(
-            server, "decide.lua", bench.seconds, bench.connections, **load
-        )[0]
-        for name, server in {"few": few, "many": many}.items()
-    }
-    found = in_turn(bench.rounds, measures)
+    found = costs_in_turn(bench, {"few": few, "many": many}, **load)
     many.stop()
     bench.costs["nudged, 8 popups"] = statistics.median(found["few"])
     bench.costs["nudged, 5,000 popups"] = statistics.median(found["many"])
@@ -72,19 +82,8 @@ def each_request_a_connection(bench):
     """P18: one connection per request."""
     host.note("P18: one connection per request")
     load = settings_of_load(bench)
-    measures = {
-        name: lambda server=server: cpu_per_request(
-            server,
-            "decide.lua",
-            bench.seconds,
-            bench.connections,
-            "-H",
-            "Connection: close",
-            **load,
-        )[0]
-        for name, server in {"floor": bench.floor(), "nudged": bench.embedded()}.items()
-    }
-    found = in_turn(bench.rounds, measures)
+    servers = {"floor": bench.floor(), "nudged": bench.embedded()}
+    found = costs_in_turn(bench, servers, "-H", "Connection: close", **load)
     bench.costs["floor, one connection per request"] = statistics.median(found["floor"])
     bench.costs["nudged, one connection per request"] = statistics.median(found["nudged"])
     return [

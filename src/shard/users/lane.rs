@@ -140,7 +140,8 @@ impl Lane {
         self.reserved_bytes -= bytes;
     }
 
-    /// Adds records that are framed already and for which room was reserved; the last of them.
+    /// Adds records that are framed already; the last of them. Room must have been reserved, or
+    /// asked for.
     pub(crate) fn append_framed(&mut self, framed: &[u8]) -> LaneSequence {
         for frame in record::frames(framed) {
             debug_assert!(frame.is_ok(), "we framed it");

@@ -227,7 +227,7 @@ fn put_varint(out: &mut Vec<u8>, mut number: u64) {
 
 fn read_user(bytes: &[u8], state: &mut UserState) -> Result<(), StateError> {
     let mut reader = StateReader::of_version(bytes)?;
-    state.revision = Revision { epoch: reader.varint_u32()?, counter: reader.varint()? };
+    state.revision = reader.revision()?;
     state.clocks = reader.clocks()?;
     let count = reader.varint()?;
     if count > USER_POPUPS_MAX as u64 {
@@ -305,6 +305,10 @@ impl<'a> StateReader<'a> {
 
     pub(super) fn varint_u32(&mut self) -> Result<u32, StateError> {
         u32::try_from(self.varint()?).map_err(|_| StateError::OutOfRange)
+    }
+
+    pub(super) fn revision(&mut self) -> Result<Revision, StateError> {
+        Ok(Revision { epoch: self.varint_u32()?, counter: self.varint()? })
     }
 
     pub(super) fn clocks(&mut self) -> Result<UserClocks, StateError> {

@@ -8,7 +8,7 @@ use std::cell::Cell;
 
 use super::encoding::{COUNTED, ERASED, NUMBERED, SESSION, StateReader, outcome_of, unzigzag};
 use super::{EntryBrief, PopupState, UserClocks, UserState, decode};
-use nudged_base::ids::PopupKey;
+use nudged_base::ids::{PopupKey, Revision};
 use nudged_base::limits::{STATE_BYTES_MAX, USER_POPUPS_MAX};
 use nudged_base::time::WallMs;
 
@@ -109,6 +109,11 @@ impl<'a> EncodedState<'a> {
     /// Where [`decode`](super::decode) does not accept the bytes.
     pub fn decode(&self, state: &mut UserState) {
         decode(self.bytes, state).expect(OURS);
+    }
+
+    /// Its revision.
+    pub fn revision(&self) -> Revision {
+        StateReader::of_version(self.bytes).and_then(|mut reader| reader.revision()).expect(OURS)
     }
 
     /// Whether it remembers no popup.

@@ -12,7 +12,6 @@ use nudged_base::limits::{
 };
 use nudged_base::slab::Handle;
 use nudged_base::time::MonoNs;
-use nudged_journal::record::Record;
 
 /// Merges of users nobody asks for, and what was reported of all that waits.
 #[derive(Debug, Default)]
@@ -149,7 +148,7 @@ impl RejournalRound {
                 break;
             }
             for entry in entries {
-                self.upto = lane.append(&Record::Unmerged(entry.record()));
+                self.upto = lane.append_framed(entry.framed());
             }
             count += entries.len();
             self.last = Some(user.into());

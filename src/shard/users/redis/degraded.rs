@@ -22,7 +22,6 @@ use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::decide::choose::{self, Decision};
 use nudged_domain::state::apply;
 use nudged_domain::state::user::{self, UserState};
-use nudged_journal::record::Record;
 
 impl RedisUsers<'_> {
     /// Answers a decide request whose user's state is not to be had in time
@@ -147,8 +146,9 @@ impl RedisUsers<'_> {
             user::decode(copy.state, state).expect("we encoded it");
         }
         for entry in self.arbiter.unmerged.of(user) {
-            unmerged::learn(&entry.record(), state, snapshot);
-            unmerged::merge(&entry.record(), state, snapshot);
+            let record = entry.record();
+            unmerged::learn(&record, state, snapshot);
+            unmerged::merge(&record, state, snapshot);
         }
     }
 
@@ -163,7 +163,7 @@ impl RedisUsers<'_> {
 
     /// Journals an entry and lets it wait; there must be room.
     fn put_unmerged(&mut self, entry: UnmergedEntry) {
-        self.users.lane.append(&Record::Unmerged(entry.record()));
+        self.users.lane.append_framed(entry.framed());
         self.arbiter.unmerged.push(entry, self.users.lane.acked_sequence());
     }
 

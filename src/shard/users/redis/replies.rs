@@ -15,7 +15,7 @@ use nudged_base::limits::{COMMIT_TRIES_MAX, LINK_UNFIT_RETRY_MS};
 use nudged_base::slab::Handle;
 use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_base::time::MonoNs;
-use nudged_domain::state::user::{self, UserState};
+use nudged_domain::state::user::{self, EncodedState, UserState};
 use nudged_redis::command::{
     CommandFailure, CommitVerdict, Meta, PartitionPhase, RedisCommand, Reply, UserValue,
 };
@@ -81,8 +81,7 @@ impl RedisUsers<'_> {
             flight.announced = flight.announced.max(revision);
         }
         let Some(entry) = self.users.slice.get(user) else { return };
-        user::decode(entry.state, &mut self.scratch.state).expect("we encoded it");
-        if self.scratch.state.revision < revision {
+        if EncodedState::new(entry.state).revision() < revision {
             self.distrust(user);
         }
     }

@@ -66,6 +66,11 @@ impl UnmergedEntry {
         })
     }
 
+    /// The record as it is framed for the journal.
+    pub(crate) fn framed(&self) -> &[u8] {
+        &self.framed
+    }
+
     /// The record.
     pub fn record(&self) -> Unmerged<'_> {
         let frame = frames(&self.framed).next().and_then(Result::ok);
