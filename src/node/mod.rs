@@ -5,7 +5,7 @@
 //! `shared_keys` of all · `redis` the way to it · `preflight` what would refuse a start before
 //! anything is made, with whether Redis and SQL can be used.
 //!
-//! `serve`: `serve` start · `storage` what a node remembers · `unmerged` what of it Redis lacks ·
+//! `serve`: `serve` start, `upgrade` from process to process · `storage` what a node remembers · `unmerged` what of it Redis lacks ·
 //! `redis_threads` what runs beside Redis, `stoppable` what ends a thread · `signals` · `drain`
 //! reloads and stop · `announce` the log's lines of both.
 //!
@@ -39,4 +39,5 @@ mod stoppable;
 mod stopped_journal;
 mod storage;
 pub mod unmerged;
+mod upgrade;
 pub mod vectors;

@@ -9,7 +9,7 @@
 //!
 //! `sql_writer`, `sql_reader`, `keeper` and `list_drain` have machines, `sql_fitness` is what SQL
 //! refuses them · `resolver` looks names up · `log_writer` writes the log · `vital` ends the
-//! process where one of them is gone.
+//! process where one of them is gone, `watchdog` tells a service manager that none is.
 
 pub mod keeper;
 pub mod list_drain;
@@ -19,6 +19,7 @@ pub mod sql_fitness;
 pub mod sql_reader;
 pub mod sql_writer;
 pub mod vital;
+pub mod watchdog;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

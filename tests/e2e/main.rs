@@ -46,4 +46,5 @@ mod sql_away;
 mod sql_rights;
 mod threads;
 mod unread;
+mod upgrade;
 mod withdrawn;

@@ -44,8 +44,8 @@ const LANE_BUDGET: usize = 512;
 pub struct Setup {
     /// The shard that is driven.
     pub shard: ShardId,
-    /// Its listeners, bound and listening.
-    pub listeners: Vec<OwnedFd>,
+    /// Its listeners, bound and listening, each with the number of its address.
+    pub listeners: Vec<(u16, OwnedFd)>,
     /// Entries of the table of direct descriptors for accepted connections: all of them and a
     /// reserve. Links come behind: link i has the number `descriptors + i`.
     pub descriptors: u32,
@@ -104,7 +104,8 @@ impl<S: Step> Driver<S> {
         let ring = Ring::new(setup.descriptors, reserved)?;
         let mut slots = Vec::new();
         slots.resize_with((setup.descriptors + reserved) as usize, ConnectionSlot::default);
-        let listeners = setup.listeners.into_iter().map(ListenerSlot::new).collect();
+        let listeners = setup.listeners.into_iter();
+        let listeners = listeners.map(|(number, socket)| ListenerSlot::new(number, socket));
         let now = Now { mono: clocks::mono(), wall: setup.clock.at(clocks::mono()) };
         Ok(Driver {
             ring,
@@ -113,7 +114,7 @@ impl<S: Step> Driver<S> {
             links: setup.links.into_iter().map(LinkSocket::new).collect(),
             first_link: setup.descriptors,
             accepted_open: 0,
-            listeners,
+            listeners: listeners.collect(),
             outbox: Outbox::default(),
             carried: Vec::new(),
             completions: Vec::with_capacity(8_192),

@@ -3,6 +3,7 @@
 //! can never be full: whoever asks bounds how much it has outstanding.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam::queue::ArrayQueue;
 
@@ -56,6 +57,7 @@ pub struct Mesh {
     pub reader: Waker,
     /// What shards and the keeper of Redis tell each other.
     pub redis_status: Arc<RedisStatus>,
+    keeps_queues: AtomicBool,
 }
 
 impl Mesh {
@@ -73,7 +75,18 @@ impl Mesh {
             reads: ArrayQueue::new(READS_OUTSTANDING_MAX * usize::from(shards)),
             reader: Waker::new()?,
             redis_status: Arc::new(RedisStatus::new(wakers)?),
+            keeps_queues: AtomicBool::new(false),
         })
+    }
+
+    /// The listeners belong to others too (a service manager, the process that takes over): what
+    /// waits to be accepted when this one stops is theirs.
+    pub fn keep_queues(&self) {
+        self.keeps_queues.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn are_queues_kept(&self) -> bool {
+        self.keeps_queues.load(Ordering::Acquire)
     }
 
     /// The lanes of a shard.

@@ -46,6 +46,8 @@ impl ConnectionSlot {
 /// What the driver keeps of a listener.
 #[derive(Debug)]
 pub struct ListenerSlot {
+    /// The number of its address, which several may share.
+    pub number: u16,
     /// None once it is closed.
     pub socket: Option<OwnedFd>,
     /// Accepts under way: one of many shots, or several of one.
@@ -62,8 +64,9 @@ pub struct ListenerSlot {
 
 impl ListenerSlot {
     /// Nothing is under way yet.
-    pub fn new(socket: OwnedFd) -> ListenerSlot {
+    pub fn new(number: u16, socket: OwnedFd) -> ListenerSlot {
         ListenerSlot {
+            number,
             socket: Some(socket),
             armed: 0,
             is_multishot: false,

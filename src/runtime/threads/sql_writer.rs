@@ -52,6 +52,8 @@ pub struct WriterSetup<D> {
     pub waker: Arc<Waker>,
     /// Applies what is there and ends, once woken.
     pub stop: Arc<AtomicBool>,
+    /// Ends before its next call to SQL, whatever is left: another process goes on from there.
+    pub halt: Arc<AtomicBool>,
     /// The core to run on.
     pub cpu: Option<usize>,
     /// Where failures are told.
@@ -106,6 +108,7 @@ where
         lanes: setup.lanes,
         waker: setup.waker,
         stop: setup.stop,
+        halt: setup.halt,
         figures: setup.figures,
         redis_status: setup.redis_status,
     };
@@ -120,6 +123,7 @@ struct WriterThread<D> {
     lanes: Arc<JournalLanes>,
     waker: Arc<Waker>,
     stop: Arc<AtomicBool>,
+    halt: Arc<AtomicBool>,
     figures: Arc<WriterFigures>,
     redis_status: Option<Arc<RedisStatus>>,
 }
@@ -129,6 +133,9 @@ impl<D: DiskRead> WriterThread<D> {
         let mut input = Input::Go;
         loop {
             let effect = self.step(input);
+            if self.halt.load(Ordering::Acquire) {
+                return;
+            }
             input = match effect {
                 Effect::Sleep(next, limit_ms) => self.sleep(next, limit_ms),
                 Effect::Pause(pause_ms) => {
