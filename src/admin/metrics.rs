@@ -37,11 +37,12 @@ pub(super) fn answer(service: &Service) -> AdminAnswer {
         "Times that a new process could not take over from this one.",
         failed,
     ));
-    metrics.push(gauge(
-        "handover_gap_milliseconds",
+    let gap = gauge(
+        "handover_gap_seconds",
         "Time in which nobody accepted when this process took over; 0 where it started by itself.",
         gap_ms,
-    ));
+    );
+    metrics.push(gap.in_ms());
     let version = published.snapshot.version;
     metrics.push(gauge("catalog_version", "Version of the current catalog.", version));
     let known = u64::try_from(published.popups.len()).unwrap_or(u64::MAX);

@@ -584,8 +584,8 @@ pub const RESOLVE_PERIOD_MS: u64 = 1_000;
 /// A database may have been upgraded by versions that are so many schemas ahead: each schema only
 /// adds to the one before, so that this version can go on beside the next one, and be gone back to.
 pub const SCHEMAS_AHEAD_MAX: i64 = 1;
-/// A shard that has not turned for so long is not told of as alive, in milliseconds, where a service
-/// manager wants to hear it more often than twice in that: shards turn every [`TICK_MS`].
+/// A shard that has not turned for so long is not told of as alive, in milliseconds, where a
+/// service manager wants to hear it more often than twice in that: shards turn every [`TICK_MS`].
 pub const WATCHDOG_STUCK_MIN_MS: u64 = 1_000;
 /// A process that is to take over has prepared itself within this, in milliseconds; else it is
 /// ended, and the old one goes on.

@@ -263,7 +263,8 @@ pub(super) fn send_step(mesh: &Mesh, step: DrainStep) -> Vec<Receiver<ControlRep
     told.collect()
 }
 
-fn is_finished(told: &[Receiver<ControlReply>]) -> bool {
+/// Whether all have answered, of answers that nobody has taken.
+pub(super) fn is_finished(told: &[Receiver<ControlReply>]) -> bool {
     use crossbeam::channel::TryRecvError;
     told.iter().all(|replied| {
         !replied.is_empty() || { matches!(replied.try_recv(), Err(TryRecvError::Disconnected)) }

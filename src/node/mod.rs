@@ -5,9 +5,9 @@
 //! `shared_keys` of all · `redis` the way to it · `preflight` what would refuse a start before
 //! anything is made, with whether Redis and SQL can be used.
 //!
-//! `serve`: `serve` start, `upgrade` from process to process · `storage` what a node remembers · `unmerged` what of it Redis lacks ·
-//! `redis_threads` what runs beside Redis, `stoppable` what ends a thread · `signals` · `drain`
-//! reloads and stop · `announce` the log's lines of both.
+//! `serve`: `serve` start, `upgrade` from process to process · `storage` what a node remembers ·
+//! `unmerged` what of it Redis lacks · `redis_threads` what runs beside Redis, `stoppable` what ends
+//! a thread · `signals` · `drain` reloads and stop · `announce` the log's lines of both.
 //!
 //! Tools: `check` the configuration and popups · `explain` asks a running node · `vectors` decision
 //! vectors · `export` and `import` NDJSON, `import_users` and `export_lines` that of users,

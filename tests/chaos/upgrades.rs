@@ -12,7 +12,7 @@ use std::os::fd::AsRawFd as _;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::process::Signal;
 
@@ -137,10 +137,9 @@ impl Node {
 
     /// Stops it as a balancer that honours readiness sees it, and starts it again.
     fn drain(&mut self, (calm, index): (&Calm, usize), program: &Path) {
-        let server = self.server();
-        server.signal(Signal::TERM);
+        self.server().signal(Signal::TERM);
         if self.kept.is_none() {
-            server.await_logged("draining");
+            self.server().await_logged("draining");
             calm.nodes.lock().unwrap()[index] = None;
         }
         let server = self.server();

@@ -46,6 +46,7 @@ const STILL: &[(&str, &[&str])] = &[
             "unsent_bytes",
         ],
     ),
+    ("upgrades (upgrade)", &["handover_gap_seconds", "handovers_failed_total"]),
     (
         "the machine's or the disk's failures (disks, journal, io_uring, reload)",
         &[

@@ -44,8 +44,10 @@ const SMOKES: &[(&str, Smoke)] = &[
     ("tools/instructions", Tool("tools/instructions --smoke")),
     ("tools/kill-loop", Tool("tools/kill-loop --smoke")),
     ("tools/load", Tool("tools/bench --smoke")),
+    ("tools/side-by-side", Tool("tools/side-by-side --smoke")),
     ("tools/sim", Tool("tools/sim --smoke")),
     ("tools/test", Ci),
+    ("tools/upgrade", Tool("tools/upgrade --smoke")),
 ];
 
 fn root() -> &'static Path {

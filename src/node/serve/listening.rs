@@ -18,24 +18,24 @@ pub(super) type Sockets = Vec<Vec<(u16, OwnedFd)>>;
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) address: SocketAddr,
-    origin: Origin,
+    origin: SocketOrigin,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Origin {
+enum SocketOrigin {
     Bound,
     Manager,
     /// The process that it came from.
     Process(u32),
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for SocketOrigin {
     /// What follows an address in a line of its own.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Origin::Bound => Ok(()),
-            Origin::Manager => formatter.write_str(" (from the service manager)"),
-            Origin::Process(process) => write!(formatter, " (from process {process})"),
+            SocketOrigin::Bound => Ok(()),
+            SocketOrigin::Manager => formatter.write_str(" (from the service manager)"),
+            SocketOrigin::Process(process) => write!(formatter, " (from process {process})"),
         }
     }
 }
@@ -83,10 +83,11 @@ impl Listening {
                 }
                 None => {
                     let (sockets, address) = listener::bind_all(*address, shards)?;
-                    (sockets, Place { address, origin: Origin::Bound })
+                    (sockets, Place { address, origin: SocketOrigin::Bound })
                 }
             };
-            let is_managers = matches!(place.origin, Origin::Manager) || listening.is_managers;
+            let is_managers =
+                matches!(place.origin, SocketOrigin::Manager) || listening.is_managers;
             let no_descriptor = Failure::system("get a descriptor for each listener");
             for socket in &sockets {
                 let socket = socket.try_clone().map_err(&no_descriptor)?;
@@ -103,11 +104,11 @@ impl Listening {
     }
 }
 
-fn origin_of(socket: &ListeningSocket, from: Option<u32>) -> Origin {
+fn origin_of(socket: &ListeningSocket, from: Option<u32>) -> SocketOrigin {
     match from {
-        Some(process) => Origin::Process(process),
-        None if socket.is_managers => Origin::Manager,
-        None => Origin::Bound,
+        Some(process) => SocketOrigin::Process(process),
+        None if socket.is_managers => SocketOrigin::Manager,
+        None => SocketOrigin::Bound,
     }
 }
 
@@ -116,7 +117,7 @@ fn origin_of(socket: &ListeningSocket, from: Option<u32>) -> Origin {
 fn adopted(
     found: Vec<ListeningSocket>,
     shards: usize,
-    origin: Origin,
+    origin: SocketOrigin,
 ) -> Result<(Vec<OwnedFd>, Place), Failure> {
     let unfit = |error: std::io::Error| {
         Failure::Configuration(format!("a listening socket that was handed over: {error}"))
@@ -137,7 +138,7 @@ pub(super) fn admin_of(
 ) -> (Option<GivenListener>, String) {
     let asked = nudged_admin::text_of(&config.admin);
     let found = given.take(Askers::Admin, &asked).into_iter().next();
-    let origin = found.as_ref().map_or(Origin::Bound, |found| origin_of(found, given.from));
+    let origin = found.as_ref().map_or(SocketOrigin::Bound, |found| origin_of(found, given.from));
     let listener =
         found.map(|found| GivenListener { socket: found.socket, is_kept: found.is_managers });
     (listener, origin.to_string())

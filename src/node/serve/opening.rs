@@ -1,6 +1,6 @@
-//! What a node opens before its threads start: what it remembers, the way to Redis with the keys that
-//! nodes share, the popups, its clock and its sockets. Where another process hands over, what needs
-//! no lock is prepared while that one serves.
+//! What a node opens before its threads start: what it remembers, the way to Redis with the keys
+//! that nodes share, the popups, its clock and its sockets. Where another process hands over, what
+//! needs no lock is prepared while that one serves.
 
 use std::sync::Arc;
 

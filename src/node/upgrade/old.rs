@@ -167,6 +167,9 @@ fn end(node: RunningNode, mut successor: Successor) -> u8 {
     let last_accept = clocks::mono();
     let finished = drain::send_step(&mesh, DrainStep::Finish);
     drain::await_all(&finished, Duration::from_millis(HAND_OVER_FINISH_MS));
+    if !drain::is_finished(&finished) {
+        log.write(clocks::now(), Message::HandOverCut, &[]);
+    }
     drain::await_all(&drain::send_step(&mesh, DrainStep::Exit), LOOK_EVERY);
     node.writer.halt();
     node.readers.iter().for_each(StoppableThread::tell);

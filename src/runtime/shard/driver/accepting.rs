@@ -148,8 +148,8 @@ impl<S: Step> Driver<S> {
 
     /// Once told to stop and with no accept under way on any listener, takes what still waits in
     /// the accept queues and closes the listeners: a connection that reached a queue before is
-    /// served, unless the queue stays with another process. All accepts have to be over first, so that no completion is still to name a free
-    /// place.
+    /// served, unless the queue stays with another process. All accepts have to be over first, so
+    /// that no completion is still to name a free place.
     pub(super) fn end_listeners(&mut self) {
         let is_stopping = self.listeners.iter().any(|listener| listener.stopping);
         if !is_stopping || self.listeners.iter().any(|listener| listener.armed > 0) {
