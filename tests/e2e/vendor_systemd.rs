@@ -1,6 +1,6 @@
 //! Property: systemd takes the units of `vendor-config/systemd` as they are shipped, and what runs
-//! in them is hardened: `systemd-analyze security` rates it below 2.0. The filter of system calls is
-//! tried by `vendor_seccomp`.
+//! in them is hardened: `systemd-analyze security` rates it below 2.0. The filter of system calls
+//! is tried by `vendor_seccomp`.
 
 use std::fs;
 use std::path::Path;
