@@ -60,9 +60,9 @@ pub(super) fn check(config: &Config, given: &GivenSockets) -> Result<(), Failure
         return Ok(());
     }
     let is_given = |address: &SocketAddr| given.has(Askers::Data, &address.to_string());
-    let bound = config.listen.iter().filter(|address| address.port() != 0 && !is_given(address));
-    for address in bound {
-        listener::probe(*address)?;
+    let addresses = config.listen.iter().map(|listener| listener.address);
+    for address in addresses.filter(|address| address.port() != 0 && !is_given(address)) {
+        listener::probe(address)?;
     }
     let refused = |error: AdminError| Failure::Configuration(error.to_string());
     if given.has(Askers::Admin, &nudged_admin::text_of(&config.admin)) {

@@ -13,7 +13,6 @@ mod start;
 pub(super) mod threads;
 
 use std::io::Write as _;
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::announce;
@@ -26,7 +25,7 @@ use super::upgrade::program::Program;
 use super::{drain, preflight, settings};
 use listening::Place;
 use nudged_base::telemetry::log::{Log, LogValue, Message};
-use nudged_config::{Config, Loaded};
+use nudged_config::{Config, DataListener, Loaded};
 use nudged_publish::publisher;
 use nudged_runtime::clocks;
 use nudged_runtime::service_manager::ServiceManager;
@@ -155,8 +154,8 @@ fn announce_ready(
     begun: Instant,
 ) {
     say("ready");
-    let addresses: Vec<SocketAddr> = places.iter().map(|place| place.address).collect();
-    announce::log_ready(log, &addresses, admin, begun);
+    let listeners: Vec<DataListener> = places.iter().map(|place| place.listener).collect();
+    announce::log_ready(log, &listeners, admin, begun);
     manager.tell("READY=1\nSTATUS=serving");
 }
 

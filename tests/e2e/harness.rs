@@ -265,6 +265,8 @@ impl Process {
 pub struct Server {
     /// Where visitors ask.
     pub data: SocketAddr,
+    /// Where they ask too, by the flags' further `--listen`.
+    pub others: Vec<SocketAddr>,
     /// Where operators ask.
     pub admin: SocketAddr,
     /// From start to ready.
@@ -287,6 +289,7 @@ impl Server {
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let mut server = Server {
             data: nowhere,
+            others: Vec::new(),
             admin: nowhere,
             ready_after: Duration::ZERO,
             child: Process::Child(child),
@@ -298,8 +301,12 @@ impl Server {
         let mut stdout = String::new();
         while let Ok(line) = lines.recv_timeout(START_TIMEOUT.saturating_sub(begun.elapsed())) {
             stdout.push_str(&format!("{line}\n"));
-            if let Some(address) = line.strip_prefix("listening data ") {
-                server.data = first_word(address).parse().unwrap();
+            if let Some(listener) = line.strip_prefix("listening data ") {
+                let address = first_word(listener).parse().unwrap();
+                match server.data == nowhere {
+                    true => server.data = address,
+                    false => server.others.push(address),
+                }
             } else if let Some(address) = line.strip_prefix("listening admin ") {
                 // Tests that have a unix socket ask there by themselves.
                 server.admin = first_word(address).parse().unwrap_or(ELSEWHERE);

@@ -141,9 +141,9 @@ fn tell_given(look: &mut HostCheck<'_>, given: &GivenSockets) -> (bool, bool) {
     let found = look.config();
     let mut config = found.clone();
     given.addresses().stand_for(&mut config);
-    let addresses = config.listen.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ");
+    let addresses = config.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let (for_listen, for_admin) = (
-        config.listen.iter().any(|address| given.has(Askers::Data, &address.to_string())),
+        config.listen.iter().any(|listener| given.has(Askers::Data, &listener.address.to_string())),
         given.has(Askers::Admin, &nudged_admin::text_of(&config.admin)),
     );
     let told = [
@@ -166,7 +166,8 @@ fn check_listeners(look: &mut HostCheck<'_>, given: &GivenSockets) {
     let mut addresses: Vec<(String, SocketAddr)> = Vec::new();
     if is_listen_right {
         let names = (0..).map(|index| format!("listen[{index}]"));
-        addresses.extend(names.zip(config.listen.iter().copied()));
+        let listeners = config.listen.iter().map(|listener| listener.address);
+        addresses.extend(names.zip(listeners));
     }
     match &config.admin {
         AdminAddress::Tcp(address) if is_admin_right => {
@@ -223,8 +224,8 @@ fn check_doors(look: &mut HostCheck<'_>) {
     let config = look.config();
     let has_keys = !config.keys.server.is_empty() || !config.keys.public.is_empty();
     if !has_keys && look.examined.are_right(&["listen", "keys.server", "keys.public"]) {
-        for (index, address) in config.listen.iter().enumerate() {
-            if !address.ip().is_loopback() {
+        for (index, listener) in config.listen.iter().enumerate() {
+            if !listener.address.ip().is_loopback() {
                 let key = format!("listen[{index}]");
                 let message = "other hosts can reach it, but `keys` has no key to ask them for";
                 look.warn(&key, "keys_missing", message);

@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use crate::node::failure::Failure;
 use crate::node::upgrade::given::{Askers, GivenSockets, HeldSockets, ListeningSocket, deal_out};
 use nudged_admin::GivenListener;
-use nudged_config::Config;
+use nudged_config::{Config, DataListener};
 use nudged_runtime::shard::listener;
 
 /// The sockets of each shard, with the number of each one's address.
@@ -17,7 +17,7 @@ pub(super) type Sockets = Vec<Vec<(u16, OwnedFd)>>;
 /// A place where the node listens.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
-    pub(super) address: SocketAddr,
+    pub(super) listener: DataListener,
     origin: SocketOrigin,
 }
 
@@ -42,7 +42,7 @@ impl fmt::Display for SocketOrigin {
 
 impl fmt::Display for Place {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}{}", self.address, self.origin)
+        write!(formatter, "{}{}", self.listener, self.origin)
     }
 }
 
@@ -72,22 +72,22 @@ impl Listening {
             held: HeldSockets::default(),
             is_managers: false,
         };
-        for (number, address) in (0..).zip(&config.listen) {
-            let asked = address.to_string();
+        for (number, listener) in (0..).zip(&config.listen) {
+            let asked = listener.address.to_string();
             let found = given.take(Askers::Data, &asked);
-            let (sockets, place) = match found.first() {
+            let (sockets, address, origin) = match found.first() {
                 Some(first) => {
                     let origin = origin_of(first, given.from);
                     listening.is_managers |= first.is_managers;
-                    adopted(found, usize::from(shards), origin)?
+                    let (sockets, address) = adopted(found, usize::from(shards))?;
+                    (sockets, address, origin)
                 }
                 None => {
-                    let (sockets, address) = listener::bind_all(*address, shards)?;
-                    (sockets, Place { address, origin: SocketOrigin::Bound })
+                    let (sockets, address) = listener::bind_all(listener.address, shards)?;
+                    (sockets, address, SocketOrigin::Bound)
                 }
             };
-            let is_managers =
-                matches!(place.origin, SocketOrigin::Manager) || listening.is_managers;
+            let is_managers = listening.is_managers;
             let no_descriptor = Failure::system("get a descriptor for each listener");
             for socket in &sockets {
                 let socket = socket.try_clone().map_err(&no_descriptor)?;
@@ -98,7 +98,8 @@ impl Listening {
             for (shard, sockets) in listening.sockets.iter_mut().zip(dealt) {
                 shard.extend(sockets.into_iter().map(|socket| (number, socket)));
             }
-            listening.places.push(place);
+            let listener = DataListener { address, ..*listener };
+            listening.places.push(Place { listener, origin });
         }
         Ok(listening)
     }
@@ -117,8 +118,7 @@ fn origin_of(socket: &ListeningSocket, from: Option<u32>) -> SocketOrigin {
 fn adopted(
     found: Vec<ListeningSocket>,
     shards: usize,
-    origin: SocketOrigin,
-) -> Result<(Vec<OwnedFd>, Place), Failure> {
+) -> Result<(Vec<OwnedFd>, SocketAddr), Failure> {
     let unfit = |error: std::io::Error| {
         Failure::Configuration(format!("a listening socket that was handed over: {error}"))
     };
@@ -128,7 +128,7 @@ fn adopted(
     if !is_managers && sockets.len() < shards {
         sockets.extend(listener::bind_more(address, shards - sockets.len())?);
     }
-    Ok((sockets, Place { address, origin }))
+    Ok((sockets, address))
 }
 
 /// The listener for operators that was given, where one was, and where it came from.

@@ -215,8 +215,9 @@ fn warn_of_open_doors(config: &Config, places: &[Place], log: &Log) {
     if !config.keys.server.is_empty() || !config.keys.public.is_empty() {
         return;
     }
-    for place in places.iter().filter(|place| !place.address.ip().is_loopback()) {
-        let text = place.address.to_string();
+    let addresses = places.iter().map(|place| place.listener.address);
+    for address in addresses.filter(|address| !address.ip().is_loopback()) {
+        let text = address.to_string();
         log.write(clocks::now(), Message::KeysMissing, &[("listener", LogValue::Text(&text))]);
     }
 }

@@ -10,7 +10,7 @@ use rustix::net::{SocketAddrAny, SocketAddrUnix, getsockname};
 
 use super::SOCKET;
 use crate::node::failure::Failure;
-use nudged_config::{AdminAddress, Config};
+use nudged_config::{AdminAddress, Config, DataListener};
 use nudged_runtime::inherited::NamedSocket;
 use nudged_runtime::messages::{DESCRIPTORS_MAX, MessageSocket};
 use nudged_runtime::shard::listener;
@@ -54,11 +54,23 @@ impl ManagersAddresses {
     /// Puts them where the configuration has others.
     pub(in crate::node) fn stand_for(&self, config: &mut Config) {
         if !self.listen.is_empty() {
-            config.listen = self.listen.clone();
+            let listeners = self.listen.iter().map(|address| words_of(&config.listen, *address));
+            config.listen = listeners.collect();
         }
         if let Some(admin) = &self.admin {
             config.admin = admin.clone();
         }
+    }
+}
+
+/// A service manager's listener with the words that the configuration has for its address, or else
+/// for its port.
+fn words_of(listeners: &[DataListener], address: SocketAddr) -> DataListener {
+    let same = listeners.iter().find(|listener| listener.address == address);
+    let same_port = || listeners.iter().find(|listener| listener.address.port() == address.port());
+    match same.or_else(same_port) {
+        Some(listener) => DataListener { address, ..*listener },
+        None => DataListener::plain(address),
     }
 }
 
@@ -272,7 +284,7 @@ mod tests {
         }
         let mut config = Config::default();
         given.addresses().stand_for(&mut config);
-        assert_eq!(config.listen, ["10.0.0.1:80".parse().unwrap()]);
+        assert_eq!(config.listen, [DataListener::plain("10.0.0.1:80".parse().unwrap())]);
         assert_eq!(config.admin, Config::default().admin);
         assert!(given.has(Askers::Admin, "unix:/run/a b"));
         assert_eq!(given.take(Askers::Data, "127.0.0.1:0").len(), count);
