@@ -6,6 +6,7 @@
 //! Two nodes with Redis and MariaDB, or one without: that one is drained on sockets that a service
 //! manager keeps, since nobody else is there to take its newcomers.
 
+use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd as _;
@@ -211,7 +212,7 @@ pub fn run(arguments: &Arguments) -> Vec<String> {
         wrong.len(),
         gaps_ms.iter().max().unwrap_or(&0),
         tokens.len(),
-        decided.0,
+        decided.len(),
     );
     if gaps_ms.len() != arguments.upgrades {
         wrong.push(format!("{} of {} upgrades", gaps_ms.len(), arguments.upgrades));
@@ -219,9 +220,10 @@ pub fn run(arguments: &Arguments) -> Vec<String> {
     if longest_ms > arguments.wait_max_ms {
         wrong.push(format!("a newcomer waited {longest_ms} ms"));
     }
-    let missing = tokens.iter().filter(|token| !(decided.1)(token)).count();
-    if missing > 0 || decided.0 != tokens.len() {
-        wrong.push(format!("{missing} shows are missing; {} rows for {}", decided.0, tokens.len()));
+    let missing = tokens.iter().filter(|token| !decided.contains(*token)).count();
+    if missing > 0 || decided.len() != tokens.len() {
+        let (rows, shows) = (decided.len(), tokens.len());
+        wrong.push(format!("{missing} shows are missing; {rows} rows for {shows}"));
     }
     wrong
 }
@@ -242,19 +244,15 @@ fn gaps_of(server: &Server) -> Vec<u64> {
     server.logged("taken_over").iter().filter_map(|line| line.number("gap_ms")).collect()
 }
 
-/// How many decisions SQL has, and which.
-fn decided<'a>(
-    cluster: Option<&Cluster>,
-    nodes: &'a [Node],
-) -> (usize, Box<dyn Fn(&String) -> bool + 'a>) {
-    let decided = match cluster {
+/// The tokens of all decisions that SQL has.
+fn decided(cluster: Option<&Cluster>, nodes: &[Node]) -> HashSet<String> {
+    match cluster {
         Some(cluster) => cluster
             .rows("SELECT decision FROM events WHERE action = 'decided'")
             .into_iter()
             .collect(),
         None => database::decided(nodes[0].setup.data()),
-    };
-    (decided.len(), Box::new(move |token| decided.contains(token)))
+    }
 }
 
 /// Ends the clients when it goes.
