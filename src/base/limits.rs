@@ -332,6 +332,17 @@ pub const KEYS_MAX: usize = 64;
 pub const ORIGINS_MAX: usize = 256;
 /// Longest CORS origin, in bytes.
 pub const ORIGIN_BYTES_MAX: usize = 256;
+/// Events of a rate within its unit of time.
+pub const RATE_EVENTS_MAX: u32 = 1_000_000;
+/// Events above a rate that may come at once.
+pub const RATE_BURST_MAX: u32 = 1_000_000;
+/// The default of `limits.key_burst`.
+pub const KEY_BURST_DEFAULT: u32 = 1_000;
+/// The default of `limits.user_burst`.
+pub const USER_BURST_DEFAULT: u32 = 20;
+/// Users whose rate one shard counts at once: 24 bytes each, only where a rate is set. Beyond it
+/// users are not held to theirs, and that is counted.
+pub const RATED_USERS_MAX: usize = 65_536;
 /// Users that are always logged in full.
 pub const LOG_USERS_MAX: usize = 1_000;
 /// Longest field of a log line, in bytes (docs/guarantees.md#g12).

@@ -104,6 +104,7 @@ impl Node {
             connections_max: 16,
             connections_max_of_node: 16,
             unsent_bytes_max: nudged_base::limits::UNSENT_BYTES_DEFAULT,
+            user_rate: None,
             read_deadline_ms: 50,
             arbiter: arbiter.clone(),
             seed: 1,

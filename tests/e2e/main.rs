@@ -35,6 +35,7 @@ mod moving;
 mod mysql;
 mod operators;
 mod overrides;
+mod rates;
 mod readme;
 mod redis;
 mod redis_fit;
