@@ -65,8 +65,9 @@ fn a_user_is_held_to_a_rate_and_others_are_not() {
 
 #[test]
 fn with_redis_too() {
-    let settings = format!("queue = \"journal\"\n{SLOW}");
-    let cluster = Cluster::new(Plan { settings: &settings, ..Plan::new(ALWAYS) });
+    let settings = format!("{SLOW}read_deadline = \"2s\"\n");
+    let redis = "deadline = \"1500ms\"\n";
+    let cluster = Cluster::new(Plan { settings: &settings, redis, ..Plan::new(ALWAYS) });
     let nodes = cluster.start(1);
     let mut client = nodes[0].1.client();
     for user in ["ann", "ben"] {

@@ -40,7 +40,8 @@ impl UserRates {
         UserRates { limit, hash: Keyed::new(seed), due_ns, users_max }
     }
 
-    /// Counts one request of a user. Allocates nothing.
+    /// Counts one request of a user. Allocates nothing, but where a table that was full grows for
+    /// good.
     pub(crate) fn take(&mut self, user: &str, now: MonoNs) -> Counted {
         let Some(limit) = self.limit else { return Counted::Taken };
         let is_full = self.due_ns.len() >= self.users_max;
