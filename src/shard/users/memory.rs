@@ -8,7 +8,7 @@ use bumpalo::Bump;
 
 use super::in_flight::InFlightTable;
 use super::lane::{Lane, LaneMark};
-use super::rates::{Counted, UserRates};
+use super::rates::{RateVerdict, UserRates};
 use crate::fanout::Fanouts;
 use crate::origin::Origin;
 use crate::seam::Effect;
@@ -111,12 +111,12 @@ impl Users {
     /// Where the user asks too often: nothing may be done for it then.
     pub(super) fn count_user(&mut self, user: &str, now: MonoNs) -> Result<(), OverRate> {
         match self.rates.take(user, now) {
-            Counted::Taken => Ok(()),
-            Counted::Untracked => {
+            RateVerdict::Taken => Ok(()),
+            RateVerdict::Untracked => {
                 self.counters.users_untracked.add(1);
                 Ok(())
             }
-            Counted::Over(over) => {
+            RateVerdict::Over(over) => {
                 self.counters.users_limited.add(1);
                 Err(over)
             }

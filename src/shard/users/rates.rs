@@ -19,7 +19,7 @@ pub(crate) struct UserRates {
 
 /// What became of counting a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Counted {
+pub(crate) enum RateVerdict {
     /// May go on.
     Taken,
     /// May go on, since there is no room to count it.
@@ -42,22 +42,22 @@ impl UserRates {
 
     /// Counts one request of a user. Allocates nothing, but where a table that was full grows for
     /// good.
-    pub(crate) fn take(&mut self, user: &str, now: MonoNs) -> Counted {
-        let Some(limit) = self.limit else { return Counted::Taken };
+    pub(crate) fn take(&mut self, user: &str, now: MonoNs) -> RateVerdict {
+        let Some(limit) = self.limit else { return RateVerdict::Taken };
         let is_full = self.due_ns.len() >= self.users_max;
         let hash = self.hash.of(user.as_bytes());
         match self.due_ns.entry(hash, |(known, _)| *known == hash, |(known, _)| *known) {
             Entry::Occupied(mut entry) => match limit.take(entry.get().1, now) {
                 Ok(next_ns) => {
                     entry.get_mut().1 = next_ns;
-                    Counted::Taken
+                    RateVerdict::Taken
                 }
-                Err(over) => Counted::Over(over),
+                Err(over) => RateVerdict::Over(over),
             },
-            Entry::Vacant(_) if is_full => Counted::Untracked,
+            Entry::Vacant(_) if is_full => RateVerdict::Untracked,
             Entry::Vacant(room) => {
                 room.insert((hash, limit.take(0, now).unwrap_or(now.0)));
-                Counted::Taken
+                RateVerdict::Taken
             }
         }
     }
@@ -95,9 +95,9 @@ mod tests {
     fn each_user_has_a_share_of_its_own() {
         let mut rates = one_in_ten_seconds(8);
         for user in ["ann", "ben"] {
-            assert_eq!(rates.take(user, at_s(1)), Counted::Taken);
-            assert_eq!(rates.take(user, at_s(4)), Counted::Over(OverRate { after_s: 7 }));
-            assert_eq!(rates.take(user, at_s(11)), Counted::Taken);
+            assert_eq!(rates.take(user, at_s(1)), RateVerdict::Taken);
+            assert_eq!(rates.take(user, at_s(4)), RateVerdict::Over(OverRate { after_s: 7 }));
+            assert_eq!(rates.take(user, at_s(11)), RateVerdict::Taken);
         }
         assert_eq!(rates.len(), 2);
     }
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn without_a_limit_nobody_is_counted() {
         let mut rates = UserRates::new(None, 7);
-        assert!((0..100).all(|_| rates.take("ann", at_s(1)) == Counted::Taken));
+        assert!((0..100).all(|_| rates.take("ann", at_s(1)) == RateVerdict::Taken));
         assert_eq!((rates.len(), rates.due_ns.capacity()), (0, 0));
     }
 
@@ -114,13 +114,13 @@ mod tests {
         let mut rates = one_in_ten_seconds(2);
         let capacity = rates.due_ns.capacity();
         for (user, now_s) in [("ann", 1), ("ben", 5)] {
-            assert_eq!(rates.take(user, at_s(now_s)), Counted::Taken);
+            assert_eq!(rates.take(user, at_s(now_s)), RateVerdict::Taken);
         }
-        assert_eq!(rates.take("eve", at_s(6)), Counted::Untracked);
-        assert_eq!(rates.take("ann", at_s(6)), Counted::Over(OverRate { after_s: 5 }));
+        assert_eq!(rates.take("eve", at_s(6)), RateVerdict::Untracked);
+        assert_eq!(rates.take("ann", at_s(6)), RateVerdict::Over(OverRate { after_s: 5 }));
         rates.forget_quiet(at_s(11));
-        assert_eq!(rates.take("eve", at_s(11)), Counted::Taken);
-        assert_eq!(rates.take("ben", at_s(11)), Counted::Over(OverRate { after_s: 4 }));
+        assert_eq!(rates.take("eve", at_s(11)), RateVerdict::Taken);
+        assert_eq!(rates.take("ben", at_s(11)), RateVerdict::Over(OverRate { after_s: 4 }));
         assert_eq!(rates.due_ns.capacity(), capacity);
     }
 }
