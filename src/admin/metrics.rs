@@ -11,7 +11,7 @@ use nudged_base::hex;
 use nudged_base::telemetry::text::{CONTENT_TYPE, NodeMetric, render};
 use nudged_config::Config;
 use nudged_domain::catalog::overrides::OverridePlace;
-use nudged_runtime::threads::sql_writer::FollowerMetrics;
+use nudged_runtime::threads::sql_writer::{FollowerMetrics, RetentionMetrics};
 use nudged_store::{FailureKind, mysql};
 
 /// Answers.
@@ -164,6 +164,8 @@ fn push_writer(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
         counter("sql_connects_total", "Connections made to MySQL.", mysql::connections_made()),
     ]);
     metrics.extend(FollowerMetrics::ROWS.iter().map(|row| row.now(&figures.counts)));
+    let retention = &figures.counts.retention;
+    metrics.extend(RetentionMetrics::ROWS.iter().map(|row| row.now(retention)));
 }
 
 fn push_node(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {

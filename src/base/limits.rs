@@ -478,6 +478,20 @@ pub const SQL_START_MS: u64 = 2_000;
 /// Users, keys or rows that one condition of a statement names.
 pub const MYSQL_LIST_MAX: usize = 1_000;
 
+/// Rows of `events` are kept for at least this long, in milliseconds: as long as their tokens are
+/// taken, and a day more, since a repeated event is told by its row.
+pub const RETENTION_EVENTS_MIN_MS: u64 = 8 * 86_400_000;
+/// Rows that one step of retention reads, and deletes at most: some milliseconds.
+pub const RETENTION_ROWS_MAX: u32 = 500;
+/// Retention rests for so many times as long as each of its steps has taken: it has at most one
+/// part in 20 of the thread's time, 5 %.
+pub const RETENTION_REST_FACTOR: u64 = 19;
+/// Retention looks for rows that have grown old this often, in milliseconds, and again so long
+/// after a failure.
+pub const RETENTION_PERIOD_MS: u64 = 600_000;
+/// Hours of `popup_stats` are added up to days at this age, in milliseconds.
+pub const STATS_FOLD_AGE_MS: u64 = 90 * 86_400_000;
+
 // --- admin listener ------------------------------------------------------------------------------
 
 /// A popups file is read up to this size, in bytes: 10,000 popups of the largest content once.
@@ -520,10 +534,10 @@ pub const USER_RECORDS_TOLD: u32 = 50;
 pub const STATS_RANGE_MAX_MS: u64 = 31 * 86_400_000;
 /// Statistics of one popup are told for at most this long, in milliseconds: 366 days.
 pub const STATS_RANGE_OF_ONE_MAX_MS: u64 = 366 * 86_400_000;
-/// `nudged explain` waits this long for each step of a node's answer, in milliseconds.
-pub const EXPLAIN_TIMEOUT_MS: u64 = 5_000;
-/// An answer to `nudged explain` is read up to this size, in bytes: 10,000 popups, 13,000 each.
-pub const EXPLAIN_ANSWER_BYTES_MAX: u64 = 128 * 1_024 * 1_024;
+/// A command that asks a node waits this long for each step of its answer, in milliseconds.
+pub const ASK_TIMEOUT_MS: u64 = 5_000;
+/// An answer to a command is read up to this size, in bytes: 10,000 popups, 13,000 each.
+pub const ADMIN_ANSWER_BYTES_MAX: u64 = 128 * 1_024 * 1_024;
 /// An explanation names this many rules of one target, and values of one list.
 pub const EXPLAIN_RULES_MAX: usize = 8;
 /// An explanation names this many windows of one popup.
@@ -637,8 +651,8 @@ const _: () = {
     assert!(SLICE_SHARD_BYTES_MAX / SLICE_PAGE_BYTES as u64 <= 1 << 21);
     assert!(SLICE_BYTES_MAX / SLICE_SHARD_BYTES_MIN >= SHARDS_MAX as u64);
     assert!(POPUPS_MAX as u64 * CONTENT_BYTES_MAX as u64 <= POPUPS_FILE_BYTES_MAX);
-    assert!(LANE_RETRY_MS < SHARD_ANSWER_MS && SHARD_ANSWER_MS < EXPLAIN_TIMEOUT_MS);
-    assert!((POPUPS_MAX * 2 * (POPUP_ID_BYTES_MAX + 64)) as u64 <= EXPLAIN_ANSWER_BYTES_MAX);
+    assert!(LANE_RETRY_MS < SHARD_ANSWER_MS && SHARD_ANSWER_MS < ASK_TIMEOUT_MS);
+    assert!((POPUPS_MAX * 2 * (POPUP_ID_BYTES_MAX + 64)) as u64 <= ADMIN_ANSWER_BYTES_MAX);
     assert!(CONTENT_BYTES_MAX * 2 < ADMIN_BODY_BYTES_MAX && BODY_BYTES_MAX < ADMIN_BODY_BYTES_MAX);
     assert!(ADMIN_REFUSALS_MAX < ADMIN_CONNECTIONS_MAX);
     // One change that SQL says nothing to does not refuse the next, and whoever waited with a

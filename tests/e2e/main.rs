@@ -40,6 +40,7 @@ mod redis_fit;
 mod redis_memory;
 mod reload;
 mod requests;
+mod retention;
 mod shards;
 mod signals;
 mod sql_away;

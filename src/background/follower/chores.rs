@@ -1,10 +1,11 @@
-//! What a follower does beside applying: old tombstones go, a file of the node's own is folded
+//! What a follower does beside applying: what is old goes, a file of the node's own is folded
 //! together now and then, and where no keeper does, SQL is told that this node is alive. One after
 //! the other, after each try.
 
 use std::collections::VecDeque;
 
 use super::{Effect, Follower, Input, Stage, View, log_weaknesses};
+use crate::retention::RetentionView;
 use nudged_base::limits::{
     KEEPER_SQL_BEAT_MS, RIGHTS_AGAIN_MS, SQL_FOLD_PERIOD_MS, SQL_FOLD_RETRY_MS,
 };
@@ -21,6 +22,8 @@ pub(super) enum Chore {
     /// that was set up anew.
     Check,
     Purge,
+    /// One step, where it is time for one.
+    Retain,
     Fold,
     /// All of the others, where what is left of an erased user has to be folded away.
     FoldNow,
@@ -91,6 +94,11 @@ impl Follower {
                 chores.purge_due_ms = now_ms + PURGE_PERIOD_MS;
                 Effect::Purge
             }),
+            Chore::Retain if view.is_stopping => None,
+            Chore::Retain => self
+                .retention
+                .begin(view.now.mono, self.setup.stream, &view.sql.retention)
+                .map(Effect::Retain),
             Chore::FoldNow => {
                 if view.sql.must_fold {
                     chores.left.extend([Chore::Purge, Chore::Fold, Chore::Heartbeat]);
@@ -144,6 +152,12 @@ impl Follower {
             (Chore::Check, Input::Checked(warnings)) => {
                 log_weaknesses(&self.setup.log, view.now, &warnings);
             }
+            (Chore::Retain, Input::Retained(outcome)) => {
+                let metrics = &self.setup.metrics.retention;
+                if let Err(error) = self.retention.end(view.now.mono, outcome, metrics) {
+                    self.failed(view, &error);
+                }
+            }
             (Chore::Fold, Input::Folded(folded)) => {
                 // A reader may be in the way: it is tried again.
                 if let Err(error) = &folded {
@@ -170,7 +184,11 @@ impl Follower {
         let Chores { beat_due_ms, fold_wait_ms, .. } = &self.chores;
         let beats = self.setup.beats && self.setup.stream.is_some();
         let beat_wait_ms = beats.then(|| beat_due_ms.saturating_sub(ms_of(view)));
-        let wait_ms = fold_wait_ms.iter().copied().chain(beat_wait_ms).min().map(|ms| ms.max(1));
+        let is_kept = view.sql.retention == RetentionView::default();
+        let retention_ms = (!is_kept && self.setup.stream.is_some())
+            .then(|| self.retention.due().0.saturating_sub(view.now.mono.0).div_ceil(1_000_000));
+        let waits_ms = fold_wait_ms.iter().copied().chain(beat_wait_ms).chain(retention_ms);
+        let wait_ms = waits_ms.min().map(|ms| ms.max(1));
         let rights_ms = self.rights_due.map(|_| RIGHTS_AGAIN_MS);
         let limit_ms = wait_ms.into_iter().chain(rights_ms).min();
         Effect::Sleep(self.next_sequence(), limit_ms)
