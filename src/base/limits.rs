@@ -375,6 +375,11 @@ pub const KEEPER_SQL_BEAT_MS: u64 = 1_000;
 pub const SQL_FOLD_PERIOD_MS: u64 = 60_000;
 /// Where a reader was in the way, again after this, in milliseconds.
 pub const SQL_FOLD_RETRY_MS: u64 = 100;
+/// Where a reader goes on being in the way, it is tried again less and less often, down to this, in
+/// milliseconds.
+pub const SQL_FOLD_RETRY_MAX_MS: u64 = 6_400;
+/// Folding waits this long for readers, in milliseconds: records wait meanwhile.
+pub const SQL_FOLD_WAIT_MS: u64 = 20;
 /// Rows of one kind that a move from one store into another takes in one transaction.
 pub const MOVED_ROWS: usize = 500;
 /// Users that one step of a rebuild reads from SQL.
@@ -491,6 +496,26 @@ pub const RETENTION_REST_FACTOR: u64 = 19;
 pub const RETENTION_PERIOD_MS: u64 = 600_000;
 /// Hours of `popup_stats` are added up to days at this age, in milliseconds.
 pub const STATS_FOLD_AGE_MS: u64 = 90 * 86_400_000;
+
+// --- backup --------------------------------------------------------------------------------------
+
+/// A node that is asked for a backup waits this long for SQL to catch up, in milliseconds; then the
+/// command asks again.
+pub const BACKUP_WAIT_MS: u64 = 3_000;
+/// It looks so often, in milliseconds.
+pub const BACKUP_LOOK_MS: u64 = 2;
+/// The command asks this often before it gives up: a minute.
+pub const BACKUP_TRIES_MAX: u32 = 20;
+/// The command looks this often what the copy takes from the node, in milliseconds.
+pub const BACKUP_WATCH_MS: u64 = 100;
+/// It tells this often how far it is, in milliseconds.
+pub const BACKUP_PROGRESS_MS: u64 = 5_000;
+/// A copy is given up where the node's write-ahead log, which it keeps from being emptied, grows
+/// larger, in bytes: 4 GiB.
+pub const BACKUP_LOG_BYTES_MAX: u64 = 4 << 30;
+/// Bytes that a copy leaves free on the node's disk: two segments of its journal, and as much
+/// again.
+pub const BACKUP_SPARE_BYTES: u64 = 4 * SEGMENT_BYTES;
 
 // --- admin listener ------------------------------------------------------------------------------
 
@@ -651,6 +676,7 @@ const _: () = {
     assert!(SLICE_SHARD_BYTES_MAX / SLICE_PAGE_BYTES as u64 <= 1 << 21);
     assert!(SLICE_BYTES_MAX / SLICE_SHARD_BYTES_MIN >= SHARDS_MAX as u64);
     assert!(POPUPS_MAX as u64 * CONTENT_BYTES_MAX as u64 <= POPUPS_FILE_BYTES_MAX);
+    assert!(BACKUP_WAIT_MS < ASK_TIMEOUT_MS);
     assert!(LANE_RETRY_MS < SHARD_ANSWER_MS && SHARD_ANSWER_MS < ASK_TIMEOUT_MS);
     assert!((POPUPS_MAX * 2 * (POPUP_ID_BYTES_MAX + 64)) as u64 <= ADMIN_ANSWER_BYTES_MAX);
     assert!(CONTENT_BYTES_MAX * 2 < ADMIN_BODY_BYTES_MAX && BODY_BYTES_MAX < ADMIN_BODY_BYTES_MAX);

@@ -10,7 +10,7 @@
 //! reloads and stop · `announce` the log's lines of both.
 //!
 //! Tools: `check` the configuration and popups · `explain` asks a running node, as `admin_client`
-//! does · `vectors` decision
+//! does · `backup` copies a running node's database · `vectors` decision
 //! vectors · `export` and `import` NDJSON, `import_users` and `export_lines` that of users,
 //! `stopped_journal` whose records they read ·
 //! `migrate` the schema, `migration` a directory into MySQL.
@@ -18,6 +18,7 @@
 mod admin_client;
 mod announce;
 pub mod arguments;
+pub mod backup;
 pub mod check;
 mod drain;
 pub mod explain;

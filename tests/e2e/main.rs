@@ -15,6 +15,7 @@ mod database;
 mod harness;
 
 mod admin;
+mod backup;
 mod browser;
 mod catalog;
 mod degradation;
