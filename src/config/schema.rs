@@ -9,7 +9,7 @@ use super::network::Network;
 use nudged_base::limits;
 use nudged_base::rate::{Rate, RateLimit};
 use nudged_base::telemetry::log::Level;
-use nudged_base::time::DurationMs;
+use nudged_base::time::{DurationMs, Gap};
 
 /// Every setting of a node. Reading one allocates nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +66,8 @@ pub struct Config {
     pub proxy_protocol: ProxySettings,
     /// The log.
     pub log: LogSettings,
+    /// How long SQL keeps what.
+    pub retention: RetentionSettings,
     /// Redis as arbiter of state.
     pub redis: RedisSettings,
     /// MySQL as store.
@@ -216,6 +218,13 @@ pub struct LogSettings {
     pub format: LogFormat,
 }
 
+/// `[retention]`: ages at which rows of SQL go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetentionSettings {
+    /// Rows of `events`, from `RETENTION_EVENTS_MIN_MS` up.
+    pub events: Gap,
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -356,9 +365,16 @@ impl Default for Config {
             cors: CorsSettings { origins: Vec::new(), max_age: DurationMs(600_000) },
             proxy_protocol: ProxySettings::default(),
             log: LogSettings { level: Level::Info, users: Vec::new(), format: LogFormat::Auto },
+            retention: RetentionSettings::default(),
             redis: RedisSettings::default(),
             mysql: MysqlSettings::default(),
         }
+    }
+}
+
+impl Default for RetentionSettings {
+    fn default() -> RetentionSettings {
+        RetentionSettings { events: Gap::After(DurationMs(400 * DurationMs::DAY.0)) }
     }
 }
 

@@ -11,7 +11,7 @@ use super::url::UrlProblem;
 use super::word::WordProblem;
 use nudged_base::limits;
 use nudged_base::rate::Rate;
-use nudged_base::time::{DURATION_MAX, DurationMs, parse_duration};
+use nudged_base::time::{DURATION_MAX, DurationMs, Gap, parse_duration};
 
 /// Why a key does not take a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,6 +177,15 @@ pub(super) fn rate(value: &TreeValue) -> Read<Option<Rate>> {
     };
     let events = whole(&TreeValue::Loose(events.trim_end().into()), 1, limits::RATE_EVENTS_MAX);
     events.map(|events| Some(Rate { events, per_s })).map_err(|_| Expectation::Rate)
+}
+
+/// An age at which something goes, or `never`.
+pub(super) fn age(value: &TreeValue, min_ms: u64) -> Read<Gap> {
+    if value.text() == Some("never") {
+        return Ok(Gap::Never);
+    }
+    let age = duration(value, min_ms, DURATION_MAX.0);
+    age.map(Gap::After).map_err(|_| Expectation::Age(DurationMs(min_ms)))
 }
 
 /// A size such as `256MiB`; a bare number is bytes.
