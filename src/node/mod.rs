@@ -9,7 +9,7 @@
 //! `redis_threads` what runs beside Redis, `stoppable` what ends a thread · `signals` · `drain`
 //! reloads and stop · `announce` the log's lines of both.
 //!
-//! Tools: `check` the configuration and popups · `explain` asks a running node · `vectors` decision
+//! Tools: `check` the configuration and popups · `doctor` this host and its servers · `explain` asks a running node · `vectors` decision
 //! vectors · `export` and `import` NDJSON, `import_users` and `export_lines` that of users,
 //! `stopped_journal` whose records they read ·
 //! `migrate` the schema, `migration` a directory into MySQL.
@@ -17,6 +17,7 @@
 mod announce;
 pub mod arguments;
 pub mod check;
+pub mod doctor;
 mod drain;
 pub mod explain;
 pub mod export;

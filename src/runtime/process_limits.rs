@@ -3,9 +3,11 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::probe::{DESCRIPTORS_RESERVED, DESCRIPTORS_SPARE, HostUnfit, MEMLOCK_MIN};
+use crate::probe::{DESCRIPTORS_RESERVED, DESCRIPTORS_SPARE, HostUnfit};
 use nudged_base::limits::{ADMIN_CONNECTIONS_MAX, MYSQL_CONNECTIONS_MAX, SEGMENT_BYTES};
 
+/// Memory that the executor of the dedicated core insists on being allowed to lock, in bytes.
+pub const MEMLOCK_NEEDED: u64 = 512 * 1_024;
 /// Descriptors of a shard beside its listeners: its ring and what wakes it.
 const SHARD_DESCRIPTORS: u64 = 2;
 /// Descriptors of everything that there is once: standard streams, database, journal, executor.
@@ -31,7 +33,12 @@ pub fn check(shards: u16, listeners: usize) -> Result<(), HostUnfit> {
     judge((of(Resource::Nofile), of(Resource::Memlock), of(Resource::Fsize)), shards, listeners)
 }
 
-fn judge(
+/// As [`check`], of limits that were read elsewhere: descriptors, bytes of locked memory, bytes of a
+/// file; `u64::MAX` for none.
+///
+/// # Errors
+/// As [`check`].
+pub fn judge(
     (descriptors, memlock, file_bytes): (u64, u64, u64),
     shards: u16,
     listeners: usize,
@@ -40,7 +47,7 @@ fn judge(
     if descriptors < needed {
         return Err(HostUnfit::TooFewDescriptors { limit: descriptors, needed });
     }
-    if memlock < MEMLOCK_MIN {
+    if memlock < MEMLOCK_NEEDED {
         return Err(HostUnfit::MemlockTooLow { limit: memlock });
     }
     if file_bytes < SEGMENT_BYTES {
