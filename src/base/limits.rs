@@ -522,6 +522,11 @@ pub const STATS_RANGE_MAX_MS: u64 = 31 * 86_400_000;
 pub const STATS_RANGE_OF_ONE_MAX_MS: u64 = 366 * 86_400_000;
 /// `nudged explain` waits this long for each step of a node's answer, in milliseconds.
 pub const EXPLAIN_TIMEOUT_MS: u64 = 5_000;
+/// A part of `nudged doctor` that waits for a disk or a server is given up after this, in
+/// milliseconds.
+pub const DOCTOR_PART_MS: u64 = 3_000;
+/// A server has this long for each answer to it, in milliseconds.
+pub const DOCTOR_ANSWER_MS: u64 = 1_500;
 /// An answer to `nudged explain` is read up to this size, in bytes: 10,000 popups, 13,000 each.
 pub const EXPLAIN_ANSWER_BYTES_MAX: u64 = 128 * 1_024 * 1_024;
 /// An explanation names this many rules of one target, and values of one list.
@@ -626,6 +631,8 @@ const _: () = {
             < TOKEN_BYTES_MAX
     );
     assert!(IDLE_TIMEOUT_MS > 60_000);
+    // Who gets no answer says so before he is given up.
+    assert!(DOCTOR_ANSWER_MS < DOCTOR_PART_MS);
     assert!(APPLY_RECORDS_MAX <= MYSQL_APPLY_RECORDS_MAX);
     assert!(HISTORY_READ_LINES <= HISTORY_LINES && HISTORY_LINES <= HISTORY_LINES_MAX);
     // The unapplied tail never fills the whole journal, or nothing could be retired.

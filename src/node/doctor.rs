@@ -9,7 +9,7 @@
 //! else does · `memory` · `clock` · `disk` · `redis` · `mysql`. `host` reads files, `groups` finds
 //! control groups, `report` is what is printed.
 //!
-//! Limits: `PART_WITHIN` for a part that may hang on a disk or a server; these run beside each
+//! Limits: `DOCTOR_PART_MS` for a part that may hang on a disk or a server; these run beside each
 //! other, so that all of it ends within 5 s.
 
 use std::path::Path;
@@ -22,6 +22,8 @@ use super::arguments::{DoctorArguments, SharedArguments};
 use super::failure::Failure;
 use super::serve::size;
 use super::{ownership, redis as redis_way, settings};
+use nudged_base::limits::{DOCTOR_ANSWER_MS, DOCTOR_PART_MS};
+use nudged_base::time::DurationMs;
 use nudged_config::{AdminAddress, Config};
 use nudged_runtime::clock_sync::{self, ClockSync};
 use nudged_runtime::process_limits;
@@ -45,7 +47,7 @@ pub mod report;
 mod sysctls;
 
 /// A part that waits for a disk or a server is given up after this.
-const PART_WITHIN: Duration = Duration::from_secs(3);
+const PART_WITHIN: Duration = Duration::from_millis(DOCTOR_PART_MS);
 
 /// What is looked at.
 struct Patient {
@@ -134,9 +136,9 @@ pub fn run(shared: &SharedArguments, arguments: &DoctorArguments) -> Result<Doct
     process_limits::raise();
     let begun = Instant::now();
     let mut hasty = config.clone();
-    let bound = |timeout: &mut nudged_base::time::DurationMs| timeout.0 = timeout.0.min(2_000);
-    bound(&mut hasty.mysql.connect_timeout);
-    bound(&mut hasty.mysql.query_timeout);
+    let bound = |timeout: DurationMs| DurationMs(timeout.0.min(DOCTOR_ANSWER_MS));
+    hasty.mysql.connect_timeout = bound(config.mysql.connect_timeout);
+    hasty.mysql.query_timeout = bound(config.mysql.query_timeout);
     let servers = [
         (redis::REDIS, beside(&hasty, redis::check)),
         (mysql::MYSQL, beside(&hasty, mysql::check)),

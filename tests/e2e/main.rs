@@ -19,6 +19,7 @@ mod browser;
 mod catalog;
 mod degradation;
 mod disks;
+mod doctor;
 mod drain;
 mod eviction;
 mod first_minute;

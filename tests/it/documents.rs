@@ -33,6 +33,7 @@ const SMOKES: &[(&str, Smoke)] = &[
     ("cargo test --test stores", Ci),
     ("kill", Test("e2e/reload.rs", "a_bad_file_changes_nothing_and_every_error_is_named")),
     ("nudged check", Test("e2e/first_minute.rs", "the_samples_that_are_shipped_are_right")),
+    ("nudged doctor", Test("e2e/doctor.rs", "a_host_is_looked_at_beside_the_node_that_runs_on_it")),
     ("nudged explain", Test("e2e/admin.rs", "explanations_record_nothing")),
     ("nudged export", Test("e2e/catalog.rs", "popups_go_out_and_in_again")),
     ("nudged import", Test("e2e/catalog.rs", "popups_go_out_and_in_again")),

@@ -85,7 +85,7 @@ fn away(concern: &Concern, error: &StoreError) -> Diagnosis {
     let StoreError::Server { server, .. } = error else {
         return concern.fail(error.to_string(), "nudged check");
     };
-    let client = Client::of(server);
+    let client = MysqlCli::of(server);
     let mend = match error.kind() {
         FailureKind::Denied | FailureKind::Schema => {
             client.reads("vendor-config/mysql/grants.sql  # once its passwords are changed")
@@ -97,15 +97,15 @@ fn away(concern: &Concern, error: &StoreError) -> Diagnosis {
 }
 
 /// How a person reaches the first of a url's servers.
-struct Client {
+struct MysqlCli {
     host: String,
     port: String,
     database: String,
 }
 
-impl Client {
+impl MysqlCli {
     /// From what errors call it: `mysql HOST:PORT,.../DATABASE`.
-    fn of(server: &str) -> Client {
+    fn of(server: &str) -> MysqlCli {
         let rest = server.strip_prefix("mysql ").unwrap_or(server);
         let (hosts, database) = rest.rsplit_once('/').unwrap_or((rest, "nudged"));
         let first = hosts.split(',').next().unwrap_or(hosts);
@@ -114,7 +114,7 @@ impl Client {
             _ => (first, "3306"),
         };
         let host = host.trim_matches(['[', ']']).to_owned();
-        Client { host, port: port.to_owned(), database: database.to_owned() }
+        MysqlCli { host, port: port.to_owned(), database: database.to_owned() }
     }
 
     fn command(&self) -> String {
@@ -141,7 +141,7 @@ impl Client {
 }
 
 fn judge(survey: &ServerSurvey) -> Vec<Diagnosis> {
-    let client = Client::of(&survey.server);
+    let client = MysqlCli::of(&survey.server);
     let get = |name: &str| survey.variables.get(name).map(String::as_str);
     let mut found = vec![MYSQL.ok(format!("{} answers", survey.server))];
     found.extend(get("version").map(version));
@@ -207,7 +207,7 @@ fn version(text: &str) -> Diagnosis {
     }
 }
 
-fn schema(found: &Result<(), StoreError>, client: &Client) -> Diagnosis {
+fn schema(found: &Result<(), StoreError>, client: &MysqlCli) -> Diagnosis {
     match found {
         Ok(()) => SCHEMA.ok("the one of this version"),
         Err(error @ StoreError::SchemaNewer { .. }) => SCHEMA.fail(
@@ -215,7 +215,7 @@ fn schema(found: &Result<(), StoreError>, client: &Client) -> Diagnosis {
             "nudged --version  # then the package of the newer version on this host",
         ),
         Err(error @ StoreError::SchemaOlder { .. }) => {
-            let Client { host, port, database } = client;
+            let MysqlCli { host, port, database } = client;
             let url = format!("mysql://nudged_migrate:PASSWORD@{host}:{port}/{database}");
             SCHEMA.fail(error.to_string(), format!("NUDGED_MYSQL_URL={url} nudged migrate"))
         }
@@ -223,7 +223,7 @@ fn schema(found: &Result<(), StoreError>, client: &Client) -> Diagnosis {
     }
 }
 
-fn rights(survey: &ServerSurvey, client: &Client) -> Diagnosis {
+fn rights(survey: &ServerSurvey, client: &MysqlCli) -> Diagnosis {
     let missing = match &survey.missing_rights {
         Ok(missing) => missing,
         Err(error) => return RIGHTS.fail(error.to_string(), client.says("SHOW PROCESSLIST")),
@@ -246,7 +246,7 @@ fn rights(survey: &ServerSurvey, client: &Client) -> Diagnosis {
     RIGHTS.fail(format!("{} lacks {shown}{more}", survey.account), client.says(&grant))
 }
 
-fn binlog<'a>(get: &dyn Fn(&str) -> Option<&'a str>, client: &Client) -> Diagnosis {
+fn binlog<'a>(get: &dyn Fn(&str) -> Option<&'a str>, client: &MysqlCli) -> Diagnosis {
     if !get("log_bin").is_some_and(is_on) {
         return BINLOG.ok("off");
     }
@@ -261,7 +261,7 @@ fn binlog<'a>(get: &dyn Fn(&str) -> Option<&'a str>, client: &Client) -> Diagnos
     }
 }
 
-fn galera<'a>(get: &dyn Fn(&str) -> Option<&'a str>, client: &Client) -> Diagnosis {
+fn galera<'a>(get: &dyn Fn(&str) -> Option<&'a str>, client: &MysqlCli) -> Diagnosis {
     match get("wsrep_on").is_some_and(is_on) {
         true => GALERA.warn(
             "wsrep_on is ON",
@@ -275,7 +275,7 @@ fn galera<'a>(get: &dyn Fn(&str) -> Option<&'a str>, client: &Client) -> Diagnos
     }
 }
 
-fn zone<'a>(get: &dyn Fn(&str) -> Option<&'a str>, client: &Client) -> Option<Diagnosis> {
+fn zone<'a>(get: &dyn Fn(&str) -> Option<&'a str>, client: &MysqlCli) -> Option<Diagnosis> {
     let (zone, system) = (get("time_zone")?, get("system_time_zone").unwrap_or_default());
     let shown = if zone == "SYSTEM" { format!("SYSTEM, {system}") } else { zone.to_owned() };
     let meant = if zone == "SYSTEM" { system } else { zone };
@@ -285,7 +285,7 @@ fn zone<'a>(get: &dyn Fn(&str) -> Option<&'a str>, client: &Client) -> Option<Di
     })
 }
 
-fn latency(times_us: &[u64], client: &Client) -> Option<Diagnosis> {
+fn latency(times_us: &[u64], client: &MysqlCli) -> Option<Diagnosis> {
     let (middle, slow) = quantiles(times_us.to_vec())?;
     let found = format!("p50 {}, p99 {} of {}", time_of(middle), time_of(slow), times_us.len());
     Some(match middle > SLOW_US {

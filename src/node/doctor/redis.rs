@@ -7,7 +7,7 @@ use super::host::{quantiles, size_of, time_of};
 use super::report::{Concern, Diagnosis};
 use crate::node::redis::address_of;
 use nudged_background::keeper::rights::{CHANNELS, Missing, Trial};
-use nudged_base::limits::CLOCK_APART_MS;
+use nudged_base::limits::{CLOCK_APART_MS, DOCTOR_ANSWER_MS};
 use nudged_config::{AckMode, Config, QueueMode};
 use nudged_redis::address::LinkAddress;
 use nudged_redis::greeting::{self, info_field};
@@ -46,7 +46,7 @@ const CLOCK: Concern = Concern {
 };
 
 /// It connects, and gives each answer, within this.
-const ASK_TIMEOUT: Duration = Duration::from_millis(1_000);
+const ASK_TIMEOUT: Duration = Duration::from_millis(DOCTOR_ANSWER_MS);
 /// Round trips that are timed, and how long at most.
 const ROUND_TRIPS: usize = 50;
 const ROUND_TRIPS_WITHIN: Duration = Duration::from_millis(500);
@@ -71,9 +71,9 @@ pub(super) fn check(config: &Config) -> Vec<Diagnosis> {
     let settings = LinkSettings { name: "nudged-doctor".to_owned(), ..settings };
     let mut client = BlockingRedis::new(address.clone(), settings, ASK_TIMEOUT);
     match ask(&mut client, config) {
-        Ok(facts) => judge(&facts, config, &Client { address: &address, user: &user }),
+        Ok(facts) => judge(&facts, config, &RedisCli { address: &address, user: &user }),
         Err(error) => {
-            let client = Client { address: &address, user: &user };
+            let client = RedisCli { address: &address, user: &user };
             let mend = match &error {
                 RedisError::Refused { kind: RedisRefusal::Denied, .. } => client.says(&format!(
                     "ACL GETUSER {user}  # then redis.url, or vendor-config/redis/users.acl"
@@ -142,12 +142,12 @@ fn milliseconds(answer: &OwnedReply) -> Option<i64> {
 }
 
 /// How a person reaches it.
-struct Client<'a> {
+struct RedisCli<'a> {
     address: &'a LinkAddress,
     user: &'a str,
 }
 
-impl Client<'_> {
+impl RedisCli<'_> {
     fn place(&self) -> String {
         match self.address {
             LinkAddress::Tcp { host, port } => format!("{host}:{port}"),
@@ -168,7 +168,7 @@ impl Client<'_> {
     }
 }
 
-fn judge(facts: &RedisFacts, config: &Config, client: &Client<'_>) -> Vec<Diagnosis> {
+fn judge(facts: &RedisFacts, config: &Config, client: &RedisCli<'_>) -> Vec<Diagnosis> {
     let field = |name: &str| {
         info_field(&facts.info, name).map(|value| String::from_utf8_lossy(value).into_owned())
     };
@@ -202,7 +202,10 @@ fn judge(facts: &RedisFacts, config: &Config, client: &Client<'_>) -> Vec<Diagno
         true => RIGHTS.ok(format!("all that a node needs, as user {}", client.user)),
         false => {
             let rules = facts.missing.rules();
-            let grant = client.says(&format!("ACL SETUSER {} {rules}", client.user));
+            // A shell reads & and | otherwise.
+            let quoted: Vec<String> = rules.split(' ').map(|rule| format!("'{rule}'")).collect();
+            let quoted = quoted.join(" ");
+            let grant = client.says(&format!("ACL SETUSER {} {quoted}", client.user));
             let found = format!("user {} lacks {rules}", client.user);
             RIGHTS.fail(found, format!("{grant}  # to keep: vendor-config/redis/users.acl"))
         }
@@ -213,7 +216,7 @@ fn judge(facts: &RedisFacts, config: &Config, client: &Client<'_>) -> Vec<Diagno
 }
 
 /// Nothing where it does not say.
-fn memory(info: &[u8], client: &Client<'_>) -> Option<Diagnosis> {
+fn memory(info: &[u8], client: &RedisCli<'_>) -> Option<Diagnosis> {
     let number = |name: &str| -> Option<u64> {
         std::str::from_utf8(info_field(info, name)?).ok()?.trim().parse().ok()
     };
@@ -228,12 +231,12 @@ fn memory(info: &[u8], client: &Client<'_>) -> Option<Diagnosis> {
     })
 }
 
-fn persistence(facts: &RedisFacts, config: &Config, client: &Client<'_>) -> Diagnosis {
+fn persistence(facts: &RedisFacts, config: &Config, client: &RedisCli<'_>) -> Diagnosis {
     let is_queue = config.queue == QueueMode::Redis;
     let needs_sync = crate::node::redis::needs_sync(config);
     let Some((only, fsync)) = &facts.synced else {
         let found = "it does not say (CONFIG GET is refused)";
-        let mend = client.says(&format!("ACL SETUSER {} +config|get", client.user));
+        let mend = client.says(&format!("ACL SETUSER {} '+config|get'", client.user));
         // A start on such a promise is refused.
         return if needs_sync {
             PERSISTENCE.fail(found, mend)
@@ -263,7 +266,7 @@ fn persistence(facts: &RedisFacts, config: &Config, client: &Client<'_>) -> Diag
 }
 
 /// Nothing where no round trip was timed.
-fn latency(facts: &RedisFacts, config: &Config, client: &Client<'_>) -> Option<Diagnosis> {
+fn latency(facts: &RedisFacts, config: &Config, client: &RedisCli<'_>) -> Option<Diagnosis> {
     let (middle, slow) = quantiles(facts.round_trips_us.clone())?;
     let deadline_us = config.redis.deadline.0.saturating_mul(1_000);
     let found = format!(
@@ -281,7 +284,7 @@ fn latency(facts: &RedisFacts, config: &Config, client: &Client<'_>) -> Option<D
     })
 }
 
-fn clock(ahead_ms: i64, client: &Client<'_>) -> Diagnosis {
+fn clock(ahead_ms: i64, client: &RedisCli<'_>) -> Diagnosis {
     let apart = ahead_ms.unsigned_abs();
     let side = if ahead_ms < 0 { "behind" } else { "ahead of" };
     let found = format!("{} {side} this host", time_of(apart.saturating_mul(1_000)));
@@ -312,7 +315,7 @@ mod tests {
 
     fn said(facts: &RedisFacts, config: &Config) -> Vec<Diagnosis> {
         let address = LinkAddress::Tcp { host: "db".to_owned(), port: 6_379 };
-        judge(facts, config, &Client { address: &address, user: "nudged" })
+        judge(facts, config, &RedisCli { address: &address, user: "nudged" })
     }
 
     fn of(name: &str, facts: &RedisFacts, config: &Config) -> (Condition, String) {
@@ -362,7 +365,7 @@ mod tests {
         lacking.missing.add("+publish", true);
         let found = of("redis_rights", &lacking, &config);
         assert_eq!(found.0, Fail);
-        assert!(found.1.contains(" ACL SETUSER nudged +publish"), "{found:?}");
+        assert!(found.1.contains(" ACL SETUSER nudged '+publish'"), "{found:?}");
         let mut apart = facts(INFO);
         apart.ahead_ms = Some(-61_000);
         assert_eq!(of("redis_clock", &apart, &config).0, Warn);
