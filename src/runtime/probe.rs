@@ -5,7 +5,6 @@ use std::io;
 use io_uring::{IoUring, Probe, opcode};
 use rustix::process::{Resource, getrlimit};
 
-use crate::process_limits::MEMLOCK_NEEDED;
 use crate::thread_room::ThreadLimit;
 use nudged_base::limits::SEGMENT_BYTES;
 
@@ -14,6 +13,8 @@ use nudged_base::limits::SEGMENT_BYTES;
 const KERNEL_MIN: (u32, u32) = (6, 1);
 /// Descriptors of the process that are not connections: listeners, files, eventfds, rings.
 pub(super) const DESCRIPTORS_RESERVED: u64 = 256;
+/// Memory that the executor of the dedicated core insists on being allowed to lock, in bytes.
+pub const MEMLOCK_MIN: u64 = 512 * 1_024;
 /// Direct descriptors of one ring at most.
 const DESCRIPTORS_MAX: u64 = 65_536;
 /// Entries of a ring's descriptor table beyond its connections: those that are being refused.
@@ -80,7 +81,7 @@ pub enum HostUnfit {
         "RLIMIT_MEMLOCK is {limit} bytes, but the journal's rings need {} or more, and each \
          shard's up to 262144 more: raise the limit (`LimitMEMLOCK=64M` in the unit, `--ulimit \
          memlock=67108864` for a container, `ulimit -l 65536` in a shell)",
-        MEMLOCK_NEEDED
+        MEMLOCK_MIN
     )]
     MemlockTooLow {
         /// The process's hard limit, in bytes.

@@ -3,11 +3,9 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::probe::{DESCRIPTORS_RESERVED, DESCRIPTORS_SPARE, HostUnfit};
+use crate::probe::{DESCRIPTORS_RESERVED, DESCRIPTORS_SPARE, HostUnfit, MEMLOCK_MIN};
 use nudged_base::limits::{ADMIN_CONNECTIONS_MAX, MYSQL_CONNECTIONS_MAX, SEGMENT_BYTES};
 
-/// Memory that the executor of the dedicated core insists on being allowed to lock, in bytes.
-pub const MEMLOCK_NEEDED: u64 = 512 * 1_024;
 /// Descriptors of a shard beside its listeners: its ring and what wakes it.
 const SHARD_DESCRIPTORS: u64 = 2;
 /// Descriptors of everything that there is once: standard streams, database, journal, executor.
@@ -33,8 +31,8 @@ pub fn check(shards: u16, listeners: usize) -> Result<(), HostUnfit> {
     judge((of(Resource::Nofile), of(Resource::Memlock), of(Resource::Fsize)), shards, listeners)
 }
 
-/// As [`check`], of limits that were read elsewhere: descriptors, bytes of locked memory, bytes of a
-/// file; `u64::MAX` for none.
+/// As [`check`], of limits that were read elsewhere: descriptors, bytes of locked memory, bytes of
+/// a file; `u64::MAX` for none.
 ///
 /// # Errors
 /// As [`check`].
@@ -47,7 +45,7 @@ pub fn judge(
     if descriptors < needed {
         return Err(HostUnfit::TooFewDescriptors { limit: descriptors, needed });
     }
-    if memlock < MEMLOCK_NEEDED {
+    if memlock < MEMLOCK_MIN {
         return Err(HostUnfit::MemlockTooLow { limit: memlock });
     }
     if file_bytes < SEGMENT_BYTES {

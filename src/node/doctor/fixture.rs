@@ -35,8 +35,8 @@ pub(super) struct Fixture {
 impl Fixture {
     /// An empty host of one CPU, whose node listens for everybody.
     pub(super) fn new() -> Fixture {
-        let mut config = Config::default();
-        config.listen = vec!["0.0.0.0:8080".parse().unwrap()];
+        let listen = vec!["0.0.0.0:8080".parse().unwrap()];
+        let config = Config { listen, ..Config::default() };
         let folder = tempfile::tempdir().unwrap();
         Fixture { folder, config, process: "self".to_owned(), allowed: vec![0] }
     }

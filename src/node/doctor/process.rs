@@ -67,7 +67,7 @@ fn of_probe(probed: Result<(), HostUnfit>, files: &HostFiles) -> Vec<Diagnosis> 
     let found = error.to_string();
     match error {
         HostUnfit::KernelTooOld { found } => {
-            return vec![KERNEL.fail(format!("Linux {found}"), newer)];
+            vec![KERNEL.fail(format!("Linux {found}"), newer)]
         }
         HostUnfit::OperationMissing { .. } => vec![kernel(), IO_URING.fail(found, newer)],
         HostUnfit::Forbidden { setting, .. } if setting != "0" && setting != "unknown" => {
@@ -170,7 +170,7 @@ fn open_files(patient: &Patient, limit: Result<u64, HostUnfit>, whose: &str) -> 
 }
 
 fn locked_memory(shards: u16, limit: u64, is_enough: bool, whose: &str) -> Diagnosis {
-    let needed = process_limits::MEMLOCK_NEEDED + u64::from(shards) * SHARD_MEMLOCK;
+    let needed = probe::MEMLOCK_MIN + u64::from(shards) * SHARD_MEMLOCK;
     let found = format!("{}{whose}", bounded(limit, size_of));
     let mend = format!("ulimit -l {MEMLOCK_WANTED_KIB}  # in a unit: LimitMEMLOCK=64M");
     match limit {

@@ -15,7 +15,7 @@ const SYN_BACKLOG_WITH_COOKIES: u64 = 1_024;
 
 /// When a value is right.
 #[derive(Clone, Copy, Debug)]
-enum Rule {
+enum SysctlRule {
     /// The last of its numbers is at least this.
     Least(u64),
     /// Its only number is at most this.
@@ -26,70 +26,78 @@ enum Rule {
     Buffer(u64, u64),
 }
 
-const fn row(name: &'static str, rule: Rule, why: &'static str) -> (Concern, Rule) {
+const fn row(name: &'static str, rule: SysctlRule, why: &'static str) -> (Concern, SysctlRule) {
     (Concern { name, why }, rule)
 }
 
 /// What is looked at wherever the kernel has it.
-const SYSCTLS: &[(Concern, Rule)] = &[
+const SYSCTLS: &[(Concern, SysctlRule)] = &[
     row(
         "net.core.somaxconn",
-        Rule::Least(4_096),
+        SysctlRule::Least(4_096),
         "caps the backlog in which newcomers wait during a burst or an upgrade",
     ),
     row(
         "net.ipv4.tcp_max_syn_backlog",
-        Rule::Least(4_096),
+        SysctlRule::Least(4_096),
         "half-open connections beyond it are dropped where SYN cookies are off",
     ),
     row(
         "net.ipv4.tcp_syncookies",
-        Rule::Least(1),
+        SysctlRule::Least(1),
         "without cookies a flood of SYNs locks visitors out",
     ),
     row(
         "net.ipv4.tcp_abort_on_overflow",
-        Rule::Most(0),
+        SysctlRule::Most(0),
         "1 resets newcomers that a full backlog could have held",
     ),
     row(
         "net.ipv4.ip_local_port_range",
-        Rule::Ports(PORTS_LEAST),
+        SysctlRule::Ports(PORTS_LEAST),
         "each connection to Redis, MySQL or from a balancer on this host takes a port",
     ),
     row(
         "net.ipv4.tcp_tw_reuse",
-        Rule::Least(1),
+        SysctlRule::Least(1),
         "without it ports in TIME_WAIT are missing for new outgoing connections",
     ),
     row(
         "net.ipv4.tcp_max_tw_buckets",
-        Rule::Least(65_536),
+        SysctlRule::Least(65_536),
         "beyond it TIME_WAIT is cut short, and late packets reach the wrong connection",
     ),
     row(
         "net.ipv4.tcp_migrate_req",
-        Rule::Least(1),
+        SysctlRule::Least(1),
         "without it newcomers in the backlog of a listener that closes are reset: each upgrade",
     ),
-    row("net.core.rmem_max", Rule::Least(212_992), "bounds what a receive buffer may be set to"),
-    row("net.core.wmem_max", Rule::Least(212_992), "bounds what a send buffer may be set to"),
+    row(
+        "net.core.rmem_max",
+        SysctlRule::Least(212_992),
+        "bounds what a receive buffer may be set to",
+    ),
+    row("net.core.wmem_max", SysctlRule::Least(212_992), "bounds what a send buffer may be set to"),
     row(
         "net.ipv4.tcp_rmem",
-        Rule::Buffer(131_072, 1 << 20),
+        SysctlRule::Buffer(131_072, 1 << 20),
         "too small a window slows large requests, too large a start takes memory 50,000 times",
     ),
     row(
         "net.ipv4.tcp_wmem",
-        Rule::Buffer(131_072, 1 << 20),
+        SysctlRule::Buffer(131_072, 1 << 20),
         "too small a buffer slows large answers, too large a start takes memory 50,000 times",
     ),
     row(
         "net.netfilter.nf_conntrack_max",
-        Rule::Least(131_072),
+        SysctlRule::Least(131_072),
         "a full table of tracked connections drops packets of visitors",
     ),
-    row("vm.swappiness", Rule::Most(10), "a decision whose user is swapped out waits for the disk"),
+    row(
+        "vm.swappiness",
+        SysctlRule::Most(10),
+        "a decision whose user is swapped out waits for the disk",
+    ),
 ];
 
 const IO_URING_DISABLED: Concern = Concern {
@@ -144,7 +152,7 @@ fn mend(key: &str, value: &str) -> String {
 }
 
 /// What is said of one key; nothing of one that this kernel does not have, or that does not matter.
-fn judge(files: &HostFiles, concern: &Concern, rule: Rule) -> Option<Diagnosis> {
+fn judge(files: &HostFiles, concern: &Concern, rule: SysctlRule) -> Option<Diagnosis> {
     let key = concern.name;
     let path = path_of(key);
     let Some(value) = files.text(&path) else {
@@ -176,33 +184,33 @@ fn judge(files: &HostFiles, concern: &Concern, rule: Rule) -> Option<Diagnosis> 
     Some(concern.warn(format!("{value}{}", said_of(rule)), mend(key, &set_to)))
 }
 
-fn is_right(rule: Rule, numbers: &[u64]) -> bool {
+fn is_right(rule: SysctlRule, numbers: &[u64]) -> bool {
     match (rule, numbers) {
-        (Rule::Least(least), [.., last]) => *last >= least,
-        (Rule::Most(most), [.., last]) => *last <= most,
-        (Rule::Ports(least), [first, last]) => last.saturating_sub(*first) + 1 >= least,
-        (Rule::Buffer(least, most), [_, initial, last]) => *last >= least && *initial <= most,
+        (SysctlRule::Least(least), [.., last]) => *last >= least,
+        (SysctlRule::Most(most), [.., last]) => *last <= most,
+        (SysctlRule::Ports(least), [first, last]) => last.saturating_sub(*first) + 1 >= least,
+        (SysctlRule::Buffer(least, most), [_, initial, last]) => *last >= least && *initial <= most,
         _ => true,
     }
 }
 
-fn said_of(rule: Rule) -> String {
+fn said_of(rule: SysctlRule) -> String {
     match rule {
-        Rule::Least(least) => format!(", below {least}"),
-        Rule::Most(most) => format!(", above {most}"),
-        Rule::Ports(least) => format!(", fewer than {least} ports"),
-        Rule::Buffer(least, most) => {
+        SysctlRule::Least(least) => format!(", below {least}"),
+        SysctlRule::Most(most) => format!(", above {most}"),
+        SysctlRule::Ports(least) => format!(", fewer than {least} ports"),
+        SysctlRule::Buffer(least, most) => {
             format!(", not a start of {most} at most and an end of {least} at least")
         }
     }
 }
 
 /// What does where the file has no value of its own.
-fn least_of(rule: Rule) -> String {
+fn least_of(rule: SysctlRule) -> String {
     match rule {
-        Rule::Least(value) | Rule::Most(value) => value.to_string(),
-        Rule::Ports(_) => "32768 60999".to_owned(),
-        Rule::Buffer(..) => "4096 131072 6291456".to_owned(),
+        SysctlRule::Least(value) | SysctlRule::Most(value) => value.to_string(),
+        SysctlRule::Ports(_) => "32768 60999".to_owned(),
+        SysctlRule::Buffer(..) => "4096 131072 6291456".to_owned(),
     }
 }
 
