@@ -48,4 +48,7 @@ mod sql_away;
 mod sql_rights;
 mod threads;
 mod unread;
+mod vendor_balancers;
+mod vendor_seccomp;
+mod vendor_systemd;
 mod withdrawn;
