@@ -10,10 +10,10 @@
 //! reloads and stop · `announce` the log's lines of both.
 //!
 //! Tools: `check` the configuration and popups · `doctor` this host and its servers · `explain`
-//! asks a running node · `vectors` decision vectors · `export` and `import` NDJSON, `import_users` and `export_lines` that of users,
-//! `stopped_journal` whose records they read ·
-//! `journal_command` a journal's records for people, `record_lines` how they are written ·
-//! `migrate` the schema, `migration` a directory into MySQL.
+//! asks a running node · `vectors` decision vectors · `export` and `import` NDJSON, `import_users`
+//! and `export_lines` that of users, `stopped_journal` whose records they read · `journal_command`
+//! a journal's records for people, `record_lines` how they are written · `migrate` the schema,
+//! `migration` a directory into MySQL.
 
 mod announce;
 pub mod arguments;
