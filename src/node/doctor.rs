@@ -140,9 +140,13 @@ pub fn run(shared: &SharedArguments, arguments: &DoctorArguments) -> Result<Doct
     hasty.mysql.connect_timeout = bound(config.mysql.connect_timeout);
     hasty.mysql.query_timeout = bound(config.mysql.query_timeout);
     let servers = [
-        (redis::REDIS, beside(&hasty, redis::check)),
-        (mysql::MYSQL, beside(&hasty, mysql::check)),
-        (mysql::REPLICA, beside(&hasty, mysql::check_replica)),
+        (redis::REDIS, redis::reach(&config), beside(&hasty, redis::check)),
+        (mysql::MYSQL, mysql::reach(config.mysql.url.as_ref()), beside(&hasty, mysql::check)),
+        (
+            mysql::REPLICA,
+            mysql::reach(config.mysql.replica.as_ref()),
+            beside(&hasty, mysql::check_replica),
+        ),
     ];
     let on_disk = beside(&config, |config| disk::check(&Patient::here(config.clone())));
     let patient = Patient::here(config);
@@ -154,13 +158,8 @@ pub fn run(shared: &SharedArguments, arguments: &DoctorArguments) -> Result<Doct
         &disk::SYNC,
         &format!("ls {data}  # a mount that hangs?"),
     ));
-    for (concern, answer) in servers {
-        found.extend(in_time(
-            &answer,
-            begun,
-            &concern,
-            "ping HOST  # it takes connections and says nothing",
-        ));
+    for (concern, mend, answer) in servers {
+        found.extend(in_time(&answer, begun, &concern, &mend));
     }
     Ok(DoctorReport::new(found))
 }

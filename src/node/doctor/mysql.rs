@@ -81,6 +81,15 @@ pub(super) fn check_replica(config: &Config) -> Vec<Diagnosis> {
     }]
 }
 
+/// What shows a person whether the server of a url answers at all; without its user and password.
+pub(super) fn reach(url: Option<&SecretText>) -> String {
+    let url = url.map_or("", SecretText::expose);
+    let place = url.rsplit_once('@').or(url.split_once("://")).map_or("", |(_, place)| place);
+    let place = place.split('?').next().unwrap_or_default();
+    let client = MysqlCli::of(&format!("mysql {place}"));
+    format!("{} ping  # it takes connections and says nothing", client.admin())
+}
+
 fn away(concern: &Concern, error: &StoreError) -> Diagnosis {
     let StoreError::Server { server, .. } = error else {
         return concern.fail(error.to_string(), "nudged check");
@@ -360,6 +369,14 @@ mod tests {
             assert!(found[0].2.contains(mend), "{found:?}");
         }
         assert_eq!(wrong(&of(&[("version", "8.0.11-TiDB-v7.5.0")])), []);
+    }
+
+    #[test]
+    fn a_server_that_says_nothing_is_named_without_its_password() {
+        for url in ["mysql://u:canary@h:3307,i/d?require_ssl=true", "mysql://h:3307/d"] {
+            let said = reach(Some(&SecretText::new(url.to_owned())));
+            assert!(said.starts_with("mysqladmin -h h -P 3307 ping  # "), "{said}");
+        }
     }
 
     #[test]

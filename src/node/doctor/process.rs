@@ -76,8 +76,9 @@ fn of_probe(probed: Result<(), HostUnfit>, files: &HostFiles) -> Vec<Diagnosis> 
         }
         HostUnfit::Forbidden { source, .. } | HostUnfit::Missing { source } => {
             let found = format!("refused: {source}; the kernel's settings allow it");
-            let mend = "docker run --security-opt seccomp=unconfined ...  # or outside of the \
-                        container; in a unit: SystemCallFilter=@io-uring";
+            let mend = "docker run --security-opt seccomp=vendor-config/seccomp/nudged.json nudged  # or \
+                        outside of the container; in a unit: SystemCallFilter=io_uring_setup io_uring_enter \
+                        io_uring_register";
             vec![kernel(), IO_URING.fail(found, mend)]
         }
         _ => vec![kernel(), IO_URING.fail(found, "ulimit -a; dmesg | tail")],
@@ -262,7 +263,7 @@ mod tests {
                 Err(HostUnfit::Missing { source: error(libc::ENOSYS) }),
                 "io_uring",
                 Fail,
-                "seccomp=unconfined",
+                "seccomp=vendor-config/seccomp/nudged.json",
             ),
             (Err(HostUnfit::OperationMissing { operation: "accept" }), "io_uring", Fail, "reboot"),
             (Err(probe::explain_refusal(error(libc::ENOMEM))), "io_uring", Fail, "ulimit -a"),

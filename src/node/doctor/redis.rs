@@ -85,6 +85,12 @@ pub(super) fn check(config: &Config) -> Vec<Diagnosis> {
     }
 }
 
+/// What shows a person whether it answers at all.
+pub(super) fn reach(config: &Config) -> String {
+    let Ok(Some((address, _))) = address_of(config) else { return "nudged check".to_owned() };
+    RedisCli { address: &address, user: "" }.says("PING  # it takes connections and says nothing")
+}
+
 fn ask(client: &mut BlockingRedis, config: &Config) -> Result<RedisFacts, RedisError> {
     let info = match client.ask(&[b"INFO"])? {
         OwnedReply::Text(info) => info,
