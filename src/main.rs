@@ -7,7 +7,8 @@ use nudged::node::arguments::{self, CommandLine, Subcommand};
 use nudged::node::doctor::report::ReportStyle;
 use nudged::node::failure::Failure;
 use nudged::node::{
-    check, doctor, explain, export, import, journal_command, migrate, serve, settings, vectors,
+    backup, check, doctor, explain, export, import, journal_command, migrate, serve, settings,
+    vectors,
 };
 use nudged_runtime::signal_mask;
 
@@ -59,6 +60,7 @@ fn run(line: &CommandLine) -> Result<u8, Failure> {
         Subcommand::Export(arguments) => export::run(shared, arguments).map(|()| 0),
         Subcommand::Journal(arguments) => journal_command::run(arguments).map(|()| 0),
         Subcommand::Import(arguments) => import::run(shared, arguments).map(|()| 0),
+        Subcommand::Backup(arguments) => backup::run(shared, arguments).map(|()| 0),
         Subcommand::Explain(arguments) => explain::run(shared, arguments).map(|()| 0),
         Subcommand::Migrate(arguments) => migrate::run(shared, arguments).map(|()| 0),
     }

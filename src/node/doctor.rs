@@ -100,14 +100,14 @@ impl Patient {
     fn ports(&self) -> Vec<usize> {
         let admin = match &self.config.admin {
             AdminAddress::Tcp(address) => Some(address.port()),
-            AdminAddress::Unix(_) => None,
+            _ => None,
         };
-        let ports = self.config.listen.iter().map(|address| address.port()).chain(admin);
+        let ports = self.config.listen.iter().map(|listener| listener.address.port()).chain(admin);
         ports.filter(|port| *port > 0).map(usize::from).collect()
     }
 
     fn listens_on_loopback(&self) -> bool {
-        self.config.listen.iter().all(|address| address.ip().is_loopback())
+        self.config.listen.iter().all(|listener| listener.address.ip().is_loopback())
     }
 }
 

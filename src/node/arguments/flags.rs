@@ -3,7 +3,7 @@
 use nudged_config::Flag;
 use nudged_config::tree::TreeValue;
 
-use super::{DoctorArguments, ExplainArguments, ServeArguments, SharedArguments};
+use super::{BackupArguments, DoctorArguments, ExplainArguments, ServeArguments, SharedArguments};
 
 impl SharedArguments {
     /// The flags that stand for settings.
@@ -46,6 +46,13 @@ impl DoctorArguments {
         let of_serve =
             ServeArguments { listen, shards, cpus, writer_cpu, no_pin, ..Default::default() };
         of_serve.flags()
+    }
+}
+
+impl BackupArguments {
+    /// The flags that stand for settings.
+    pub fn flags(&self) -> Vec<Flag> {
+        flag("--admin", "admin", self.admin.as_ref()).into_iter().collect()
     }
 }
 

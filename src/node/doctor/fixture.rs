@@ -12,7 +12,7 @@ use super::host::{HostFiles, cpus_of};
 use super::report::{Condition, Diagnosis};
 use crate::node::arguments::{self, Subcommand};
 use crate::node::serve::size;
-use nudged_config::Config;
+use nudged_config::{Config, DataListener};
 use nudged_runtime::topology::Topology;
 
 /// What stands for commands that are not to touch this host.
@@ -35,7 +35,7 @@ pub(super) struct Fixture {
 impl Fixture {
     /// An empty host of one CPU, whose node listens for everybody.
     pub(super) fn new() -> Fixture {
-        let listen = vec!["0.0.0.0:8080".parse().unwrap()];
+        let listen = vec![DataListener::plain("0.0.0.0:8080".parse().unwrap())];
         let config = Config { listen, ..Config::default() };
         let folder = tempfile::tempdir().unwrap();
         Fixture { folder, config, process: "self".to_owned(), allowed: vec![0] }

@@ -216,6 +216,7 @@ mod tests {
     use super::*;
     use crate::node::doctor::fixture::Fixture;
     use crate::node::doctor::report::Condition;
+    use nudged_config::DataListener;
 
     /// A host whose card has these queues, each with an interrupt on this CPU.
     fn with_card(cpus: &str, interrupts_on: &[usize]) -> Fixture {
@@ -241,7 +242,7 @@ mod tests {
     #[test]
     fn loopback_and_cards_that_are_down_have_no_say() {
         let mut fixture = with_card("0-3", &[0]);
-        fixture.config.listen = vec!["127.0.0.1:8080".parse().unwrap()];
+        fixture.config.listen = vec![DataListener::plain("127.0.0.1:8080".parse().unwrap())];
         assert_eq!(check(&fixture.patient()), []);
         assert_eq!(check(&Fixture::with_cpus("0-3").patient()), []);
     }
