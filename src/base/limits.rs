@@ -582,6 +582,11 @@ pub const STATS_RANGE_OF_ONE_MAX_MS: u64 = 366 * 86_400_000;
 pub const ASK_TIMEOUT_MS: u64 = 5_000;
 /// An answer to a command is read up to this size, in bytes: 10,000 popups, 13,000 each.
 pub const ADMIN_ANSWER_BYTES_MAX: u64 = 128 * 1_024 * 1_024;
+/// A part of `nudged doctor` that waits for a disk or a server is given up after this, in
+/// milliseconds.
+pub const DOCTOR_PART_MS: u64 = 3_000;
+/// A server has this long for each answer to it, in milliseconds.
+pub const DOCTOR_ANSWER_MS: u64 = 1_500;
 /// An explanation names this many rules of one target, and values of one list.
 pub const EXPLAIN_RULES_MAX: usize = 8;
 /// An explanation names this many windows of one popup.
@@ -685,6 +690,8 @@ const _: () = {
             < TOKEN_BYTES_MAX
     );
     assert!(IDLE_TIMEOUT_MS > 60_000);
+    // Who gets no answer says so before he is given up.
+    assert!(DOCTOR_ANSWER_MS < DOCTOR_PART_MS);
     assert!(APPLY_RECORDS_MAX <= MYSQL_APPLY_RECORDS_MAX);
     assert!(HISTORY_READ_LINES <= HISTORY_LINES && HISTORY_LINES <= HISTORY_LINES_MAX);
     // The unapplied tail never fills the whole journal, or nothing could be retired.

@@ -21,6 +21,7 @@ mod browser;
 mod catalog;
 mod degradation;
 mod disks;
+mod doctor;
 mod drain;
 mod eviction;
 mod first_minute;
