@@ -30,7 +30,7 @@ pub struct BindError {
 /// An address as people write it.
 pub(super) fn text_of(address: &AdminAddress) -> String {
     match address {
-        AdminAddress::Tcp(address) => address.to_string(),
+        AdminAddress::Tcp(address) | AdminAddress::Tls(address) => address.to_string(),
         AdminAddress::Unix(path) => format!("unix:{}", path.display()),
     }
 }
@@ -54,12 +54,13 @@ impl AdminListener {
     /// behind is replaced.
     pub(super) fn bind(address: &AdminAddress) -> Result<AdminListener, BindError> {
         let bound = match address {
-            AdminAddress::Tcp(address) => TcpListener::bind(address).and_then(|listener| {
-                listener.set_nonblocking(true)?;
-                unsent::bound(&listener)?;
-                let address = listener.local_addr()?.to_string();
-                Ok(AdminListener { kind: ListenerKind::Tcp(listener), address })
-            }),
+            AdminAddress::Tcp(address) | AdminAddress::Tls(address) => TcpListener::bind(address)
+                .and_then(|listener| {
+                    listener.set_nonblocking(true)?;
+                    unsent::bound(&listener)?;
+                    let address = listener.local_addr()?.to_string();
+                    Ok(AdminListener { kind: ListenerKind::Tcp(listener), address })
+                }),
             AdminAddress::Unix(path) => bind_unix(path).map(|listener| AdminListener {
                 kind: ListenerKind::Unix(listener, path.clone()),
                 address: text_of(address),
@@ -71,7 +72,9 @@ impl AdminListener {
     /// Looks whether an address could be listened on, and leaves everything as it is.
     pub(super) fn probe(address: &AdminAddress) -> Result<(), BindError> {
         let probed = match address {
-            AdminAddress::Tcp(address) => listener::probe(*address).map_err(|error| error.source),
+            AdminAddress::Tcp(address) | AdminAddress::Tls(address) => {
+                listener::probe(*address).map_err(|error| error.source)
+            }
             AdminAddress::Unix(path) => check_free(path).and_then(|()| {
                 // Its directory: whatever the path ends in is made there.
                 let parent = path.parent().unwrap_or(Path::new("/"));

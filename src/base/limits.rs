@@ -116,6 +116,28 @@ pub const PROXY_LINE_BYTES_MAX: usize = 107;
 pub const PROXY_HEADER_BYTES_MAX: usize = 4 * 1_024;
 /// Networks that may send one.
 pub const PROXY_NETWORKS_MAX: usize = 256;
+/// From accept, or the end of a PROXY protocol header, to the end of a TLS handshake, in
+/// milliseconds.
+pub const TLS_HANDSHAKE_TIMEOUT_MS: u64 = 5_000;
+/// Handshakes that one shard has under way; of more the oldest is ended.
+pub const TLS_HANDSHAKES_MAX: usize = 1_024;
+/// Steps of handshakes in one turn of a shard: some 250 us each, so that nobody waits for more than
+/// a millisecond.
+pub const TLS_HANDSHAKES_A_TURN: usize = 4;
+/// Connections whose handshake waits for a later turn: a tenth of a second's work. One more is
+/// refused.
+pub const TLS_HANDSHAKES_WAITING_MAX: usize = 256;
+/// Ciphertext that a connection keeps of what is not whole yet, in bytes: the largest record of TLS
+/// 1.2, and a header.
+pub const TLS_INPUT_BYTES_MAX: usize = 18 * 1_024 + 5;
+/// Plaintext of one send, in bytes: one record.
+pub const TLS_SEND_BYTES_MAX: usize = 16 * 1_024;
+/// A certificate or key file is read up to this size, in bytes.
+pub const TLS_FILE_BYTES_MAX: u64 = 1_024 * 1_024;
+/// A certificate that holds for less is warned of, in seconds: 14 days.
+pub const TLS_EXPIRY_WARNING_S: i64 = 14 * 86_400;
+/// And again this often, in milliseconds: a day.
+pub const TLS_EXPIRY_WARNING_PERIOD_MS: u64 = 86_400_000;
 /// From the end of sending to the end of a connection whose peer may still be sending, in
 /// milliseconds: closing at once would answer its bytes with a reset, and that could overtake the
 /// last answer.

@@ -4,7 +4,7 @@
 use super::listener;
 use super::near::{distance, nearest};
 use super::origin::origins;
-use super::schema::{AckMode, Config, LogFormat, QueueMode};
+use super::schema::{AckMode, Config, LogFormat, QueueMode, TlsVersion};
 use super::tree::TreeValue;
 use super::url;
 use super::value::{
@@ -85,6 +85,7 @@ const HOUR_MS: u64 = 3_600_000;
 const SHOWS_MAX: u32 = 1_000_000;
 
 const LEVELS: [Level; 4] = [Level::Error, Level::Warn, Level::Info, Level::Debug];
+const VERSIONS: [TlsVersion; 2] = [TlsVersion::Tls12, TlsVersion::Tls13];
 const FORMATS: [LogFormat; 3] = [LogFormat::Auto, LogFormat::Json, LogFormat::Text];
 
 keys! {
@@ -121,6 +122,9 @@ keys! {
     Reload keys.public = keys;
     Reload cors.origins = origins;
     Reload cors.max_age = duration(0, 24 * HOUR_MS);
+    Reload tls.certificate = optional_path;
+    Reload tls.key = optional_path;
+    Reload tls.min_version = one_of(&["1.2", "1.3"], &VERSIONS);
     Restart proxy_protocol.networks = networks;
     Reload log.level = one_of(&["error", "warn", "info", "debug"], &LEVELS);
     Reload log.users = users;

@@ -32,6 +32,11 @@ enum ExplainError {
     Unreachable { address: String, source: io::Error },
     #[error("the admin address has port 0: give the port that the node printed with --admin")]
     PortUnknown,
+    #[error(
+        "the admin address speaks TLS, which this command does not: ask with `curl --cacert`, or \
+         give the node an admin address on a unix socket"
+    )]
+    Tls,
     #[error("admin_token_file: {path}: can't be read: {source}")]
     TokenUnreadable { path: String, source: io::Error },
     #[error("{address} is not a nudged node: {why}")]
@@ -139,6 +144,7 @@ fn read_token(path: &Path) -> io::Result<String> {
 fn connect(address: &AdminAddress) -> Result<(BlockingStream, String), ExplainError> {
     let timeout = Duration::from_millis(EXPLAIN_TIMEOUT_MS);
     let (connected, address, host) = match address {
+        AdminAddress::Tls(_) => return Err(ExplainError::Tls),
         AdminAddress::Tcp(address) if address.port() == 0 => return Err(ExplainError::PortUnknown),
         AdminAddress::Tcp(address) => {
             let address = reachable(*address);

@@ -69,6 +69,7 @@ fn serve(
     let clock = opening::start_clock(&storage, arguments.accept_clock, &log)?;
     let (redis, keys, redis_found) = opening::open_shared(&config, &mut storage, &log)?;
     let mesh = make_mesh(&topology)?;
+    opening::load_identity(&config, &mesh)?;
     let counters: Vec<Arc<ShardCounters>> = (0..topology.shards).map(|_| Arc::default()).collect();
     let read = opening::config_reader(shared, arguments);
     let publisher =

@@ -222,7 +222,7 @@ impl Server {
                     false => server.others.push(address),
                 }
             } else if let Some(address) = line.strip_prefix("listening admin ") {
-                server.admin = address.parse().unwrap();
+                server.admin = address.split(' ').next().unwrap().parse().unwrap();
             }
             if line.starts_with(last) {
                 server.ready_after = begun.elapsed();

@@ -138,7 +138,7 @@ fn check_listeners(look: &mut HostCheck<'_>) {
         addresses.extend(names.zip(listeners));
     }
     match &config.admin {
-        AdminAddress::Tcp(address) if is_admin_right => {
+        AdminAddress::Tcp(address) | AdminAddress::Tls(address) if is_admin_right => {
             addresses.push(("admin".to_owned(), *address));
         }
         AdminAddress::Unix(_) if is_admin_right => check_socket(look),
