@@ -40,6 +40,7 @@ pub(super) fn text_of(address: &AdminAddress) -> String {
 pub(super) struct AdminListener {
     kind: ListenerKind,
     address: String,
+    is_tls: bool,
 }
 
 #[derive(Debug)]
@@ -53,17 +54,20 @@ impl AdminListener {
     /// Listens. A unix socket has mode 0600 from its first moment; one that a dead process left
     /// behind is replaced.
     pub(super) fn bind(address: &AdminAddress) -> Result<AdminListener, BindError> {
+        let is_tls = matches!(address, AdminAddress::Tls(_));
         let bound = match address {
             AdminAddress::Tcp(address) | AdminAddress::Tls(address) => TcpListener::bind(address)
                 .and_then(|listener| {
                     listener.set_nonblocking(true)?;
                     unsent::bound(&listener)?;
-                    let address = listener.local_addr()?.to_string();
-                    Ok(AdminListener { kind: ListenerKind::Tcp(listener), address })
+                    let word = if is_tls { " tls" } else { "" };
+                    let address = format!("{}{word}", listener.local_addr()?);
+                    Ok(AdminListener { kind: ListenerKind::Tcp(listener), address, is_tls })
                 }),
             AdminAddress::Unix(path) => bind_unix(path).map(|listener| AdminListener {
                 kind: ListenerKind::Unix(listener, path.clone()),
                 address: text_of(address),
+                is_tls,
             }),
         };
         bound.map_err(|source| refused(address, source))
@@ -87,6 +91,11 @@ impl AdminListener {
     /// Where it listens; a free port is known by now.
     pub(super) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Whether TLS is spoken there.
+    pub(super) fn is_tls(&self) -> bool {
+        self.is_tls
     }
 
     /// The next connection that waits, and who it is, for the audit.

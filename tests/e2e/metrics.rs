@@ -31,6 +31,10 @@ const STILL: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "clients of TLS, whom tests/e2e/tls.rs has",
+        &["tls_failures_total", "tls_handshakes_open", "tls_handshakes_total"],
+    ),
+    (
         "more load than a test has",
         &[
             "acks_late_total",

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -214,5 +215,97 @@ fn the_header_of_a_balancer_comes_before_tls() {
     plain.send(b"PROXY UNKNOWN\r\n");
     plain.send(&request("GET", "/health", ""));
     plain.answer().expect(400);
+    server.stop();
+}
+
+/// Whether a server shows this certificate of the corpus.
+fn shows(address: SocketAddr, certificate: &str) -> bool {
+    let path = repository(&format!("tests/corpus/tls/{certificate}"));
+    let text = fs::read_to_string(path).unwrap();
+    s_client(address, &[], "").contains(text.lines().nth(2).unwrap())
+}
+
+#[test]
+fn another_certificate_is_taken_over_under_load_and_a_bad_one_is_not() {
+    let setup = setup();
+    let mut server = setup.start();
+    let (secure, is_over) = (server.others[0], AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let visitors: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    let url = format!("https://localhost:{}/health", secure.port());
+                    let mut count = 0;
+                    while !is_over.load(Ordering::Relaxed) {
+                        let output = curl(secure, &["-k", "-f", &url, &url, &url], "/health");
+                        assert!(output.status.success(), "{output:?}");
+                        count += 1;
+                    }
+                    count
+                })
+            })
+            .collect();
+        for round in 0..4 {
+            let name = ["other", "server"][round % 2];
+            install(&setup, &format!("{name}.pem"), &format!("{name}.key"));
+            let answer = match round {
+                0 => {
+                    server.signal(Signal::HUP);
+                    server.await_logged("certificate_loaded");
+                    None
+                }
+                _ => Some(server.operator().ask("POST", "/v1/reload", "").expect(200)),
+            };
+            assert!(answer.is_none_or(|answer| answer.body.contains("tls.certificate")));
+            assert!(shows(secure, &format!("{name}.pem")), "round {round}");
+        }
+        // The same once more changes nothing.
+        let same = server.operator().ask("POST", "/v1/reload", "").expect(200);
+        assert!(!same.body.contains("tls.certificate"), "{same:?}");
+        server.allow("config_refused");
+        install(&setup, "server.pem", "other.key");
+        let refused = server.operator().ask("POST", "/v1/reload", "");
+        assert!(refused.status >= 400 && refused.body.contains("tls.key"), "{refused:?}");
+        assert!(shows(secure, "server.pem"));
+        is_over.store(true, Ordering::Relaxed);
+        let counts: Vec<usize> = visitors.into_iter().map(|one| one.join().unwrap()).collect();
+        assert!(counts.iter().all(|count| *count > 1), "{counts:?}");
+    });
+    server.stop();
+}
+
+#[test]
+fn operators_are_served_over_tls() {
+    let setup = Setup::new(WELCOME).config(&config("")).flags(&["--shards", "1", "--no-pin"]);
+    install(&setup, "server.pem", "server.key");
+    let server = setup.start_with(&["--admin", "127.0.0.1:0 tls"]);
+    let metrics = curl(server.admin, &[], "/metrics");
+    let text = String::from_utf8_lossy(&metrics.stdout).into_owned();
+    assert!(text.contains("\nnudged_tls_certificate_expiry_timestamp_seconds 4949"), "{text}");
+    let url = format!("https://localhost:{}/v1/status", server.admin.port());
+    let two = curl(server.admin, &["-f", "--tls-max", "1.2", &url], "/v1/popups");
+    assert!(two.status.success(), "{two:?}");
+    let mut plain = server.operator();
+    let _ = plain.try_send(b"GET /health HTTP/1.1\r\n\r\n");
+    assert!(plain.try_answer().is_err());
+    assert!(curl(server.admin, &["-f"], "/v1/status").status.success());
+    server.stop();
+}
+
+#[test]
+fn check_looks_at_the_files() {
+    let setup = setup();
+    let said = |certificate: &str, key: &str| {
+        install(&setup, certificate, key);
+        let exit = setup.run(&["check", "--config", "nudged.toml"]);
+        format!("{}{}", exit.stdout, exit.stderr)
+    };
+    assert!(!said("server.pem", "server.key").contains("tls."));
+    assert!(said("expired.pem", "server.key").contains("it has expired"));
+    assert!(said("future.pem", "server.key").contains("it is not valid yet"));
+    assert!(said("server.pem", "other.key").contains("it is not the key of the certificate"));
+    install(&setup, "expired.pem", "server.key");
+    let server = setup.start();
+    assert_eq!(server.await_logged("certificate_expires").level, "warn");
     server.stop();
 }
