@@ -16,6 +16,7 @@
 mod access;
 mod answer;
 mod arbiter;
+mod backup;
 mod certificate;
 mod changes;
 mod connection;

@@ -8,6 +8,7 @@ use crossbeam::queue::ArrayQueue;
 
 use crate::journal::lanes::JournalLanes;
 use crate::redis_status::RedisStatus;
+use crate::retention_ages::RetentionAges;
 use crate::wake::Waker;
 use nudged_base::ids::ShardId;
 use nudged_base::limits::{HOPS_OUTSTANDING_MAX, READS_OUTSTANDING_MAX};
@@ -59,6 +60,8 @@ pub struct Mesh {
     pub redis_status: Arc<RedisStatus>,
     /// The certificate of listeners that speak TLS.
     pub identity: Arc<SharedIdentity>,
+    /// How long SQL keeps what.
+    pub retention: Arc<RetentionAges>,
 }
 
 impl Mesh {
@@ -77,6 +80,7 @@ impl Mesh {
             reader: Waker::new()?,
             redis_status: Arc::new(RedisStatus::new(wakers)?),
             identity: Arc::default(),
+            retention: Arc::default(),
         })
     }
 
