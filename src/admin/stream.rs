@@ -5,7 +5,7 @@ use std::net::Shutdown;
 use std::time::Duration;
 
 use nudged_runtime::stream::BlockingStream;
-use nudged_tls::{Identity, TlsStream};
+use nudged_tls::{TlsIdentity, TlsStream};
 
 /// One connection.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ impl AdminStream {
     /// A connection that has been accepted; with TLS where there is an identity.
     pub(super) fn new(
         stream: BlockingStream,
-        identity: Option<&Identity>,
+        identity: Option<&TlsIdentity>,
     ) -> io::Result<AdminStream> {
         match identity {
             None => Ok(AdminStream::Plain(stream)),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use nudged_base::limits::TLS_FILE_BYTES_MAX;
 use nudged_config::{TlsSettings, TlsVersion};
-use nudged_tls::{Identity, IdentityRefusal, OldestVersion};
+use nudged_tls::{IdentityRefusal, OldestVersion, TlsIdentity};
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +39,7 @@ pub enum TlsFileProblem {
 ///
 /// # Errors
 /// [`TlsFilesError`], with the setting and the file.
-pub fn read(settings: &TlsSettings) -> Result<Option<Identity>, TlsFilesError> {
+pub fn read(settings: &TlsSettings) -> Result<Option<TlsIdentity>, TlsFilesError> {
     let (Some(certificate_path), Some(key_path)) = (&settings.certificate, &settings.key) else {
         return Ok(None);
     };
@@ -55,7 +55,7 @@ pub fn read(settings: &TlsSettings) -> Result<Option<Identity>, TlsFilesError> {
         TlsVersion::Tls12 => OldestVersion::Tls12,
         TlsVersion::Tls13 => OldestVersion::Tls13,
     };
-    let identity = Identity::read(&certificate, &key, oldest);
+    let identity = TlsIdentity::read(&certificate, &key, oldest);
     identity.map(Some).map_err(|refusal| match refusal.is_of_key() {
         true => of_key(refusal.into()),
         false => of_certificate(refusal.into()),

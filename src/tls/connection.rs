@@ -20,7 +20,7 @@ use rustls::unbuffered::{
 };
 use rustls::{Error, HandshakeKind, PeerIncompatible, ProtocolVersion};
 
-use crate::identity::Identity;
+use crate::identity::TlsIdentity;
 
 /// What a record adds to its plaintext, in bytes, with room to spare.
 const RECORD_EXTRA_BYTES: usize = 64;
@@ -106,7 +106,7 @@ impl TlsConnection {
     ///
     /// # Errors
     /// rustls can't have the memory or the randomness that it needs.
-    pub fn new(identity: &Identity) -> Result<TlsConnection, TlsFailure> {
+    pub fn new(identity: &TlsIdentity) -> Result<TlsConnection, TlsFailure> {
         let rustls = UnbufferedServerConnection::new(identity.config());
         let rustls = rustls.map_err(|error| TlsFailure::from(&error))?;
         Ok(TlsConnection {
@@ -237,7 +237,8 @@ impl TlsConnection {
         }
     }
 
-    /// Appends what rustls still has to say after a failure: an alert, behind what was not sent yet.
+    /// Appends what rustls still has to say after a failure: an alert, behind what was not sent
+    /// yet.
     fn fail(&mut self, out: &mut Vec<u8>) {
         self.is_failed = true;
         // Asked for nothing else, it looks at no records: of these some may be half done with.

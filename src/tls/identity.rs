@@ -74,7 +74,7 @@ impl IdentityRefusal {
 
 /// A certificate with its key, ready for use.
 #[derive(Debug)]
-pub struct Identity {
+pub struct TlsIdentity {
     config: Arc<ServerConfig>,
     chain: Vec<CertificateDer<'static>>,
     oldest: OldestVersion,
@@ -84,7 +84,7 @@ pub struct Identity {
     pub not_after_s: i64,
 }
 
-impl Identity {
+impl TlsIdentity {
     /// Reads a certificate, with its chain behind it, and its key, both as PEM. Resumption tickets
     /// have keys of their own, drawn here and changed every six hours.
     ///
@@ -94,7 +94,7 @@ impl Identity {
         certificate: &[u8],
         key: &[u8],
         oldest: OldestVersion,
-    ) -> Result<Identity, IdentityRefusal> {
+    ) -> Result<TlsIdentity, IdentityRefusal> {
         let malformed = |error: String| IdentityRefusal::MalformedCertificate(error);
         let chain = CertificateDer::pem_slice_iter(certificate)
             .collect::<Result<Vec<_>, _>>()
@@ -119,11 +119,11 @@ impl Identity {
         // Tickets hold all that is needed: no table is shared, and none can be filled.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         let config = Arc::new(config);
-        Ok(Identity { config, chain, oldest, not_before_s, not_after_s })
+        Ok(TlsIdentity { config, chain, oldest, not_before_s, not_after_s })
     }
 
     /// Whether clients would see no difference.
-    pub fn is_same(&self, other: &Identity) -> bool {
+    pub fn is_same(&self, other: &TlsIdentity) -> bool {
         self.chain == other.chain && self.oldest == other.oldest
     }
 
@@ -141,12 +141,12 @@ impl Identity {
 #[derive(Debug, Default)]
 pub struct SharedIdentity {
     version: AtomicU64,
-    current: RwLock<Option<Arc<Identity>>>,
+    current: RwLock<Option<Arc<TlsIdentity>>>,
 }
 
 impl SharedIdentity {
     /// The present one.
-    pub fn current(&self) -> Option<Arc<Identity>> {
+    pub fn current(&self) -> Option<Arc<TlsIdentity>> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -156,7 +156,7 @@ impl SharedIdentity {
     }
 
     /// Puts another in its place; connections that stand go on with theirs.
-    pub fn replace(&self, identity: Option<Arc<Identity>>) {
+    pub fn replace(&self, identity: Option<Arc<TlsIdentity>>) {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = identity;
         self.version.fetch_add(1, Ordering::Release);
     }

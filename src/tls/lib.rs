@@ -3,7 +3,8 @@
 //! are under way, and gives each its time.
 //!
 //! `connection` one connection's state · `identity` certificate and key, and what clients are
-//! offered · `validity` when a certificate holds · `stream` a connection that blocks, for operators.
+//! offered · `validity` when a certificate holds · `stream` a connection that blocks, for
+//! operators.
 //!
 //! rustls draws randomness and reads the wall clock by itself (for the age of tickets), so this is
 //! no part of the simulation. Limits: those of TLS in `base::limits`.
@@ -16,5 +17,5 @@ mod tests;
 mod validity;
 
 pub use connection::{TlsConnection, TlsFailure};
-pub use identity::{Identity, IdentityRefusal, OldestVersion, SharedIdentity};
+pub use identity::{IdentityRefusal, OldestVersion, SharedIdentity, TlsIdentity};
 pub use stream::TlsStream;

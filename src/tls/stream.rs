@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use nudged_base::limits::TLS_SEND_BYTES_MAX;
 
 use crate::connection::{TlsConnection, TlsFailure};
-use crate::identity::Identity;
+use crate::identity::TlsIdentity;
 
 /// Bytes of one read of the socket.
 const READ_BYTES: usize = 16 * 1_024;
@@ -29,7 +29,7 @@ impl<S: Read + Write> TlsStream<S> {
     ///
     /// # Errors
     /// As [`TlsConnection::new`].
-    pub fn accept(socket: S, identity: &Identity) -> io::Result<TlsStream<S>> {
+    pub fn accept(socket: S, identity: &TlsIdentity) -> io::Result<TlsStream<S>> {
         let tls = TlsConnection::new(identity).map_err(failed)?;
         Ok(TlsStream {
             socket,

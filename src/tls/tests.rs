@@ -20,8 +20,8 @@ const RSA: (&[u8], &[u8]) = (
 );
 const EXPIRED: &[u8] = include_bytes!("../../tests/corpus/tls/expired.pem");
 
-fn identity(oldest: OldestVersion) -> Identity {
-    Identity::read(CERTIFICATE, KEY, oldest).unwrap()
+fn identity(oldest: OldestVersion) -> TlsIdentity {
+    TlsIdentity::read(CERTIFICATE, KEY, oldest).unwrap()
 }
 
 /// A client that trusts the certificate and asks for these protocols.
@@ -54,7 +54,7 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(client: ClientConnection, identity: &Identity, piece: usize) -> Pair {
+    fn new(client: ClientConnection, identity: &TlsIdentity, piece: usize) -> Pair {
         let server = TlsConnection::new(identity).unwrap();
         Pair { client, server, piece, scratch: Vec::new(), heard: Vec::new() }
     }
@@ -109,7 +109,7 @@ impl Pair {
 #[test]
 fn what_is_said_comes_out_whatever_the_pieces() {
     let identity = identity(OldestVersion::Tls12);
-    let rsa = Identity::read(RSA.0, RSA.1, OldestVersion::Tls12).unwrap();
+    let rsa = TlsIdentity::read(RSA.0, RSA.1, OldestVersion::Tls12).unwrap();
     assert!(!identity.is_same(&rsa));
     for (version, kind) in [(&TLS13, "tls13"), (&TLS12, "tls12")] {
         for piece in [1, 7, 100, usize::MAX] {
@@ -152,7 +152,7 @@ fn a_client_that_comes_again_goes_on_with_its_session() {
         second.settle().unwrap();
         assert_eq!(second.server.kind(), kind);
         // Other tickets are no reason to refuse anybody.
-        let again = Identity::read(CERTIFICATE, KEY, OldestVersion::Tls12).unwrap();
+        let again = TlsIdentity::read(CERTIFICATE, KEY, OldestVersion::Tls12).unwrap();
         assert!(again.is_same(&identity));
         let mut elsewhere = Pair::new(client(&config), &again, usize::MAX);
         elsewhere.settle().unwrap();
@@ -165,7 +165,7 @@ fn who_can_not_be_spoken_to_is_told_why() {
     let any = identity(OldestVersion::Tls12);
     let strict = identity(OldestVersion::Tls13);
     let both: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
-    let table: [(&Identity, &[&'static SupportedProtocolVersion], &[&str], TlsFailure); 2] =
+    let table: [(&TlsIdentity, &[&'static SupportedProtocolVersion], &[&str], TlsFailure); 2] =
         [(&any, both, &["h2"], TlsFailure::Alpn), (&strict, &[&TLS12], &[], TlsFailure::Version)];
     for (identity, versions, protocols, wanted) in table {
         let mut hello = Vec::new();
@@ -179,7 +179,7 @@ fn who_can_not_be_spoken_to_is_told_why() {
         assert!(is_clear || out.len() > 100, "{out:?}");
     }
     // A client that does not trust the certificate says so.
-    let rsa = Identity::read(RSA.0, RSA.1, OldestVersion::Tls12).unwrap();
+    let rsa = TlsIdentity::read(RSA.0, RSA.1, OldestVersion::Tls12).unwrap();
     let mut pair = Pair::new(client(&client_config(both, &[])), &rsa, usize::MAX);
     assert_eq!(pair.settle(), Err(TlsFailure::Alert));
 }
@@ -217,8 +217,8 @@ fn what_is_no_tls_is_refused_and_what_never_ends_is_not_kept() {
     assert_eq!(held.last(), Some(&Err(TlsFailure::TooLong)));
 }
 
-/// rustls remembers how far it has come in a record whose rest is still to come: whatever is written
-/// in between must not make it look elsewhere.
+/// rustls remembers how far it has come in a record whose rest is still to come: whatever is
+/// written in between must not make it look elsewhere.
 #[test]
 fn answers_may_be_written_while_records_come_in_pieces() {
     let identity = identity(OldestVersion::Tls12);
@@ -289,7 +289,7 @@ fn records_that_were_changed_on_the_way_end_the_connection() {
 fn certificates_and_keys_are_read_whole_or_refused() {
     use IdentityRefusal::{MalformedCertificate, NoCertificate, NoKey, OtherKey, UnusableKey};
     let read = |certificate: &[u8], key: &[u8]| {
-        Identity::read(certificate, key, OldestVersion::Tls12).map(drop)
+        TlsIdentity::read(certificate, key, OldestVersion::Tls12).map(drop)
     };
     let torn = &CERTIFICATE[..CERTIFICATE.len() / 2];
     let wrong = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
@@ -304,7 +304,7 @@ fn certificates_and_keys_are_read_whole_or_refused() {
     // Both in one file.
     let both = [CERTIFICATE, KEY].concat();
     assert_eq!(read(&both, &both), Ok(()));
-    let old = Identity::read(EXPIRED, KEY, OldestVersion::Tls12).unwrap();
+    let old = TlsIdentity::read(EXPIRED, KEY, OldestVersion::Tls12).unwrap();
     assert_eq!((old.not_before_s, old.not_after_s), (1_577_836_800, 1_609_459_200));
 }
 

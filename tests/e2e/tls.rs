@@ -13,6 +13,7 @@ use rustix::process::Signal;
 
 use crate::client::{Client, request};
 use crate::harness::{Server, Setup, WELCOME, repository, until};
+use crate::support::process::Process;
 
 const LISTEN: [&str; 2] = ["--listen", "127.0.0.1:0 tls"];
 
@@ -307,5 +308,64 @@ fn check_looks_at_the_files() {
     install(&setup, "expired.pem", "server.key");
     let server = setup.start();
     assert_eq!(server.await_logged("certificate_expires").level, "warn");
+    server.stop();
+}
+
+#[test]
+fn a_balancer_passes_tls_through() {
+    if Command::new("haproxy").arg("-v").output().is_err() {
+        return eprintln!("skipped: no haproxy (tools/test installs it)");
+    }
+    let more = "[proxy_protocol]\nnetworks = [\"127.0.0.1\"]\n";
+    let setup = Setup::new(WELCOME).config(&(config("") + more));
+    install(&setup, "server.pem", "server.key");
+    let setup = setup.flags(&["--shards", "2", "--no-pin"]);
+    let setup = setup.flags(&["--listen", "127.0.0.1:0 tls proxy_protocol"]);
+    let server = setup.start();
+    let (node, file) = (server.others[0], setup.path("haproxy.cfg"));
+    let make = move |address: SocketAddr| {
+        let config = format!(
+            "defaults\n    mode tcp\n    timeout connect 5s\n    timeout client 30s\n    \
+             timeout server 30s\nlisten nudged\n    bind {address}\n    \
+             server node {node} send-proxy-v2\n"
+        );
+        fs::write(&file, config).unwrap();
+        let mut command = Command::new("haproxy");
+        command.arg("-db").arg("-f").arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    let balancer = Process::start(Box::new(make), String::new);
+    for _ in 0..3 {
+        let output = curl(balancer.address(), &["-f"], "/health");
+        assert!(output.status.success(), "{output:?}");
+    }
+    assert!(counted(&server, "nudged_proxy_protocol_accepted_total", "") >= 3.0);
+    assert_eq!(counted(&server, "nudged_tls_handshakes_total", "kind=\"tls13\""), 3.0);
+    server.stop();
+}
+
+#[test]
+fn a_crowd_of_beginners_makes_room_and_others_are_served() {
+    const CROWD: usize = 1_100;
+    const UNDER_WAY_MAX: f64 = 1_024.0;
+    let setup = Setup::new(WELCOME).config(&config("")).flags(&["--shards", "1", "--no-pin"]);
+    install(&setup, "server.pem", "server.key");
+    let setup = setup.flags(&LISTEN);
+    let server = setup.start();
+    let begin = || {
+        let mut client = Client::connect(server.others[0]);
+        let _ = client.try_send(&[0x16, 3, 1, 1]);
+        client
+    };
+    let crowd: Vec<Client> = (0..CROWD).map(|_| begin()).collect();
+    until("room", || {
+        let ended = failed(&server, "displaced") + failed(&server, "overload");
+        // A slow machine ends the first of them by their deadline.
+        let ended = ended + failed(&server, "timeout");
+        (ended >= CROWD as f64 - UNDER_WAY_MAX).then_some(())
+    });
+    assert!(counted(&server, "nudged_tls_handshakes_open", "") <= UNDER_WAY_MAX);
+    assert!(curl(server.others[0], &["-f"], "/health").status.success());
+    drop(crowd);
     server.stop();
 }

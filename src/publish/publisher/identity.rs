@@ -7,7 +7,7 @@ use super::ConfigRefused;
 use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_config::Config;
 use nudged_runtime::{clocks, tls_files};
-use nudged_tls::{Identity, SharedIdentity};
+use nudged_tls::{SharedIdentity, TlsIdentity};
 
 /// The setting that names it.
 pub(super) const CERTIFICATE: &str = "tls.certificate";
@@ -16,7 +16,7 @@ pub(super) const CERTIFICATE: &str = "tls.certificate";
 ///
 /// # Errors
 /// It is no good, or gone while a listener that runs needs it.
-pub(super) fn read(config: &Config) -> Result<Option<Identity>, ConfigRefused> {
+pub(super) fn read(config: &Config) -> Result<Option<TlsIdentity>, ConfigRefused> {
     let identity = tls_files::read(&config.tls);
     let identity = identity.map_err(|error| ConfigRefused(vec![error.to_string()]))?;
     match config.tls_listener().filter(|_| identity.is_none()) {
@@ -29,7 +29,7 @@ pub(super) fn read(config: &Config) -> Result<Option<Identity>, ConfigRefused> {
 
 /// Has new connections use another certificate, where clients would see that it is another one;
 /// those that stand go on. Gives whether they do.
-pub(super) fn replace(shared: &SharedIdentity, identity: Option<Identity>, log: &Log) -> bool {
+pub(super) fn replace(shared: &SharedIdentity, identity: Option<TlsIdentity>, log: &Log) -> bool {
     let is_same = match (&identity, shared.current()) {
         (Some(identity), Some(current)) => identity.is_same(&current),
         (identity, current) => identity.is_none() && current.is_none(),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use nudged_base::limits::{BUFFERS_POOLED_MAX, TLS_HANDSHAKES_A_TURN};
 use nudged_base::time::MonoNs;
 use nudged_http::pool::BufferPool;
-use nudged_tls::{Identity, SharedIdentity, TlsConnection};
+use nudged_tls::{SharedIdentity, TlsConnection, TlsIdentity};
 
 /// One connection of TLS.
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ impl Secured {
 pub struct Secure {
     shared: Arc<SharedIdentity>,
     version: u64,
-    identity: Option<Arc<Identity>>,
+    identity: Option<Arc<TlsIdentity>>,
     /// Steps of handshakes that this turn still has time for.
     pub budget: usize,
     /// Connections whose handshake has to wait for a later turn, with their generations.
@@ -77,7 +77,7 @@ impl Secure {
     }
 
     /// The certificate that the node has now.
-    pub fn identity(&mut self) -> Option<Arc<Identity>> {
+    pub fn identity(&mut self) -> Option<Arc<TlsIdentity>> {
         let version = self.shared.version();
         if version != self.version {
             (self.version, self.identity) = (version, self.shared.current());
