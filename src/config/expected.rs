@@ -113,9 +113,8 @@ impl fmt::Display for Expectation {
             }
             Expectation::Origin => {
                 out.write_str("an origin as browsers send it, such as \"https://shop.example\": ")?;
-                out.write_str(
-                    "lower case, a port of 1 to 65535 if any, no path, pattern or slash at its end",
-                )
+                out.write_str("lower case, a port of 1 to 65535 if any, no path, pattern or ")?;
+                out.write_str("slash at its end")
             }
             Expectation::User => {
                 let bytes = limits::USER_BYTES_MAX;
