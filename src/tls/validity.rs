@@ -50,9 +50,9 @@ fn value(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
 
 /// A time of either kind: `YYMMDDHHMMSSZ`, or the same with four digits of the year.
 fn time(bytes: &[u8]) -> Option<(i64, &[u8])> {
-    let is_short = match bytes.first()? {
-        &UTC_TIME => true,
-        &GENERALIZED_TIME => false,
+    let is_short = match *bytes.first()? {
+        UTC_TIME => true,
+        GENERALIZED_TIME => false,
         _ => return None,
     };
     let tag = if is_short { UTC_TIME } else { GENERALIZED_TIME };
