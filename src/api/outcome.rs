@@ -33,6 +33,8 @@ pub enum Outcome<'a> {
         /// The record's time.
         at: WallMs,
     },
+    /// A user is not forgotten: they have come since, or something binds them.
+    Kept,
     /// An operator's command could not be carried out: no state in time, or no record taken.
     Unavailable,
 }
@@ -93,7 +95,7 @@ impl<'a> Outcome<'a> {
                 Outcome::Verdicts(Verdicts { verdicts, ignored })
             }
             Outcome::Erased { .. } => Outcome::Unavailable,
-            Outcome::Overloaded | Outcome::State(_) | Outcome::Unavailable => self,
+            Outcome::Overloaded | Outcome::State(_) | Outcome::Kept | Outcome::Unavailable => self,
         }
     }
 
@@ -125,6 +127,7 @@ binary_enum!(Outcome<'a> {
     3 => State(state),
     4 => Erased { at },
     5 => Unavailable,
+    6 => Kept,
 });
 binary_struct!(Decided<'a> {
     decision, token, locale, anonymous, verdicts, candidates, ignored

@@ -67,8 +67,10 @@ impl fmt::Display for Expectation {
                 out.write_str("such as \"500ms\" or \"1h30m\" (units ms s m h d w)")
             }
             Expectation::Age(min) => {
-                write!(out, "\"never\", or a duration of at least {min} such as \"400d\" (with ")?;
-                out.write_str("a shorter one, repeated events would count twice)")
+                write!(out, "\"never\", or a duration of at least {min} such as \"400d\" (")?;
+                out.write_str(
+                    "events may come for a week, and are told from repeats by these rows)",
+                )
             }
             Expectation::Size(min, max) => {
                 write!(out, "a size from {} to {}, ", Size(min), Size(max))?;
