@@ -16,6 +16,7 @@ mod harness;
 
 mod admin;
 mod backup;
+mod balancers;
 mod browser;
 mod catalog;
 mod degradation;
