@@ -58,6 +58,7 @@ const STILL: &[(&str, &[&str])] = &[
             "retention_events_deleted_total",
             "retention_failures_total",
             "retention_statistics_folded_total",
+            "retention_users_forgotten_total",
         ],
     ),
     (
