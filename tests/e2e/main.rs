@@ -48,6 +48,7 @@ mod sql_rights;
 mod threads;
 mod unread;
 mod vendor_balancers;
+mod vendor_monitoring;
 mod vendor_seccomp;
 mod vendor_systemd;
 mod withdrawn;
