@@ -9,13 +9,14 @@
 //! waits, over a `stream` · `redis_status` what shards and keeper tell each other of Redis ·
 //! `topology` cores and pinning · `whole_file` files that are replaced whole, `two_copies` one that
 //! a full disk does not matter to · `turns` a value that one thread at a time may have ·
-//! `uninterrupted` calls that signals end.
+//! `uninterrupted` calls that signals end · `load` how busy the shards are.
 //!
 //! What the process needs: `probe` is this kernel fit, `process_limits` and `thread_room` this
 //! process · `signal_mask` keeps signals back · `memory` gives it back.
 
 pub mod clocks;
 pub mod journal;
+pub mod load;
 pub mod memory;
 pub mod probe;
 pub mod process_limits;
