@@ -43,3 +43,4 @@ mod stopped_journal;
 mod storage;
 pub mod unmerged;
 pub mod vectors;
+pub mod version;

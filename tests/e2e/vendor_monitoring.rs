@@ -43,11 +43,12 @@ fn selectors(text: &str) -> Vec<Selector> {
         let (name, behind) = rest.split_at(rest.find(|it| !is_word(it)).unwrap_or(rest.len()));
         let braces = behind.strip_prefix('{').and_then(|behind| behind.split('}').next());
         let matchers = braces.unwrap_or("").split("\",");
-        let labels = matchers.filter_map(|matcher| matcher.split_once('=')).map(|(label, value)| {
-            let value = value.strip_prefix('"').map(|value| value.trim_end_matches('"'));
-            let value = value.filter(|value| !value.starts_with('$')).map(str::to_owned);
-            (label.trim_end_matches('!').to_owned(), value)
-        });
+        let labels =
+            matchers.filter_map(|matcher| matcher.split_once('=')).map(|(label, value)| {
+                let value = value.strip_prefix('"').map(|value| value.trim_end_matches('"'));
+                let value = value.filter(|value| !value.starts_with('$')).map(str::to_owned);
+                (label.trim_end_matches('!').to_owned(), value)
+            });
         Selector { name: name.to_owned(), labels: labels.collect() }
     };
     begins.map(read).collect()
@@ -112,7 +113,8 @@ fn labels_and_values_are_those_of_a_node() {
     let server = Setup::new(WELCOME).start();
     let text = server.operator().get("/metrics").expect(200).body;
     server.stop();
-    let of_node = |name: &str| text.contains(&format!("\n{name}{{")) || text.contains(&format!("\n{name} "));
+    let of_node =
+        |name: &str| text.contains(&format!("\n{name}{{")) || text.contains(&format!("\n{name} "));
     let used = used();
     let wrong: Vec<&Selector> =
         used.iter().filter(|it| of_node(&it.name) && !is_there(it, &text)).collect();
