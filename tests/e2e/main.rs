@@ -15,6 +15,7 @@ mod database;
 mod harness;
 
 mod admin;
+mod balancers;
 mod browser;
 mod catalog;
 mod degradation;
