@@ -1,6 +1,6 @@
-//! Tells the binary which commit it was made of: by the environment, as `tools/package` does; else by
-//! git, for builds that are optimized. A build of the tests says `unknown`, so that a commit rebuilds
-//! nothing.
+//! Tells the binary which commit it was made of: by the environment, as `tools/package` does; else
+//! by git, for builds that are optimized. A build of the tests says `unknown`, so that a commit
+//! rebuilds nothing.
 
 use std::path::Path;
 use std::process::Command;
@@ -25,7 +25,7 @@ fn main() {
         }
     }
     let [commit, date] = made_of;
-    let commit = commit.map(|commit| commit.chars().take(12).collect());
+    let commit: Option<String> = commit.map(|commit| commit.chars().take(12).collect());
     let text = match (&commit, date) {
         (Some(commit), Some(date)) => format!("{commit}, {date}"),
         (Some(commit), None) => commit.clone(),

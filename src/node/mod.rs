@@ -43,4 +43,4 @@ mod stopped_journal;
 mod storage;
 pub mod unmerged;
 pub mod vectors;
-pub mod version;
+mod version;

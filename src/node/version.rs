@@ -2,7 +2,7 @@
 
 /// For `--version`: the version, then in parentheses the commit with its date, or `unknown`, and
 /// what is built in.
-pub const VERSION: &str = concat!(
+pub(super) const VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     " (",
     env!("NUDGED_MADE_OF"),
@@ -10,7 +10,7 @@ pub const VERSION: &str = concat!(
 );
 
 /// The commit that the binary was made of, 12 digits; `unknown` where it was not told.
-pub const COMMIT: &str = env!("NUDGED_COMMIT");
+pub(super) const COMMIT: &str = env!("NUDGED_COMMIT");
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
-//! Writes the pages of the manual and the completions of shells into a folder, from the command line
-//! as the server reads it. A program of its own, so that the server does not carry it; `tools/package`
-//! runs it.
+//! Writes the pages of the manual and the completions of shells into a folder, from the command
+//! line as the server reads it. A program of its own, so that the server does not carry it;
+//! `tools/package` runs it.
 //!
 //! ```text
 //! nudged-manual FOLDER       man/nudged.1, man/nudged-COMMAND.1, completions/nudged.bash, ...
@@ -30,8 +30,8 @@ Environment of the packaged service.
 /var/lib/nudged
 Its data directory.
 .SH EXIT STATUS
-0 after a clean stop; 1 where vectors failed or a node gave no answer; 2 for usage or configuration; 3
-for a host that is not fit; 4 for storage; 70 for a broken invariant.
+0 after a clean stop; 1 where vectors failed or a node gave no answer; 2 for usage or configuration;
+3 for a host that is not fit; 4 for storage; 70 for a broken invariant.
 .SH SIGNALS
 SIGTERM and SIGINT drain and stop, a second one stops at once. SIGHUP reloads.
 .SH SEE ALSO
