@@ -16,6 +16,8 @@ pub enum Expectation {
     AutoOrWhole(u64, u64),
     /// A duration, with its range.
     Duration(DurationMs, DurationMs),
+    /// An age at which something goes, with the least, or never.
+    Age(DurationMs),
     /// A size in bytes, with its range.
     Size(u64, u64),
     /// One of a few words.
@@ -67,6 +69,10 @@ impl fmt::Display for Expectation {
             Expectation::Duration(min, max) => {
                 write!(out, "a duration from {min} to {max}, ")?;
                 out.write_str("such as \"500ms\" or \"1h30m\" (units ms s m h d w)")
+            }
+            Expectation::Age(min) => {
+                write!(out, "\"never\", or a duration of at least {min} such as \"400d\" (with ")?;
+                out.write_str("a shorter one, repeated events would count twice)")
             }
             Expectation::Size(min, max) => {
                 write!(out, "a size from {} to {}, ", Size(min), Size(max))?;

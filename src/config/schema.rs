@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::network::Network;
 use nudged_base::limits;
 use nudged_base::telemetry::log::Level;
-use nudged_base::time::DurationMs;
+use nudged_base::time::{DurationMs, Gap};
 
 /// Every setting of a node. Reading one allocates nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +65,8 @@ pub struct Config {
     pub proxy_protocol: ProxySettings,
     /// The log.
     pub log: LogSettings,
+    /// How long SQL keeps what.
+    pub retention: RetentionSettings,
     /// Redis as arbiter of state.
     pub redis: RedisSettings,
     /// MySQL as store.
@@ -193,6 +195,13 @@ pub struct LogSettings {
     pub users: Vec<String>,
     /// How lines look.
     pub format: LogFormat,
+}
+
+/// `[retention]`: ages at which rows of SQL go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetentionSettings {
+    /// Rows of `events`, from `RETENTION_EVENTS_MIN_MS` up.
+    pub events: Gap,
 }
 
 /// How log lines look.
@@ -335,9 +344,16 @@ impl Default for Config {
             cors: CorsSettings { origins: Vec::new(), max_age: DurationMs(600_000) },
             proxy_protocol: ProxySettings::default(),
             log: LogSettings { level: Level::Info, users: Vec::new(), format: LogFormat::Auto },
+            retention: RetentionSettings::default(),
             redis: RedisSettings::default(),
             mysql: MysqlSettings::default(),
         }
+    }
+}
+
+impl Default for RetentionSettings {
+    fn default() -> RetentionSettings {
+        RetentionSettings { events: Gap::After(DurationMs(400 * DurationMs::DAY.0)) }
     }
 }
 

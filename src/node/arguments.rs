@@ -100,6 +100,15 @@ Example:
 Example:
   nudged import --config /etc/nudged.toml popups.ndjson")]
     Import(ImportArguments),
+    /// Copy the database of a running embedded node: all that it remembers, in one file
+    #[command(after_help = "\
+The copy has everything that was acknowledged before the command was run. It is made on the node's
+host by this command, so run it as the node's user or as root. FILE must not exist; it is there
+whole or not at all. It has the signing keys: keep it as safe as the data directory.
+
+Example:
+  nudged backup --config /etc/nudged.toml /var/backups/nudged-$(date +%F).db")]
+    Backup(BackupArguments),
     /// Create or upgrade the SQL schema of mysql.url; with --from, move an embedded node there
     #[command(after_help = "\
 Examples:
@@ -227,6 +236,17 @@ pub struct VectorsArguments {
     /// Files of decision vectors
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
+}
+
+/// Arguments of `backup`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct BackupArguments {
+    /// Where the copy goes; a new file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The node's admin address, or unix:/PATH [env: NUDGED_ADMIN] [default: the configuration's]
+    #[arg(long, value_name = "ADDR:PORT")]
+    admin: Option<String>,
 }
 
 /// Arguments of `migrate`.

@@ -15,6 +15,7 @@ mod database;
 mod harness;
 
 mod admin;
+mod backup;
 mod balancers;
 mod browser;
 mod catalog;
@@ -42,6 +43,7 @@ mod redis_fit;
 mod redis_memory;
 mod reload;
 mod requests;
+mod retention;
 mod shards;
 mod signals;
 mod sql_away;

@@ -52,6 +52,14 @@ const STILL: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "older rows than a day has, and what fails with them (retention)",
+        &[
+            "retention_events_deleted_total",
+            "retention_failures_total",
+            "retention_statistics_folded_total",
+        ],
+    ),
+    (
         "the machine's or the disk's failures (disks, journal, io_uring, reload)",
         &[
             "accept_errors_total",

@@ -144,6 +144,7 @@ impl Threads<'_> {
             cpu: self.writer_cpu(),
             log: self.log.clone(),
             figures: Arc::clone(&figures),
+            retention: Arc::clone(&self.mesh.retention),
             redis_status: self
                 .config
                 .redis
