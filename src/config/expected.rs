@@ -20,6 +20,8 @@ pub enum Expectation {
     Age(DurationMs),
     /// A size in bytes, with its range.
     Size(u64, u64),
+    /// A rate, or none.
+    Rate,
     /// One of a few words.
     OneOf(&'static [&'static str]),
     /// A list of addresses, with its greatest length.
@@ -77,6 +79,11 @@ impl fmt::Display for Expectation {
             Expectation::Size(min, max) => {
                 write!(out, "a size from {} to {}, ", Size(min), Size(max))?;
                 out.write_str("such as \"256MiB\" (units B KiB MiB GiB TiB)")
+            }
+            Expectation::Rate => {
+                let max = limits::RATE_EVENTS_MAX;
+                write!(out, "a rate of 1 to {max} such as \"100/s\", \"30/m\" or \"1000/h\", ")?;
+                out.write_str("or \"none\"")
             }
             Expectation::OneOf(words) => {
                 out.write_str("one of ")?;
