@@ -16,9 +16,11 @@ use std::time::Duration;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use super::answer::AdminAnswer;
+use super::certificate::CertificateWatch;
 use super::connection;
 use super::routes::Router;
 use super::socket::AdminListener;
+use super::stream::AdminStream;
 use super::unread::Unread;
 use nudged_base::limits::{
     ADMIN_CLOCK_PERIOD_MS, ADMIN_CONNECTIONS_MAX, ADMIN_STOP_MS, WRITE_STALL_TIMEOUT_MS,
@@ -78,6 +80,7 @@ impl Running {
         let mut acceptor = Acceptor {
             listener,
             trimmer,
+            certificate: CertificateWatch::default(),
             router: Arc::new(router),
             unread: Arc::default(),
             stop: Arc::clone(&stop),
@@ -123,6 +126,7 @@ impl Running {
 struct Acceptor {
     listener: AdminListener,
     trimmer: Trimmer,
+    certificate: CertificateWatch,
     router: Arc<Router>,
     unread: Arc<Unread>,
     stop: Arc<OwnedFd>,
@@ -136,8 +140,9 @@ impl Acceptor {
         let period = Duration::from_millis(ADMIN_CLOCK_PERIOD_MS);
         let timeout = Timespec::try_from(period).expect("a quarter of a second fits");
         loop {
-            self.router.service.observe_clock();
+            self.router.service.look();
             self.trimmer.look(clocks::mono());
+            self.certificate.look(&self.router.service);
             let mut awaited = [
                 PollFd::from_borrowed_fd(self.listener.as_fd(), PollFlags::IN),
                 PollFd::new(&*self.stop, PollFlags::IN),
@@ -172,15 +177,20 @@ impl Acceptor {
         let mut open = self.open.lock();
         if open.len() >= ADMIN_CONNECTIONS_MAX {
             drop(open);
-            return refuse(stream);
+            // To say so with TLS would take a handshake.
+            return if self.listener.is_tls() { drop(stream) } else { refuse(stream) };
         }
         self.next += 1;
         open.insert(self.next, handle);
         drop(open);
         let seat = Seat { open: Arc::clone(&self.open), number: self.next };
+        let is_tls = self.listener.is_tls();
         let (router, unread) = (Arc::clone(&self.router), Arc::clone(&self.unread));
         let spawned = Builder::new().name("admin-client".to_owned()).spawn(move || {
             let _seat = seat;
+            let identity = router.service.mesh.identity.current().filter(|_| is_tls);
+            // Without memory or randomness nobody is served.
+            let Ok(stream) = AdminStream::new(stream, identity.as_deref()) else { return };
             connection::serve(stream, &peer, &router, unread.share());
         });
         if let Err(error) = spawned {

@@ -6,8 +6,8 @@
 //! anything is made, with whether Redis and SQL can be used.
 //!
 //! `serve`: `serve` start, `upgrade` from process to process · `storage` what a node remembers ·
-//! `unmerged` what of it Redis lacks · `redis_threads` what runs beside Redis, `stoppable` what ends
-//! a thread · `signals` · `drain` reloads and stop · `announce` the log's lines of both.
+//! `unmerged` what of it Redis lacks · `redis_threads` what runs beside Redis, `stoppable` what
+//! ends a thread · `signals` · `drain` reloads and stop · `announce` the log's lines of both.
 //!
 //! Tools: `check` the configuration and popups · `doctor` this host and its servers · `explain`
 //! asks a running node, as `admin_client` does · `backup` copies a running node's database ·
@@ -48,3 +48,4 @@ mod storage;
 pub mod unmerged;
 mod upgrade;
 pub mod vectors;
+mod version;

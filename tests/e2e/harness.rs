@@ -200,8 +200,12 @@ impl Setup {
     fn launch_command(&self, command: &mut Command, last: &str, flags: &[&str]) -> Launched {
         command.current_dir(self.folder.path());
         command.args(["--config", "nudged.toml", "--popups", "popups.toml"]);
-        command.args(["--listen", "127.0.0.1:0", "--admin", &self.admin, "--data"]);
-        command.arg(&self.data).args(&self.flags).args(flags);
+        command.args(["--listen", "127.0.0.1:0", "--data"]).arg(&self.data);
+        // Which may be given once.
+        if !flags.contains(&"--admin") {
+            command.args(["--admin", &self.admin]);
+        }
+        command.args(&self.flags).args(flags);
         self.prepare(command);
         Server::launch(command, last)
     }

@@ -13,9 +13,11 @@ use crate::node::serve::size;
 use crate::node::upgrade::given::{Askers, GivenSockets};
 use crate::node::{preflight, redis};
 use nudged_admin::token::AdminToken;
+use nudged_base::limits::TLS_EXPIRY_WARNING_S;
 use nudged_config::{AdminAddress, Config, Examined, SecretText, SettingSource};
 use nudged_runtime::shard::listener;
 use nudged_runtime::topology::Topology;
+use nudged_runtime::{clocks, tls_files};
 use nudged_store::mysql;
 
 /// What is looked at, and where it is told.
@@ -61,6 +63,7 @@ pub(super) fn check(
     check_urls(&mut look);
     check_cpus(&mut look);
     check_token(&mut look);
+    check_tls(&mut look);
     if examined.are_right(&["data"]) {
         directory::check(&mut look);
     }
@@ -136,6 +139,30 @@ fn check_token(look: &mut HostCheck<'_>) {
     }
 }
 
+/// Whether clients would take the certificate.
+fn check_tls(look: &mut HostCheck<'_>) {
+    if !look.examined.are_right(&["tls.certificate", "tls.key"]) {
+        return;
+    }
+    let identity = match tls_files::read(&look.config().tls) {
+        Ok(Some(identity)) => identity,
+        Ok(None) => return,
+        Err(error) => return look.error(error.key, "tls_file", error),
+    };
+    let now_s = i64::try_from(clocks::wall().0 / 1_000).unwrap_or(i64::MAX);
+    let left_s = identity.not_after_s.saturating_sub(now_s);
+    if left_s < 0 {
+        look.warn("tls.certificate", "certificate_expired", "it has expired: clients refuse it");
+    } else if left_s < TLS_EXPIRY_WARNING_S {
+        let said = format!("it expires in {} days", left_s / 86_400);
+        look.warn("tls.certificate", "certificate_expires", said);
+    }
+    if identity.not_before_s > now_s {
+        let said = "it is not valid yet: clients refuse it";
+        look.warn("tls.certificate", "certificate_early", said);
+    }
+}
+
 /// Sockets of a service manager stand for what the configuration has.
 fn tell_given(look: &mut HostCheck<'_>, given: &GivenSockets) -> (bool, bool) {
     let found = look.config();
@@ -170,7 +197,7 @@ fn check_listeners(look: &mut HostCheck<'_>, given: &GivenSockets) {
         addresses.extend(names.zip(listeners));
     }
     match &config.admin {
-        AdminAddress::Tcp(address) if is_admin_right => {
+        AdminAddress::Tcp(address) | AdminAddress::Tls(address) if is_admin_right => {
             addresses.push(("admin".to_owned(), *address));
         }
         AdminAddress::Unix(_) if is_admin_right => check_socket(look),

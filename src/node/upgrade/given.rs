@@ -58,7 +58,10 @@ impl ManagersAddresses {
             config.listen = listeners.collect();
         }
         if let Some(admin) = &self.admin {
-            config.admin = admin.clone();
+            config.admin = match (admin, &config.admin) {
+                (AdminAddress::Tcp(address), AdminAddress::Tls(_)) => AdminAddress::Tls(*address),
+                _ => admin.clone(),
+            };
         }
     }
 }

@@ -22,7 +22,7 @@ use super::connections::is_interrupted;
 use crate::shard::listener::BACKLOG;
 use crate::shard::peers::PeerAddresses;
 use crate::shard::ring::Completion;
-use crate::shard::slot::{ConnectionSlot, Operation, SINGLES_MAX, pack};
+use crate::shard::slot::{ConnectionSlot, Operation, Passage, SINGLES_MAX, pack};
 use crate::threads::log_writer;
 use nudged_base::telemetry::log::Message;
 use nudged_shard::seam::{Input, Step};
@@ -69,8 +69,13 @@ impl<S: Step> Driver<S> {
         *connection = ConnectionSlot { generation, open: true, ..ConnectionSlot::default() };
         self.accepted_open += 1;
         let listener = self.listeners[index as usize].number;
-        if self.entrance.is_proxied(usize::from(listener)) && !self.await_header(slot, peer) {
+        let place = usize::from(listener);
+        if self.entrance.is_proxied(place) && !self.await_header(slot, u32::from(listener), peer) {
             return;
+        }
+        if self.entrance.is_tls(place) && matches!(self.slots[slot as usize].passage, Passage::Open)
+        {
+            self.await_tls(slot);
         }
         self.step.step(self.now, Input::Accepted { connection: slot, listener }, &mut self.outbox);
         self.starved.push(slot);
