@@ -41,6 +41,7 @@ pub mod token;
 mod unread;
 mod users;
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -51,9 +52,9 @@ use nudged_config::Config;
 use nudged_store::StoreReader;
 use routes::Router;
 use service::Service;
-pub use service::{AdminContext, RedisMetrics};
+pub use service::{AdminContext, HandOverMetrics, RedisMetrics};
 use socket::AdminListener;
-pub use socket::BindError;
+pub use socket::{BindError, GivenListener, text_of};
 use token::{AdminToken, TokenError};
 
 /// Why there is no admin listener.
@@ -77,6 +78,7 @@ pub enum AdminError {
 #[derive(Debug)]
 pub struct AdminHandle {
     address: String,
+    socket: OwnedFd,
     ready: Arc<AtomicBool>,
     running: Running,
 }
@@ -88,6 +90,14 @@ fn token_of(config: &Config) -> Result<Option<AdminToken>, AdminError> {
         Some(path) => Ok(Some(AdminToken::read(path)?)),
         None => Err(AdminError::TokenMissing(socket::text_of(&config.admin))),
     }
+}
+
+/// Looks whether operators would be asked for what the configuration says, wherever they come in.
+///
+/// # Errors
+/// As [`start`] would find its token.
+pub fn check_token(config: &Config) -> Result<(), AdminError> {
+    token_of(config).map(drop)
 }
 
 /// Looks whether there could be an admin listener by this configuration, and makes nothing.
@@ -107,8 +117,8 @@ pub fn probe(config: &Config) -> Result<(), BindError> {
     AdminListener::probe(&config.admin)
 }
 
-/// Starts the admin listener. `clock` is the node's time, and `reader` a connection of its own for
-/// rows that people ask for.
+/// Starts the admin listener, on a given socket where there is one. `clock` is the node's time, and
+/// `reader` a connection of its own for rows that people ask for.
 ///
 /// # Errors
 /// [`AdminError`]; nothing is left running.
@@ -116,21 +126,34 @@ pub fn start(
     node: AdminContext,
     clock: NodeClock,
     reader: StoreReader,
+    given: Option<GivenListener>,
 ) -> Result<AdminHandle, AdminError> {
     let config = node.publisher.config();
     let token = token_of(&config)?;
-    let listener = AdminListener::bind(&config.admin)?;
+    let listener = match given {
+        Some(given) => AdminListener::adopt(&config.admin, given)?,
+        None => AdminListener::bind(&config.admin)?,
+    };
+    let socket = listener.try_clone()?;
     let address = listener.address().to_owned();
     let service = Service::new(node, clock, reader);
     let ready = service.ready();
     let running = Running::start(listener, Router { service, access: AdminAccess::new(token) })?;
-    Ok(AdminHandle { address, ready, running })
+    Ok(AdminHandle { address, socket, ready, running })
 }
 
 impl AdminHandle {
     /// Where it listens: `127.0.0.1:8081`, `127.0.0.1:8081 tls`, or `unix:/path`.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Its socket once more, for a process that takes over.
+    ///
+    /// # Errors
+    /// Where the system gives no descriptor.
+    pub fn socket(&self) -> std::io::Result<OwnedFd> {
+        self.socket.try_clone()
     }
 
     /// The node is stopping: readiness goes red, everything else goes on.
@@ -141,6 +164,14 @@ impl AdminHandle {
     /// Accepts no more, lets requests that are being answered finish within `ADMIN_STOP_MS`, and
     /// ends. Removes a unix socket.
     pub fn stop(self) {
+        // Nobody is to come to a socket that nobody accepts from.
+        drop(self.socket);
         self.running.stop();
+    }
+
+    /// As [`stop`](AdminHandle::stop), in favour of a process that has the socket too: who comes
+    /// meanwhile waits for that one, and a unix socket stays.
+    pub fn leave(self) {
+        self.running.leave();
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::net::Shutdown;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
@@ -65,6 +66,7 @@ impl Drop for Seat {
 pub(super) struct Running {
     thread: JoinHandle<()>,
     stop: Arc<OwnedFd>,
+    leaves_path: Arc<AtomicBool>,
     open: Arc<Open>,
 }
 
@@ -73,6 +75,7 @@ impl Running {
     pub(super) fn start(listener: AdminListener, router: Router) -> io::Result<Running> {
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
         let open = Arc::new(Open::default());
+        let leaves_path: Arc<AtomicBool> = Arc::default();
         let trimmer = Trimmer::new(router.service.counters.clone());
         let mut acceptor = Acceptor {
             listener,
@@ -81,6 +84,7 @@ impl Running {
             router: Arc::new(router),
             unread: Arc::default(),
             stop: Arc::clone(&stop),
+            leaves_path: Arc::clone(&leaves_path),
             open: Arc::clone(&open),
             next: 0,
         };
@@ -90,7 +94,13 @@ impl Running {
             // Its loop ends where the eventfd says so.
             needed.leave(true);
         })?;
-        Ok(Running { thread, stop, open })
+        Ok(Running { thread, stop, leaves_path, open })
+    }
+
+    /// As [`stop`](Running::stop), for a process that has the socket too: its path stays.
+    pub(super) fn leave(self) {
+        self.leaves_path.store(true, Ordering::Release);
+        self.stop();
     }
 
     /// Accepts no more, lets answers finish, ends.
@@ -120,6 +130,7 @@ struct Acceptor {
     router: Arc<Router>,
     unread: Arc<Unread>,
     stop: Arc<OwnedFd>,
+    leaves_path: Arc<AtomicBool>,
     open: Arc<Open>,
     next: u64,
 }
@@ -140,6 +151,9 @@ impl Acceptor {
             let _ = poll(&mut awaited, Some(&timeout));
             let [connections, stop] = awaited.map(|one| !one.revents().is_empty());
             if stop {
+                if self.leaves_path.load(Ordering::Acquire) {
+                    self.listener.leave_path();
+                }
                 return;
             }
             if connections {

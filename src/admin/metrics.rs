@@ -35,6 +35,18 @@ pub(super) fn answer(service: &Service) -> AdminAnswer {
     push_load(&mut metrics, service, &shards);
     arbiter::push_metrics(&mut metrics, service);
     push_overrides(&mut metrics, service);
+    let (failed, gap_ms) = service.hand_overs.counts();
+    metrics.push(counter(
+        "handovers_failed_total",
+        "Times that a new process could not take over from this one.",
+        failed,
+    ));
+    let gap = gauge(
+        "handover_gap_seconds",
+        "Time in which nobody accepted when this process took over; 0 where it started by itself.",
+        gap_ms,
+    );
+    metrics.push(gap.in_ms());
     let version = published.snapshot.version;
     metrics.push(gauge("catalog_version", "Version of the current catalog.", version));
     let known = u64::try_from(published.popups.len()).unwrap_or(u64::MAX);

@@ -42,8 +42,35 @@ pub struct AdminContext {
     pub figures: Arc<WriterFigures>,
     /// What the threads count that Redis asks for.
     pub redis: Option<RedisMetrics>,
+    /// How hand-overs to new processes went.
+    pub hand_overs: Arc<HandOverMetrics>,
     /// Where changes are logged.
     pub log: Log,
+}
+
+/// How hand-overs to new processes went.
+#[derive(Debug, Default)]
+pub struct HandOverMetrics {
+    failed: AtomicU64,
+    gap_ms: AtomicU64,
+}
+
+impl HandOverMetrics {
+    /// One came to nothing.
+    pub fn count_failed(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// This process took over, with so long between the last accept of the old one and its own
+    /// first.
+    pub fn set_gap_ms(&self, gap_ms: u64) {
+        self.gap_ms.store(gap_ms, Ordering::Relaxed);
+    }
+
+    /// How many came to nothing, and the gap by which this process took over.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (self.failed.load(Ordering::Relaxed), self.gap_ms.load(Ordering::Relaxed))
+    }
 }
 
 /// What the threads count that Redis asks for.

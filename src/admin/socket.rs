@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -27,8 +27,17 @@ pub struct BindError {
     pub source: io::Error,
 }
 
+/// A listening socket that was not bound here.
+#[derive(Debug)]
+pub struct GivenListener {
+    /// It listens.
+    pub socket: OwnedFd,
+    /// Another process keeps it, and its path, when this one ends.
+    pub is_kept: bool,
+}
+
 /// An address as people write it.
-pub(super) fn text_of(address: &AdminAddress) -> String {
+pub fn text_of(address: &AdminAddress) -> String {
     match address {
         AdminAddress::Tcp(address) | AdminAddress::Tls(address) => address.to_string(),
         AdminAddress::Unix(path) => format!("unix:{}", path.display()),
@@ -46,8 +55,8 @@ pub(super) struct AdminListener {
 #[derive(Debug)]
 enum ListenerKind {
     Tcp(TcpListener),
-    /// With its path, which goes when the listener does.
-    Unix(UnixListener, PathBuf),
+    /// With its path, which goes when the listener does; `None` where others keep it.
+    Unix(UnixListener, Option<PathBuf>),
 }
 
 impl AdminListener {
@@ -56,21 +65,61 @@ impl AdminListener {
     pub(super) fn bind(address: &AdminAddress) -> Result<AdminListener, BindError> {
         let is_tls = matches!(address, AdminAddress::Tls(_));
         let bound = match address {
-            AdminAddress::Tcp(address) | AdminAddress::Tls(address) => TcpListener::bind(address)
-                .and_then(|listener| {
-                    listener.set_nonblocking(true)?;
-                    unsent::bound(&listener)?;
-                    let word = if is_tls { " tls" } else { "" };
-                    let address = format!("{}{word}", listener.local_addr()?);
-                    Ok(AdminListener { kind: ListenerKind::Tcp(listener), address, is_tls })
-                }),
+            AdminAddress::Tcp(address) | AdminAddress::Tls(address) => {
+                TcpListener::bind(address).and_then(|bound| AdminListener::of_tcp(bound, is_tls))
+            }
             AdminAddress::Unix(path) => bind_unix(path).map(|listener| AdminListener {
-                kind: ListenerKind::Unix(listener, path.clone()),
+                kind: ListenerKind::Unix(listener, Some(path.clone())),
                 address: text_of(address),
                 is_tls,
             }),
         };
         bound.map_err(|source| refused(address, source))
+    }
+
+    /// A socket that another process bound to this address. Where that still has its path, it is
+    /// not this listener's to remove.
+    pub(super) fn adopt(
+        address: &AdminAddress,
+        given: GivenListener,
+    ) -> Result<AdminListener, BindError> {
+        let GivenListener { socket, is_kept } = given;
+        let adopted = match address {
+            AdminAddress::Tcp(_) | AdminAddress::Tls(_) => {
+                let is_tls = matches!(address, AdminAddress::Tls(_));
+                AdminListener::of_tcp(TcpListener::from(socket), is_tls)
+            }
+            AdminAddress::Unix(path) => {
+                let listener = UnixListener::from(socket);
+                let path = (!is_kept).then(|| path.clone());
+                listener.set_nonblocking(true).map(|()| AdminListener {
+                    kind: ListenerKind::Unix(listener, path),
+                    address: text_of(address),
+                    is_tls: false,
+                })
+            }
+        };
+        adopted.map_err(|source| refused(address, source))
+    }
+
+    fn of_tcp(listener: TcpListener, is_tls: bool) -> io::Result<AdminListener> {
+        listener.set_nonblocking(true)?;
+        unsent::bound(&listener)?;
+        let word = if is_tls { " tls" } else { "" };
+        let address = format!("{}{word}", listener.local_addr()?);
+        Ok(AdminListener { kind: ListenerKind::Tcp(listener), address, is_tls })
+    }
+
+    /// The socket once more.
+    pub(super) fn try_clone(&self) -> io::Result<OwnedFd> {
+        self.as_fd().try_clone_to_owned()
+    }
+
+    /// From now on the path is somebody else's.
+    pub(super) fn leave_path(&mut self) {
+        if let ListenerKind::Unix(_, path) = &mut self.kind {
+            *path = None;
+        }
     }
 
     /// Looks whether an address could be listened on, and leaves everything as it is.
@@ -126,7 +175,7 @@ impl AsFd for AdminListener {
 
 impl Drop for AdminListener {
     fn drop(&mut self) {
-        if let ListenerKind::Unix(_, path) = &self.kind {
+        if let ListenerKind::Unix(_, Some(path)) = &self.kind {
             // Whoever removed it before has done the same.
             let _ = std::fs::remove_file(path);
         }

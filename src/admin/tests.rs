@@ -76,11 +76,12 @@ fn node_at(address: AdminAddress, directory: NodeDirectory) -> Result<Node, Admi
         publisher,
         figures,
         redis: None,
+        hand_overs: Arc::default(),
         log: directory.log.clone(),
     };
     let clock = NodeClock::start(clocks::mono(), clocks::wall(), WallMs(0));
     let reader = StoreReader::open(directory.path()).unwrap();
-    let admin = start(context, clock, reader)?;
+    let admin = start(context, clock, reader, None)?;
     Ok(Node { admin, _publishing: publishing, directory, shards })
 }
 

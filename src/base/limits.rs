@@ -679,6 +679,26 @@ pub const LINK_ADDRESSES_MAX: usize = 8;
 /// Names of servers are looked up at most this often, in milliseconds.
 pub const RESOLVE_PERIOD_MS: u64 = 1_000;
 
+/// A database may have been upgraded by versions that are so many schemas ahead: each schema only
+/// adds to the one before, so that this version can go on beside the next one, and be gone back to.
+pub const SCHEMAS_AHEAD_MAX: i64 = 1;
+/// A shard that has not turned for so long is not told of as alive, in milliseconds, where a
+/// service manager wants to hear it more often than twice in that: shards turn every [`TICK_MS`].
+pub const WATCHDOG_STUCK_MIN_MS: u64 = 1_000;
+/// A process that is to take over has prepared itself within this, in milliseconds; else it is
+/// ended, and the old one goes on.
+pub const HAND_OVER_PREPARE_MS: u64 = 30_000;
+/// Requests that are open when a process has stopped accepting, in favour of another, may take this
+/// long, in milliseconds: nobody accepts meanwhile, and newcomers wait a second at most.
+pub const HAND_OVER_FINISH_MS: u64 = 500;
+/// Threads that ask SQL and Redis end within this, in milliseconds, before another process takes
+/// over; where they don't, the process ends at once.
+pub const HAND_OVER_THREADS_MS: u64 = 400;
+/// A process that was handed everything serves within this, in milliseconds.
+pub const HAND_OVER_SERVE_MS: u64 = 60_000;
+/// A process that ends has given the data directory's lock back within this, in milliseconds.
+pub const HAND_OVER_LOCK_MS: u64 = 10_000;
+
 const _: () = {
     // A show carries its number and actions in at most 16 bytes beside its time.
     assert!(USER_POPUPS_MAX * (SHOWS_REMEMBERED_MAX * 16 + 64) < STATE_BYTES_MAX);
@@ -756,6 +776,9 @@ const _: () = {
     assert!(LIST_IDLE_MS < LIST_LOOK_MS && LIST_BUSY_MS < LIST_LOOK_MS);
     assert!(LIST_READ_ENTRIES * (RECORD_BYTES_MAX + 64) <= LIST_READ_BYTES_MAX);
     assert!(REDIS_REST_MS <= REDIS_REST_MAX_MS && REDIS_REST_MAX_MS * 2 <= LINK_UNFIT_RETRY_MS);
+    assert!(TICK_MS * 4 < WATCHDOG_STUCK_MIN_MS);
+    // Newcomers wait a second at most, the new process's own start included.
+    assert!(HAND_OVER_FINISH_MS + HAND_OVER_THREADS_MS < 1_000);
     // A value is its revision, request ids and state, in a list of six.
     assert!(STATE_BYTES_MAX + 13 + 8 * REQUEST_IDS_MAX + 1_024 < REDIS_REPLY_BYTES_MAX);
     assert!(STATE_BYTES_MAX * 16 < LINK_BYTES_MAX);

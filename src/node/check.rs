@@ -9,6 +9,7 @@ use std::path::Path;
 use self::report::{CheckReport, Finding, Severity};
 use super::arguments::{CheckArguments, SharedArguments};
 use super::settings;
+use super::upgrade::given::GivenSockets;
 use nudged_base::time::WallMs;
 use nudged_config::ProblemKind;
 use nudged_domain::catalog::compile::compile_unstored;
@@ -17,7 +18,7 @@ use nudged_domain::catalog::snapshot::Settings;
 use nudged_domain::catalog::source::{Definition, Parsed, SourceError};
 use nudged_publish::popups_file;
 use nudged_publish::publisher;
-use nudged_runtime::{clocks, process_limits};
+use nudged_runtime::{clocks, inherited, process_limits};
 
 pub(super) mod directory;
 mod host;
@@ -28,6 +29,7 @@ pub mod report;
 pub fn run(shared: &SharedArguments, arguments: &CheckArguments) -> CheckReport {
     // As a start does, so that what fits there fits here.
     process_limits::raise();
+    let given = given();
     let mut report = CheckReport::default();
     let examined = settings::examine(shared, &[]);
     for problem in &examined.problems {
@@ -42,7 +44,7 @@ pub fn run(shared: &SharedArguments, arguments: &CheckArguments) -> CheckReport 
         |kind: &ProblemKind| matches!(kind, ProblemKind::Unreadable(_) | ProblemKind::Syntax(_));
     // Of a file that could not be read, nothing says that the defaults are meant.
     if !examined.problems.iter().any(|problem| is_unread(&problem.kind)) {
-        host::check(&examined, &mut report);
+        host::check(&examined, given, &mut report);
     }
     if report.count(Severity::Error) == 0 {
         report.add_right("configuration".to_owned());
@@ -55,6 +57,12 @@ pub fn run(shared: &SharedArguments, arguments: &CheckArguments) -> CheckReport 
         add_popups_file(path, &settings, clocks::wall(), &mut report);
     }
     report
+}
+
+/// What a service manager passes to this process, as it would to a node.
+fn given() -> Result<GivenSockets, String> {
+    let inherited = inherited::take().map_err(|error| error.to_string())?;
+    GivenSockets::of_manager(inherited.sockets).map_err(|error| error.to_string())
 }
 
 /// Adds what is to be said of one file of popups at a time to a report: its errors, and the

@@ -1,37 +1,43 @@
 //! A node's life after its start: reloads, and the stop in steps. Readiness first, so that the
 //! balancer looks elsewhere; then what is open is finished; then everything is made durable.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
+use crossbeam::select;
 
 use super::announce;
 use super::failure::Failure;
 use super::redis::RedisWay;
 use super::redis_threads::RedisThreads;
 use super::signals::SignalRequests;
-use super::stoppable::{self, StoppableThread};
-use nudged_admin::AdminHandle;
+use super::stoppable::{self, StoppableThread, WriterHandle};
+use super::upgrade::given::HeldSockets;
+use super::upgrade::old;
+use super::upgrade::program::Program;
+use nudged_admin::{AdminHandle, HandOverMetrics};
 use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_config::{Config, QueueMode};
 use nudged_publish::Publishing;
 use nudged_publish::publisher::{PublishError, Publisher};
 use nudged_runtime::clocks;
 use nudged_runtime::journal::executor::JournalHandle;
+use nudged_runtime::service_manager::ServiceManager;
 use nudged_runtime::shard::mesh::{ControlEnvelope, Mesh};
 use nudged_runtime::threads::log_writer::LogThread;
 use nudged_runtime::threads::vital::Needed;
-use nudged_runtime::wake::Waker;
+use nudged_runtime::threads::watchdog::Watchdog;
 use nudged_shard::control::{ControlReply, ControlRequest, DrainStep};
 
 /// Exit code of a clean stop.
-const CLEAN: u8 = 0;
+pub(super) const CLEAN: u8 = 0;
 /// Exit code where the journal could not be made durable.
-const STORAGE: u8 = 4;
+pub(super) const STORAGE: u8 = 4;
 /// Journal and SQL have at least this long to finish.
-const STORAGE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const STORAGE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Shards end their threads within this, once they are told.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -56,7 +62,7 @@ pub(super) struct RunningNode {
     /// The journal's thread.
     pub(super) journal: JournalHandle,
     /// The writer's thread, with what ends it.
-    pub(super) writer: (StoppableThread, Arc<Waker>),
+    pub(super) writer: WriterHandle,
     /// The readers' threads, with what ends them.
     pub(super) readers: Vec<StoppableThread>,
     /// The thread that writes the log.
@@ -65,6 +71,16 @@ pub(super) struct RunningNode {
     pub(super) _redis: Option<RedisWay>,
     /// The threads that Redis asks for.
     pub(super) redis_threads: Option<RedisThreads>,
+    /// Its listening sockets once more, for a process that takes over.
+    pub(super) held: HeldSockets,
+    /// What such a process runs.
+    pub(super) program: Program,
+    /// How hand-overs went.
+    pub(super) hand_overs: Arc<HandOverMetrics>,
+    /// Who is told of begin and end.
+    pub(super) manager: ServiceManager,
+    /// Tells that shards turn, where that is asked for.
+    pub(super) watchdog: Watchdog,
 }
 
 /// Reloads have a thread of their own: one that waits for a slow disk or a locked database holds no
@@ -75,14 +91,18 @@ pub(super) struct RunningNode {
 pub(super) fn take_reloads(
     publisher: &Arc<Publisher>,
     signals: &SignalRequests,
+    manager: &ServiceManager,
 ) -> Result<(), Failure> {
     let (publisher, reloads) = (Arc::clone(publisher), signals.reloads.clone());
+    let manager = manager.clone();
     let spawned = std::thread::Builder::new().name("reloads".to_owned()).spawn(move || {
         let needed = Needed::here("reloads");
         for () in reloads {
             // The publisher has said in the log what came of it. Nobody is there to ask again where
             // changes before it take too long.
+            manager.tell_reloading();
             while let Err(PublishError::Late(_)) = publisher.reload("SIGHUP") {}
+            manager.tell("READY=1\nSTATUS=serving");
         }
         // Its sender lives as long as the thread that takes signals.
         needed.leave(false);
@@ -90,15 +110,29 @@ pub(super) fn take_reloads(
     spawned.map(drop).map_err(Failure::system("start the reload thread"))
 }
 
-/// Serves until a signal stops the node; gives the exit code.
-pub(super) fn serve_until_stopped(node: RunningNode) -> u8 {
-    // Without its sender the channel ends, which nobody can ask for but a stop.
-    let _ = node.signals.stops.recv();
-    stop(node)
+/// Serves until a signal stops the node, or another process has taken over; gives the exit code.
+pub(super) fn serve_until_stopped(mut node: RunningNode) -> u8 {
+    loop {
+        let is_stop = select! {
+            // Without its sender the channel ends, which nobody can ask for but a stop.
+            recv(node.signals.stops) -> _ => true,
+            recv(node.signals.hand_overs) -> asked => asked.is_err(),
+        };
+        if is_stop {
+            return stop(node);
+        }
+        match old::hand_over(node) {
+            ControlFlow::Break(code) => return code,
+            ControlFlow::Continue(same) => node = same,
+        }
+    }
 }
 
-fn stop(node: RunningNode) -> u8 {
+fn stop(mut node: RunningNode) -> u8 {
     let begun = Instant::now();
+    node.manager.tell("STOPPING=1\nSTATUS=draining");
+    // Nobody takes over: once the shards have closed them, nobody is to come any more.
+    node.held = HeldSockets::default();
     let limit = Duration::from_millis(node.config.drain_timeout.0);
     let reason = node.signals.reason();
     node.log.write(clocks::now(), Message::Draining, &[("reason", LogValue::Text(reason))]);
@@ -106,12 +140,12 @@ fn stop(node: RunningNode) -> u8 {
     // Nobody was told to send it requests.
     let lame_duck_ms = if node.was_ready { node.config.lame_duck.0 } else { 0 };
     let lame_duck = Duration::from_millis(lame_duck_ms);
-    let told = send_drain_step(&node, DrainStep::LameDuck);
+    let told = send_step(&node.mesh, DrainStep::LameDuck);
     await_all(&told, EXIT_TIMEOUT);
     if second_stop_within(&node, lame_duck.min(limit)) {
         return leave_now(&node, begun);
     }
-    let told = send_drain_step(&node, DrainStep::Finish);
+    let told = send_step(&node.mesh, DrainStep::Finish);
     while !is_finished(&told) {
         let left = limit.saturating_sub(begun.elapsed());
         if left.is_zero() {
@@ -121,7 +155,8 @@ fn stop(node: RunningNode) -> u8 {
             return leave_now(&node, begun);
         }
     }
-    await_all(&send_drain_step(&node, DrainStep::Exit), EXIT_TIMEOUT);
+    node.watchdog.end_looking();
+    await_all(&send_step(&node.mesh, DrainStep::Exit), EXIT_TIMEOUT);
     close_storage(node, begun, begun + limit)
 }
 
@@ -137,7 +172,7 @@ fn close_storage(node: RunningNode, begun: Instant, until: Instant) -> u8 {
     // Storage has some time of its own, whatever the connections took.
     let until = until.max(Instant::now() + STORAGE_TIMEOUT);
     let outcome = stop_journal(node.journal, &stops, until);
-    let (writer, waker) = node.writer;
+    let WriterHandle { thread: writer, waker, .. } = node.writer;
     writer.tell();
     waker.wake();
     // What SQL has not applied stays in the journal: a further signal need not wait for it.
@@ -172,7 +207,7 @@ fn close_storage(node: RunningNode, begun: Instant, until: Instant) -> u8 {
 /// Has the journal write and sync what it has. On a full disk that would wait for space for ever:
 /// it is given up when the time is over, or at a further signal. What is acknowledged is in its
 /// file.
-fn stop_journal(
+pub(super) fn stop_journal(
     journal: JournalHandle,
     stops: &Receiver<()>,
     until: Instant,
@@ -215,8 +250,9 @@ fn second_stop_within(node: &RunningNode, time: Duration) -> bool {
     }
 }
 
-fn send_drain_step(node: &RunningNode, step: DrainStep) -> Vec<Receiver<ControlReply>> {
-    let told = node.mesh.shards.iter().map(|lanes| {
+/// Tells every shard a step of the stop; each answers once it has taken it.
+pub(super) fn send_step(mesh: &Mesh, step: DrainStep) -> Vec<Receiver<ControlReply>> {
+    let told = mesh.shards.iter().map(|lanes| {
         let (reply, replied) = bounded(1);
         // A full lane leaves the receiver without a sender, which counts as answered.
         let _ =
@@ -227,14 +263,16 @@ fn send_drain_step(node: &RunningNode, step: DrainStep) -> Vec<Receiver<ControlR
     told.collect()
 }
 
-fn is_finished(told: &[Receiver<ControlReply>]) -> bool {
+/// Whether all have answered, of answers that nobody has taken.
+pub(super) fn is_finished(told: &[Receiver<ControlReply>]) -> bool {
     use crossbeam::channel::TryRecvError;
     told.iter().all(|replied| {
         !replied.is_empty() || { matches!(replied.try_recv(), Err(TryRecvError::Disconnected)) }
     })
 }
 
-fn await_all(told: &[Receiver<ControlReply>], limit: Duration) {
+/// Waits for the answers, no longer than `limit`.
+pub(super) fn await_all(told: &[Receiver<ControlReply>], limit: Duration) {
     let until = Instant::now() + limit;
     for replied in told {
         let _ = replied.recv_deadline(until);

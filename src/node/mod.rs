@@ -5,9 +5,9 @@
 //! `shared_keys` of all · `redis` the way to it · `preflight` what would refuse a start before
 //! anything is made, with whether Redis and SQL can be used.
 //!
-//! `serve`: `serve` start · `storage` what a node remembers · `unmerged` what of it Redis lacks ·
-//! `redis_threads` what runs beside Redis, `stoppable` what ends a thread · `signals` · `drain`
-//! reloads and stop · `announce` the log's lines of both.
+//! `serve`: `serve` start, `upgrade` from process to process · `storage` what a node remembers ·
+//! `unmerged` what of it Redis lacks · `redis_threads` what runs beside Redis, `stoppable` what ends
+//! a thread · `signals` · `drain` reloads and stop · `announce` the log's lines of both.
 //!
 //! Tools: `check` the configuration and popups · `doctor` this host and its servers · `explain`
 //! asks a running node, as `admin_client` does · `backup` copies a running node's database ·
@@ -46,5 +46,6 @@ mod stoppable;
 mod stopped_journal;
 mod storage;
 pub mod unmerged;
+mod upgrade;
 pub mod vectors;
 mod version;

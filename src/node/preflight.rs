@@ -4,10 +4,13 @@
 //!
 //! `redis` and `sql` whether the stores can be used.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use super::failure::Failure;
+use super::upgrade::given::{Askers, GivenSockets};
 use super::{ownership, redis as redis_way};
+use nudged_admin::AdminError;
 use nudged_config::{AdminAddress, Config, Loaded, QueueMode};
 use nudged_publish::publisher;
 use nudged_runtime::shard::listener;
@@ -41,11 +44,12 @@ pub(super) fn threads_needed(config: &Config, shards: u16) -> usize {
     (THREADS + THREADS_SPARE + usize::from(shards)).saturating_add(readers).saturating_add(drains)
 }
 
-/// Whether servers' addresses, popups file and listeners are such as a node could start with.
+/// Whether servers' addresses, popups file and listeners are such as a node could start with. What
+/// it was given need not be free.
 ///
 /// # Errors
 /// Exit code 2, with everything that is wrong with the first of them that can't be used.
-pub fn check(config: &Config) -> Result<(), Failure> {
+pub(super) fn check(config: &Config, given: &GivenSockets) -> Result<(), Failure> {
     redis_way::address_of(config)?;
     if let Some(url) = &config.mysql.url {
         mysql::check_url(url.expose())?;
@@ -54,19 +58,24 @@ pub fn check(config: &Config) -> Result<(), Failure> {
         .map_err(|error| Failure::Configuration(error.lines().join("\n")))?;
     tls_files::read(&config.tls).map_err(|error| Failure::Configuration(error.to_string()))?;
     // Of two nodes in one directory that is said, and not what else they share.
-    if ownership::holder(&config.data).is_some() {
+    if given.from.is_none() && ownership::holder(&config.data).is_some() {
         return Ok(());
     }
+    let is_given = |address: &SocketAddr| given.has(Askers::Data, &address.to_string());
     let addresses = config.listen.iter().map(|listener| listener.address);
-    for address in addresses.filter(|address| address.port() != 0) {
+    for address in addresses.filter(|address| address.port() != 0 && !is_given(address)) {
         listener::probe(address)?;
+    }
+    let refused = |error: AdminError| Failure::Configuration(error.to_string());
+    if given.has(Askers::Admin, &nudged_admin::text_of(&config.admin)) {
+        return nudged_admin::check_token(config).map_err(refused);
     }
     // A directory that the start makes is not there yet.
     let is_in_data = |path: &Path| path.starts_with(&config.data) && !config.data.exists();
     if matches!(&config.admin, AdminAddress::Unix(path) if is_in_data(path)) {
         return Ok(());
     }
-    nudged_admin::check(config).map_err(|error| Failure::Configuration(error.to_string()))
+    nudged_admin::check(config).map_err(refused)
 }
 
 /// CPUs of the configuration that this process may not use, each key with what is wrong.

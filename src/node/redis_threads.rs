@@ -119,4 +119,16 @@ impl RedisThreads {
         let until = until.max(Instant::now() + KEEPER_STOP);
         self.keeper.end(stoppable::until(until), || self.redis_status.keeper().wake());
     }
+
+    /// Ends the threads, whatever is left in the lists; whether all have ended by then.
+    pub(super) fn halt(self, until: Instant) -> bool {
+        self.drains.iter().for_each(|(drain, _)| drain.tell());
+        self.keeper.tell();
+        let drains = self
+            .drains
+            .into_iter()
+            .map(|(drain, waker)| drain.end(stoppable::until(until), || waker.wake()));
+        let are_ended = drains.fold(true, |all, is_over| all & is_over);
+        are_ended & self.keeper.end(stoppable::until(until), || self.redis_status.keeper().wake())
+    }
 }

@@ -1,43 +1,64 @@
 //! `nudged serve`: from settings to a running node, and back. Everything is checked and read before
 //! anything is started; what was started is stopped in the reverse order (`drain`).
 //!
-//! `size` how large the node is · `opening` what it opens first · `threads` what it starts ·
-//! `ready` what it waits for before it says that it is ready.
+//! `size` how large the node is · `opening` what it opens first, or prepares where another process
+//! hands over · `listening` its sockets · `start` the order of its begin · `threads` what it starts
+//! · `ready` what it waits for before it says that it is ready.
 
+mod listening;
 mod opening;
 mod ready;
 pub(super) mod size;
+mod start;
 pub(super) mod threads;
 
 use std::io::Write as _;
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::announce;
 use super::arguments::{ServeArguments, SharedArguments};
-use super::drain::RunningNode;
 use super::failure::Failure;
-use super::preflight::sql::SqlPreflight;
 use super::signals::{self, SignalRequests};
-use super::{drain, preflight, settings, storage, unmerged};
-use nudged_api::token::Keys;
-use nudged_base::ids::Sequence;
-use nudged_base::telemetry::counters::ShardCounters;
+use super::upgrade::given::GivenSockets;
+use super::upgrade::new::{self, GoAhead, Predecessor};
+use super::upgrade::program::Program;
+use super::{drain, preflight, settings};
+use listening::Place;
 use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_config::{Config, DataListener, Loaded};
 use nudged_publish::publisher;
 use nudged_runtime::clocks;
-use nudged_runtime::shard::mesh::Mesh;
+use nudged_runtime::service_manager::ServiceManager;
 use nudged_runtime::threads::log_writer::LogThread;
 use nudged_runtime::threads::vital;
 use nudged_runtime::topology::Topology;
-use nudged_runtime::{memory, process_limits};
-use threads::{ShardParts, Threads};
+use nudged_runtime::{inherited, memory, process_limits};
+use opening::{Opened, Prepared};
 
 /// Fewer connections than this are warned of: one busy site has as many visitors.
 const CONNECTIONS_FEW: u32 = 1_000;
 
-/// Runs a node until it is told to stop; gives the exit code.
+/// What a start has before it has read anything.
+struct Origins {
+    signals: SignalRequests,
+    program: Program,
+    given: GivenSockets,
+    manager: ServiceManager,
+}
+
+/// What is known of a node before it opens anything.
+struct Known {
+    begun: Instant,
+    config: Config,
+    topology: Topology,
+    /// Of a shard.
+    connections: u32,
+    connections_max: u32,
+    log: Log,
+    log_writer: LogThread,
+}
+
+/// Runs a node until it is told to stop, or another process has taken over; gives the exit code.
 ///
 /// # Errors
 /// Where it can't start.
@@ -45,123 +66,97 @@ pub fn run(shared: &SharedArguments, arguments: &ServeArguments) -> Result<u8, F
     process_limits::raise();
     // Before a file is read: with too few descriptors that would be said of the file.
     process_limits::check(1, 1)?;
+    let program = Program::of_this_process();
+    let inherited = inherited::take().map_err(|error| Failure::Configuration(error.to_string()))?;
     let signals = signals::listen().map_err(Failure::system("set up signal handlers"))?;
-    serve(shared, arguments, signals)
+    let (predecessor, given) = match inherited.predecessor {
+        Some(words) => Predecessor::meet(words).map(|(old, given)| (Some(old), given))?,
+        None => (None, GivenSockets::of_manager(inherited.sockets)?),
+    };
+    let manager = ServiceManager::of_environment();
+    let origins = Origins { signals, program, given, manager };
+    let outcome = serve((shared, arguments), origins, predecessor.as_ref());
+    if let (Err(failure), Some(predecessor)) = (&outcome, &predecessor) {
+        predecessor.refuse(&failure.to_string());
+    }
+    outcome
 }
 
 fn serve(
-    shared: &SharedArguments,
-    arguments: &ServeArguments,
-    signals: SignalRequests,
+    arguments: (&SharedArguments, &ServeArguments),
+    mut origins: Origins,
+    predecessor: Option<&Predecessor>,
 ) -> Result<u8, Failure> {
     memory::set_up();
-    let begun = Instant::now();
     // The log says it of a node that gets as far as having one.
-    let (loaded, topology, connections) =
-        load_checked(shared, arguments).inspect_err(|_| settings::print_unknown_variables())?;
+    let known = know(arguments, &origins).inspect_err(|_| settings::print_unknown_variables())?;
+    vital::watch(&known.log).map_err(Failure::system("start the watchdog thread"))?;
+    let managers = origins.given.addresses();
+    let mut prepared = Prepared::default();
+    if let Some(predecessor) = predecessor {
+        prepared = Prepared::for_take_over(&known, &mut origins.given)?;
+        known.log.write(clocks::now(), Message::HandOverPrepared, &[]);
+        let GoAhead::Go(last_accept) = predecessor.await_go() else {
+            announce::log_stopped(&known.log, "the old process goes on", known.begun, 0);
+            known.log_writer.stop();
+            return Ok(drain::CLEAN);
+        };
+        new::await_lock(&known.config.data);
+        prepared.last_accept = last_accept;
+    }
+    let opened = Opened::open(arguments, &known, (prepared, &mut origins.given), managers)?;
+    let started = start::start(known, opened, origins, predecessor)?;
+    Ok(drain::serve_until_stopped(started))
+}
+
+/// Settings, size, log: what can be known before anything is opened.
+fn know(
+    (shared, arguments): (&SharedArguments, &ServeArguments),
+    origins: &Origins,
+) -> Result<Known, Failure> {
+    let begun = Instant::now();
+    let (loaded, topology, connections) = load_checked((shared, arguments), &origins.given)?;
     let config = loaded.config.clone();
     let connections_max = size::connections_of_node(&config, topology.shards, connections);
-    let (log, log_writer) = start_log(&config, &signals)?;
-    vital::watch(&log).map_err(Failure::system("start the watchdog thread"))?;
+    let (log, log_writer) = start_log(&config, &origins.signals)?;
     announce::log_start(&log, &loaded, &topology, connections_max);
     warn_of_settings(&log, &loaded, &topology, connections_max);
-    let mut storage = storage::open(&config, (shared.config.as_deref(), arguments.salvage), &log)?;
-    let clock = opening::start_clock(&storage, arguments.accept_clock, &log)?;
-    let (redis, keys, redis_found) = opening::open_shared(&config, &mut storage, &log)?;
-    let mesh = make_mesh(&topology)?;
-    opening::load_identity(&config, &mesh)?;
-    let counters: Vec<Arc<ShardCounters>> = (0..topology.shards).map(|_| Arc::default()).collect();
-    let read = opening::config_reader(shared, arguments);
-    let publisher =
-        opening::load_publisher((&config, read), storage.sql == SqlPreflight::Usable, &mesh, &log)?;
-    let (sockets, listeners) = opening::bind(&config, topology.shards)?;
-    opening::warn_of_open_doors(&config, &listeners, &log);
-    let threads = Threads { config: &config, topology: &topology, mesh: &mesh, log: &log };
-    let is_sql_asked = storage.sql != SqlPreflight::Unreachable;
-    let (set, left) = (storage.set, std::mem::take(&mut storage.unmerged));
-    let journal_end = Sequence(storage.recovered.start.next.0 - 1);
-    unmerged::announce(&mesh.redis_status, &left, journal_end, topology.shards);
-    let (journal, writer, readers, figures) = threads.start_storage(storage)?;
-    let redis_threads = threads.start_redis_threads(redis.as_ref(), set, &counters, &figures)?;
-    ready::await_journal(&mesh.journal, config.ack, &config.data)?;
-    let parts = ShardParts {
-        publisher: &publisher,
-        rules: publisher.rules(),
-        keys: Arc::new(Keys::new(&keys)),
-        counters: &counters,
-        connections,
-        clock,
-        redis: redis.as_ref(),
-        journal_end,
-        left,
-    };
-    drain::take_reloads(&publisher, &signals)?;
-    // A shard accepts as soon as it is there, and what is accepted is answered before a stop.
-    signals.end_start();
-    let shards = threads.start_shards(&parts, sockets)?;
-    let (admin, publishing) =
-        threads.start_admin(&parts, connections_max, &figures, redis_threads.as_ref())?;
-    announce(&listeners, admin.address());
-    let status = &mesh.redis_status;
-    // Who is told to stop before it was ready never is.
-    let was_ready = ready::await_sql(is_sql_asked, &figures.fitness, &signals)
-        && ready::await_redis(redis_threads.as_ref(), status, redis_found, (&log, &signals))
-        && !signals.is_stop_asked();
-    if was_ready {
-        status.start();
-        announce_ready(&log, &listeners, admin.address(), begun);
-    }
-    // Shards run by now, and nothing of the start waits for what is deleted.
-    let retention = publisher.config().retention.clone();
-    mesh.retention.set(retention.events, retention.users);
-    Ok(drain::serve_until_stopped(RunningNode {
-        config,
-        mesh,
-        log,
-        signals,
-        was_ready,
-        publishing,
-        admin,
-        shards,
-        journal,
-        writer,
-        readers,
-        log_writer,
-        _redis: redis,
-        redis_threads,
-    }))
+    Ok(Known { begun, config, topology, connections, connections_max, log, log_writer })
 }
 
 /// The settings, the cores and a shard's connections of a node that nothing known speaks against.
 fn load_checked(
-    shared: &SharedArguments,
-    arguments: &ServeArguments,
+    (shared, arguments): (&SharedArguments, &ServeArguments),
+    given: &GivenSockets,
 ) -> Result<(Loaded, Topology, u32), Failure> {
-    let loaded = settings::load(shared, &arguments.flags())?;
+    let mut loaded = settings::load(shared, &arguments.flags())?;
+    given.addresses().stand_for(&mut loaded.config);
     preflight::check_cpus(&loaded)?;
     let topology = size::plan(&loaded.config)?;
     size::check_slice(&loaded.config, topology.shards)?;
     preflight::check_host(&loaded.config, &topology)?;
-    preflight::check(&loaded.config)?;
+    preflight::check(&loaded.config, given)?;
     let connections = size::connections_per_shard(&loaded.config, topology.shards)?;
     Ok((loaded, topology, connections))
 }
 
-fn make_mesh(topology: &Topology) -> Result<Arc<Mesh>, Failure> {
-    let eventfds = Failure::system("create eventfds for the shards");
-    Mesh::new(topology.shards).map(Arc::new).map_err(|error| eventfds(error.into()))
-}
-
 /// Says where the node listens.
-fn announce(listeners: &[DataListener], admin: &str) {
-    listeners.iter().for_each(|listener| say(&format!("listening data {listener}")));
+fn announce(places: &[Place], admin: &str) {
+    places.iter().for_each(|place| say(&format!("listening data {place}")));
     say(&format!("listening admin {admin}"));
 }
 
 /// Says that the node takes traffic.
-fn announce_ready(log: &Log, listeners: &[DataListener], admin: &str, begun: Instant) {
+fn announce_ready(
+    (log, manager): (&Log, &ServiceManager),
+    places: &[Place],
+    admin: &str,
+    begun: Instant,
+) {
     say("ready");
-    announce::log_ready(log, listeners, admin, begun);
+    let listeners: Vec<DataListener> = places.iter().map(|place| place.listener).collect();
+    announce::log_ready(log, &listeners, admin, begun);
+    manager.tell("READY=1\nSTATUS=serving");
 }
 
 /// Says something on standard output, at once. Who does not read it needs no word.

@@ -3,7 +3,7 @@
 //! a start does survives a kill at any instant, and nobody is being served yet.
 
 use std::io;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
@@ -23,6 +23,9 @@ pub(super) struct SignalRequests {
     pub(super) stops: Receiver<()>,
     /// SIGHUP: read configuration and popups again. One that waits stands for all that come.
     pub(super) reloads: Receiver<()>,
+    /// SIGUSR2: a new process is to take over. One at a time.
+    pub(super) hand_overs: Receiver<()>,
+    reload: Sender<()>,
     start: Arc<Start>,
 }
 
@@ -33,11 +36,31 @@ struct Start {
     log: OnceLock<Log>,
     /// The last signal that asked for a stop; 0 for none.
     stopped_by: AtomicI32,
+    /// A new process is on its way.
+    is_handing_over: AtomicBool,
 }
 
 impl Start {
     fn lock(&self) -> MutexGuard<'_, bool> {
         self.is_over.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why a new process can't take over now; `None` where one may, from now on.
+    fn why_no_hand_over(&self) -> Option<&'static str> {
+        if !*self.lock() {
+            return Some("this process is still starting");
+        }
+        if self.stopped_by.load(Ordering::Relaxed) != 0 {
+            return Some("this process is stopping");
+        }
+        let is_on_its_way = self.is_handing_over.swap(true, Ordering::AcqRel);
+        is_on_its_way.then_some("a new process is already taking over")
+    }
+
+    fn log_refused(&self, why: &str) {
+        if let Some(log) = self.log.get() {
+            log.write_error(clocks::now(), Message::HandOverRefused, why);
+        }
     }
 }
 
@@ -54,20 +77,28 @@ pub(super) fn listen() -> io::Result<SignalRequests> {
     let signals = Signals::new(signal_mask::TAKEN)?;
     let (stop, stops) = bounded(STOPS_MAX);
     let (reload, reloads) = bounded(1);
+    let (hand_over, hand_overs) = bounded(1);
+    let of_requests = reload.clone();
     let start: Arc<Start> = Arc::default();
     let of_thread = Arc::clone(&start);
     // Before the thread is there, which would inherit the mask.
     signal_mask::release();
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         let needed = Needed::here("signals");
-        take(signals, &of_thread, (&stop, &reload));
+        take(signals, &of_thread, &Takers { stop, reload, hand_over });
         needed.leave(false);
     })?;
-    Ok(SignalRequests { stops, reloads, start })
+    Ok(SignalRequests { stops, reloads, hand_overs, reload: of_requests, start })
 }
 
-fn take(mut signals: Signals, start: &Start, to: (&Sender<()>, &Sender<()>)) {
-    let (stop, reload) = to;
+/// Where the thread puts what it takes.
+struct Takers {
+    stop: Sender<()>,
+    reload: Sender<()>,
+    hand_over: Sender<()>,
+}
+
+fn take(mut signals: Signals, start: &Start, to: &Takers) {
     for signal in signals.forever() {
         match signal {
             SIGTERM | SIGINT => {
@@ -77,14 +108,16 @@ fn take(mut signals: Signals, start: &Start, to: (&Sender<()>, &Sender<()>)) {
                     leave_start(start);
                 }
                 // A full channel holds the same already.
-                let _ = stop.try_send(());
+                let _ = to.stop.try_send(());
             }
             SIGHUP => {
-                let _ = reload.try_send(());
+                let _ = to.reload.try_send(());
             }
             SIGUSR2 => {
-                if let Some(log) = start.log.get() {
-                    log.write(clocks::now(), Message::HandOverUnknown, &[]);
+                match start.why_no_hand_over() {
+                    Some(why) => start.log_refused(why),
+                    // The channel is empty while none is on its way.
+                    None => drop(to.hand_over.try_send(())),
                 }
             }
             _ => {}
@@ -121,6 +154,17 @@ impl SignalRequests {
     /// The node begins to serve: from now on a stop is a message.
     pub(super) fn end_start(&self) {
         *self.start.lock() = true;
+    }
+
+    /// Nothing came of a hand-over; another may be asked for.
+    pub(super) fn end_hand_over(&self) {
+        self.start.is_handing_over.store(false, Ordering::Release);
+    }
+
+    /// Asks for a reload, as a signal would: of what was changed while nobody looked.
+    pub(super) fn ask_reload(&self) {
+        // A full channel holds the same already.
+        let _ = self.reload.try_send(());
     }
 
     /// Whether a stop waits.

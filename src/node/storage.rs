@@ -84,13 +84,14 @@ fn unapplied_bytes_max(config: &Config) -> u64 {
 
 /// Locks the data directory, looks for SQL and recovers the journal. With `salvage` damage in the
 /// middle of the journal is copied aside and passed over, and said. `file` is the configuration's,
-/// for messages.
+/// for messages. `sql` is what a look at SQL has found already.
 ///
 /// # Errors
 /// Where another process has the directory, or one of the two is damaged: exit code 4.
 pub(super) fn open(
     config: &Config,
     (file, salvage): (Option<&Path>, bool),
+    sql: Option<SqlPreflight>,
     log: &Log,
 ) -> Result<Storage, Failure> {
     let data = &config.data;
@@ -106,7 +107,10 @@ pub(super) fn open(
     // Before the database is opened, which would only say that a disk is full.
     let there = disk.segments().map_err(Failure::directory(data))?.len();
     check_room(&path, there)?;
-    let sql = sql_preflight::check(config, log)?;
+    let sql = match sql {
+        Some(sql) => sql,
+        None => sql_preflight::check(config, log)?,
+    };
     let mut store =
         Store::of(config).map_err(|error| without_room(free_of(&config.data), error))?;
     for dropped in store.take_dropped() {

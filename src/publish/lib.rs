@@ -54,6 +54,13 @@ impl Publishing {
         Ok(Publishing { watch, couriers })
     }
 
+    /// Both by themselves, each to be ended by being dropped: what takes over others' changes, and
+    /// what brings this node's on.
+    #[must_use]
+    pub fn into_parts(self) -> (Watch, Couriers) {
+        (self.watch, self.couriers)
+    }
+
     /// Takes over no more of what others change. What operators change until the couriers are
     /// dropped is still brought on.
     #[must_use]

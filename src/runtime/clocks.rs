@@ -19,6 +19,13 @@ pub fn mono() -> MonoNs {
     MonoNs(seconds * 1_000_000_000 + nanoseconds)
 }
 
+/// The clock that a service manager compares with, in microseconds: it stands still in suspension.
+pub(crate) fn monotonic_us() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    seconds * 1_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000
+}
+
 /// A number that differs between nodes, for the jitter of their waits: what the clock counts below
 /// a millisecond.
 pub fn noise() -> u64 {

@@ -14,17 +14,23 @@
 //!
 //! What the process needs: `probe` is this kernel fit, `process_limits` and `thread_room` this
 //! process · `signal_mask` keeps signals back · `memory` gives it back.
+//!
+//! Other processes: `inherited` what this one was given at its start, `messages` between two,
+//! `service_manager` what systemd is told.
 
 pub mod clock_sync;
 pub mod clocks;
+pub mod inherited;
 pub mod journal;
 pub mod load;
 pub mod memory;
+pub mod messages;
 pub mod probe;
 pub mod process_limits;
 pub mod redis_client;
 pub mod redis_status;
 pub mod retention_ages;
+pub mod service_manager;
 pub mod shard;
 pub mod signal_mask;
 pub mod stream;

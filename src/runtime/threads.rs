@@ -8,8 +8,9 @@
 //! ```
 //!
 //! `sql_writer`, `sql_reader`, `keeper` and `list_drain` have machines, `sql_fitness` is what SQL
-//! refuses them · `forgetting` asks shards for the writer · `resolver` looks names up · `log_writer` writes the log · `vital` ends the
-//! process where one of them is gone.
+//! refuses them · `forgetting` asks shards for the writer · `resolver` looks names up ·
+//! `log_writer` writes the log · `vital` ends the process where one of them is gone, `watchdog`
+//! tells a service manager that none is.
 
 mod forgetting;
 pub mod keeper;
@@ -20,6 +21,7 @@ pub mod sql_fitness;
 pub mod sql_reader;
 pub mod sql_writer;
 pub mod vital;
+pub mod watchdog;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -53,6 +53,10 @@ pub enum ControlRequest {
 pub enum DrainStep {
     /// Not ready any more; go on accepting, answers ask the client to close.
     LameDuck,
+    /// Ready, since somebody else takes over; go on accepting, answers ask the client to close.
+    HandOver,
+    /// Nobody takes over: go on as before. Connections that were asked to close still are.
+    Resume,
     /// Accept no more and finish what is open; answered when nothing is.
     Finish,
     /// Every shard has finished: end the thread.

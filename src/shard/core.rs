@@ -106,6 +106,7 @@ impl Core {
             keys: setup.keys,
             timeouts: setup.timeouts,
             ready: true,
+            stopping: false,
             disk_lack: None,
             closing: false,
             date: ImfDate::of(WallMs(0)),

@@ -39,11 +39,13 @@ pub struct View {
     pub keys: Arc<Keys>,
     /// How long peers may take.
     pub timeouts: Timeouts,
-    /// The node takes traffic.
+    /// The node takes traffic, as far as Redis goes.
     pub ready: bool,
+    /// The node stops, and balancers look elsewhere.
+    pub stopping: bool,
     /// Why the node's own disk takes nothing, for people; `None` while it does.
     pub disk_lack: Option<Arc<str>>,
-    /// The node is stopping: answers close their connections.
+    /// The process is to end: answers close their connections.
     pub closing: bool,
     /// The date of this second.
     pub date: ImfDate,
@@ -68,7 +70,7 @@ impl View {
             access: &self.rules.access[usize::from(listener)],
             cors: &self.rules.cors,
             keys: &self.keys,
-            ready: self.ready && self.disk_lack.is_none(),
+            ready: self.ready && !self.stopping && self.disk_lack.is_none(),
             disk_lack: self.disk_lack.as_deref(),
             now: now.wall,
             mono: now.mono,

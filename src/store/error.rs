@@ -44,7 +44,10 @@ pub enum StoreError {
         source: rusqlite::Error,
     },
     /// A later version of nudged has upgraded the schema.
-    #[error("{database}: schema {found} is newer than {known}, the newest that this binary knows")]
+    #[error(
+        "{database}: schema {found} is newer than this binary can use: it knows {known}, and goes on \
+         with the next one; start the version that upgraded it, or one between the two"
+    )]
     SchemaNewer {
         /// The database file, or the server and its database.
         database: String,

@@ -84,6 +84,11 @@ impl Embedded {
         Ok(Embedded { connection, path, is_to_fold: false, must_fold: false })
     }
 
+    /// Looks whether this version can use the schema, or upgrade it.
+    pub(super) fn check_version(&self) -> Result<(), StoreError> {
+        schema::check(&self.connection, &self.path).map(drop)
+    }
+
     /// Notes that records were applied, and whether one of them has erased a user.
     pub(super) fn note_applied(&mut self, has_erased: bool) {
         self.is_to_fold = true;

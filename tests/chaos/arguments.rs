@@ -1,6 +1,8 @@
 //! What a run is asked to do: `--minutes N` or `--seconds N`, `--queue journal|redis`, `--seed S`,
-//! `--nodes N`, `--clients N`, `--wipe`, `--embedded`.
+//! `--nodes N`, `--clients N`, `--wipe`, `--embedded`; or `--upgrades N`, `--drains N`,
+//! `--wait-max-ms N`, which stand for a run without faults; `--program FILE`, `--beside FILE`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Long enough for a handful of faults: what `cargo test` runs.
@@ -25,6 +27,16 @@ pub struct Arguments {
     pub wipes: bool,
     /// One node without Redis and MySQL.
     pub is_embedded: bool,
+    /// Hand-overs to new processes, and restarts, of a run without faults.
+    pub upgrades: usize,
+    /// Drains of such a run.
+    pub drains: usize,
+    /// A newcomer may wait so long in such a run.
+    pub wait_max_ms: u64,
+    /// What runs.
+    pub program: PathBuf,
+    /// What every second node runs instead: the version before, or after.
+    pub beside: Option<PathBuf>,
     /// Whether there is anything to run: not where other tests are named.
     pub is_wanted: bool,
 }
@@ -39,6 +51,11 @@ impl Default for Arguments {
             clients: 6,
             wipes: false,
             is_embedded: false,
+            upgrades: 0,
+            drains: 0,
+            wait_max_ms: 1_000,
+            program: PathBuf::from(env!("CARGO_BIN_EXE_nudged")),
+            beside: None,
             is_wanted: true,
         }
     }
@@ -65,6 +82,11 @@ impl Arguments {
                 "--clients" => arguments.clients = count(&word, &value()?)?,
                 "--wipe" => arguments.wipes = true,
                 "--embedded" => arguments.is_embedded = true,
+                "--upgrades" => arguments.upgrades = steps(&word, &value()?)?,
+                "--drains" => arguments.drains = steps(&word, &value()?)?,
+                "--wait-max-ms" => arguments.wait_max_ms = number(&word, &value()?)?,
+                "--program" => arguments.program = program(&value()?)?,
+                "--beside" => arguments.beside = Some(program(&value()?)?),
                 // What people pass to all test binaries at once.
                 "--nocapture" | "--quiet" | "-q" | "--exact" => {}
                 "--test-threads" | "--skip" => drop(value()?),
@@ -87,8 +109,17 @@ impl Arguments {
         Ok(arguments)
     }
 
+    /// Whether nothing goes wrong in it.
+    pub fn is_calm(&self) -> bool {
+        self.upgrades > 0 || self.drains > 0
+    }
+
     /// The command that repeats this run.
     pub fn command(&self) -> String {
+        if self.is_calm() {
+            let (upgrades, drains, embedded) = (self.upgrades, self.drains, self.embedded());
+            return format!("tools/upgrade --upgrades {upgrades} --drains {drains}{embedded}");
+        }
         format!(
             "tools/chaos --seconds {} --queue {} --seed {} --nodes {} --clients {}{}{}",
             self.time.as_secs(),
@@ -97,12 +128,25 @@ impl Arguments {
             self.nodes,
             self.clients,
             if self.wipes { " --wipe" } else { "" },
-            if self.is_embedded { " --embedded" } else { "" },
+            self.embedded(),
         )
+    }
+
+    fn embedded(&self) -> &'static str {
+        if self.is_embedded { " --embedded" } else { "" }
     }
 }
 
 fn number(name: &str, text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("{name} is a number, not {text}"))
+}
+
+/// A file that can be started from any directory.
+fn program(text: &str) -> Result<PathBuf, String> {
+    std::fs::canonicalize(text).map_err(|error| format!("{text}: {error}"))
+}
+
+fn steps(name: &str, text: &str) -> Result<usize, String> {
     text.parse().map_err(|_| format!("{name} is a number, not {text}"))
 }
 

@@ -27,6 +27,7 @@ mod harness;
 mod arguments;
 mod history;
 mod random;
+mod upgrades;
 mod visitors;
 mod world;
 
@@ -58,7 +59,10 @@ fn main() -> ExitCode {
     }
     history::check_the_check();
     println!("{}", arguments.command());
-    let wrong = run(&arguments);
+    let wrong = match arguments.is_calm() {
+        true => upgrades::run(&arguments),
+        false => run(&arguments),
+    };
     for mistake in wrong.iter().take(PRINTED_MAX) {
         println!("WRONG: {mistake}");
     }

@@ -1,6 +1,7 @@
 //! The servers, and what goes wrong with them.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -102,6 +103,14 @@ fn popups() -> String {
     GAPS_MS.iter().map(popup).collect()
 }
 
+/// Two versions serve side by side where the run has two.
+fn program_of(arguments: &Arguments, node: usize) -> &Path {
+    match &arguments.beside {
+        Some(beside) if node % 2 == 1 => beside,
+        _ => &arguments.program,
+    }
+}
+
 impl World {
     /// Starts everything.
     pub fn new(arguments: &Arguments, traffic: Arc<Traffic>) -> World {
@@ -109,13 +118,15 @@ impl World {
         let popups = popups();
         let plan = Plan { settings: &settings, owns_mariadb: true, ..Plan::impatient(&popups) };
         let cluster = (!arguments.is_embedded).then(|| Cluster::new(plan));
-        let node = |_| match &cluster {
+        let node = |index| match &cluster {
             Some(cluster) => {
                 let proxy = Proxy::to(cluster.redis.address());
-                Node { setup: cluster.node_behind(&proxy), server: None, proxy: Some(proxy) }
+                let setup = cluster.node_behind(&proxy).program(program_of(arguments, index));
+                Node { setup, server: None, proxy: Some(proxy) }
             }
             None => {
                 let setup = Setup::new(&popups).flags(&["--shards", "2", "--no-pin"]);
+                let setup = setup.program(program_of(arguments, index));
                 Node { setup, server: None, proxy: None }
             }
         };

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, set_child_subreaper, waitpid};
 use tempfile::TempDir;
 
 use crate::client::Client;
@@ -42,6 +42,9 @@ pub struct Setup {
     folder: TempDir,
     data: PathBuf,
     flags: Vec<String>,
+    environment: Vec<(String, String)>,
+    admin: String,
+    program: PathBuf,
     before_exec: Option<fn() -> io::Result<()>>,
 }
 
@@ -50,7 +53,10 @@ impl Setup {
     pub fn new(popups: &str) -> Setup {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
-        let setup = Setup { folder, data, flags: Vec::new(), before_exec: None };
+        let (flags, environment) = (Vec::new(), Vec::new());
+        let admin = "127.0.0.1:0".to_owned();
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_nudged"));
+        let setup = Setup { folder, data, flags, environment, admin, program, before_exec: None };
         setup.write_popups(popups);
         setup.config("")
     }
@@ -64,6 +70,24 @@ impl Setup {
     /// Adds flags.
     pub fn flags(mut self, flags: &[&str]) -> Setup {
         self.flags.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        self
+    }
+
+    /// Has operators ask elsewhere than at a free port.
+    pub fn admin(mut self, address: &str) -> Setup {
+        self.admin = address.to_owned();
+        self
+    }
+
+    /// Starts another version.
+    pub fn program(mut self, path: &Path) -> Setup {
+        self.program = path.to_path_buf();
+        self
+    }
+
+    /// Sets a variable of the node's environment.
+    pub fn variable(mut self, name: &str, value: &str) -> Setup {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -140,6 +164,7 @@ impl Setup {
     }
 
     fn prepare(&self, command: &mut Command) {
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         if let Some(before_exec) = self.before_exec {
             // SAFETY: what tests pass makes system calls and touches no memory but its stack.
             unsafe { command.pre_exec(before_exec) };
@@ -150,17 +175,38 @@ impl Setup {
         self.launch_until("ready", flags)
     }
 
+    /// A node that is started by another command, which gets the arguments, ready.
+    pub fn start_by(&self, mut command: Command) -> Server {
+        match self.launch_command(&mut command, "ready", &[]) {
+            Launched::Ready(server) => server,
+            Launched::Ended(exit) => panic!("nudged did not start: {exit:?}"),
+        }
+    }
+
+    /// As [`Setup::start_by`], of a start that must fail.
+    pub fn start_by_fails(&self, mut command: Command) -> Exit {
+        match self.launch_command(&mut command, "ready", &[]) {
+            Launched::Ready(server) => {
+                panic!("nudged started, and should not have: {}", server.said())
+            }
+            Launched::Ended(exit) => exit,
+        }
+    }
+
     fn launch_until(&self, last: &str, flags: &[&str]) -> Launched {
-        let mut command = nudged();
+        self.launch_command(&mut empty(&self.program), last, flags)
+    }
+
+    fn launch_command(&self, command: &mut Command, last: &str, flags: &[&str]) -> Launched {
         command.current_dir(self.folder.path());
         command.args(["--config", "nudged.toml", "--popups", "popups.toml"]);
         command.args(["--listen", "127.0.0.1:0", "--data"]).arg(&self.data);
         // Which may be given once.
         if !flags.contains(&"--admin") {
-            command.args(["--admin", "127.0.0.1:0"]);
+            command.args(["--admin", &self.admin]);
         }
         command.args(&self.flags).args(flags);
-        self.prepare(&mut command);
+        self.prepare(command);
         Server::launch(command, last)
     }
 }
@@ -181,6 +227,44 @@ pub struct Exit {
     pub stderr: String,
 }
 
+/// A process: of this test, or left to it by one that ended.
+enum Process {
+    Child(Child),
+    /// With its exit code once it has ended.
+    Adopted(Pid, Option<Option<i32>>),
+}
+
+impl Process {
+    fn pid(&self) -> Pid {
+        match self {
+            Process::Child(child) => Pid::from_child(child),
+            Process::Adopted(pid, _) => *pid,
+        }
+    }
+
+    /// Its exit code once it has ended; `None` of it where a signal ended it.
+    fn try_wait(&mut self) -> Option<Option<i32>> {
+        match self {
+            Process::Child(child) => child.try_wait().unwrap().map(|status| status.code()),
+            Process::Adopted(pid, code @ None) => {
+                // While its parent lives, it is not ours to wait for.
+                let ended = waitpid(Some(*pid), WaitOptions::NOHANG).ok().flatten();
+                *code = ended.map(|(_, status)| status.exit_status());
+                *code
+            }
+            Process::Adopted(_, code) => *code,
+        }
+    }
+
+    fn kill(&mut self) {
+        match self {
+            Process::Child(child) => drop(child.kill()),
+            Process::Adopted(pid, None) => drop(kill_process(*pid, Signal::KILL)),
+            Process::Adopted(_, Some(_)) => {}
+        }
+    }
+}
+
 /// A node that runs.
 pub struct Server {
     /// Where visitors ask.
@@ -191,14 +275,15 @@ pub struct Server {
     pub admin: SocketAddr,
     /// From start to ready.
     pub ready_after: Duration,
-    child: Child,
+    child: Process,
     stderr: Arc<Mutex<String>>,
     stderr_reader: Option<JoinHandle<()>>,
+    announced: String,
     allowed: Vec<&'static str>,
 }
 
 impl Server {
-    fn launch(mut command: Command, last: &str) -> Launched {
+    fn launch(command: &mut Command, last: &str) -> Launched {
         let begun = Instant::now();
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -211,25 +296,28 @@ impl Server {
             others: Vec::new(),
             admin: nowhere,
             ready_after: Duration::ZERO,
-            child,
+            child: Process::Child(child),
             stderr,
             stderr_reader: Some(stderr_reader),
+            announced: String::new(),
             allowed: Vec::new(),
         };
         let mut stdout = String::new();
         while let Ok(line) = lines.recv_timeout(START_TIMEOUT.saturating_sub(begun.elapsed())) {
             stdout.push_str(&format!("{line}\n"));
             if let Some(listener) = line.strip_prefix("listening data ") {
-                let address = listener.split(' ').next().unwrap().parse().unwrap();
+                let address = first_word(listener).parse().unwrap();
                 match server.data == nowhere {
                     true => server.data = address,
                     false => server.others.push(address),
                 }
             } else if let Some(address) = line.strip_prefix("listening admin ") {
-                server.admin = address.split(' ').next().unwrap().parse().unwrap();
+                // Tests that have a unix socket ask there by themselves.
+                server.admin = first_word(address).parse().unwrap_or(ELSEWHERE);
             }
             if line.starts_with(last) {
                 server.ready_after = begun.elapsed();
+                server.announced = stdout.clone();
                 assert!(server.data != nowhere && server.admin != nowhere, "{stdout}");
                 return Launched::Ready(server);
             }
@@ -254,6 +342,11 @@ impl Server {
         self.allowed.push(part);
     }
 
+    /// What the node had written to standard output when it was ready.
+    pub fn announced(&self) -> &str {
+        &self.announced
+    }
+
     /// What the node has written to standard error so far.
     pub fn said(&self) -> String {
         self.stderr.lock().unwrap().clone()
@@ -276,18 +369,17 @@ impl Server {
 
     /// The process's number.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.child.pid().as_raw_nonzero().get().try_into().unwrap()
     }
 
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, signal).unwrap();
+        kill_process(self.child.pid(), signal).unwrap();
     }
 
     /// Ends the node as a power switch would end its process.
     pub fn kill(mut self) {
-        self.child.kill().unwrap();
+        self.child.kill();
         self.wait(STOP_TIMEOUT);
     }
 
@@ -300,12 +392,43 @@ impl Server {
 
     /// Waits for the end and gives the exit code. A node that has not ended by then fails the test.
     pub fn wait(&mut self, limit: Duration) -> Option<i32> {
-        let child = &mut self.child;
-        let status = until_within("the end of the process", limit, || child.try_wait().unwrap());
+        let code = self.wait_beside_others(limit);
         if let Some(reader) = self.stderr_reader.take() {
             reader.join().unwrap();
         }
-        status.code()
+        code
+    }
+
+    /// As [`Server::wait`], where another process may still write to the same standard error.
+    pub fn wait_beside_others(&mut self, limit: Duration) -> Option<i32> {
+        let child = &mut self.child;
+        until_within("the end of the process", limit, || child.try_wait())
+    }
+
+    /// Asks for a hand-over; gives the new process once it has been started.
+    pub fn begin_hand_over(&self) -> u32 {
+        // Who is left by the old process comes to this one.
+        set_child_subreaper(Some(rustix::process::getpid())).unwrap();
+        let before = self.logged("handover_begun").len();
+        self.signal(Signal::USR2);
+        let begun = until("the new process", || self.logged("handover_begun").get(before).cloned());
+        begun.number("process").unwrap().try_into().unwrap()
+    }
+
+    /// The server is the new process from now on, once the old one has ended; its exit code.
+    pub fn become_successor(&mut self, process: u32) -> Option<i32> {
+        let code = self.wait_beside_others(STOP_TIMEOUT);
+        let pid = Pid::from_raw(process.try_into().unwrap()).unwrap();
+        self.child = Process::Adopted(pid, None);
+        code
+    }
+
+    /// Hands over to a new process, which serves afterwards.
+    pub fn hand_over(&mut self) {
+        let readies = self.logged("ready").len();
+        let process = self.begin_hand_over();
+        assert_eq!(self.become_successor(process), Some(0), "{}", self.said());
+        until("it to be ready", || (self.logged("ready").len() > readies).then_some(()));
     }
 
     fn unexpected(&self) -> Vec<String> {
@@ -321,8 +444,11 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.child.kill();
+        let begun = Instant::now();
+        while self.child.try_wait().is_none() && begun.elapsed() < STOP_TIMEOUT {
+            std::thread::park_timeout(LOOK_EVERY);
+        }
         if let Some(reader) = self.stderr_reader.take() {
             let _ = reader.join();
         }
@@ -335,9 +461,21 @@ impl Drop for Server {
     }
 }
 
+/// Stands for an address that is none of TCP.
+const ELSEWHERE: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::BROADCAST), 0);
+
+fn first_word(text: &str) -> &str {
+    text.split(' ').next().unwrap_or_default()
+}
+
 /// The binary under test, in an empty environment.
 pub fn nudged() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_nudged"));
+    empty(Path::new(env!("CARGO_BIN_EXE_nudged")))
+}
+
+fn empty(program: &Path) -> Command {
+    let mut command = Command::new(program);
     command.env_clear().env("RUST_BACKTRACE", "1");
     command
 }

@@ -53,6 +53,7 @@ mod sql_rights;
 mod threads;
 mod tls;
 mod unread;
+mod upgrade;
 mod vendor_balancers;
 mod vendor_monitoring;
 mod vendor_seccomp;

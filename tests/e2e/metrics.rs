@@ -57,6 +57,7 @@ const STILL: &[(&str, &[&str])] = &[
             "unsent_bytes",
         ],
     ),
+    ("upgrades (upgrade)", &["handover_gap_seconds", "handovers_failed_total"]),
     (
         "older rows than a day has, and what fails with them (retention)",
         &[

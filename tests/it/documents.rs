@@ -56,8 +56,10 @@ const SMOKES: &[(&str, Smoke)] = &[
     ("tools/load", Tool("tools/bench --smoke")),
     ("tools/manual", Tool("tools/package --smoke")),
     ("tools/package", Tool("tools/package --smoke")),
+    ("tools/side-by-side", Tool("tools/side-by-side --smoke")),
     ("tools/sim", Tool("tools/sim --smoke")),
     ("tools/test", Ci),
+    ("tools/upgrade", Tool("tools/upgrade --smoke")),
 ];
 
 fn root() -> &'static Path {

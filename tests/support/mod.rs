@@ -4,6 +4,7 @@
 
 #![allow(dead_code)] // Each binary uses its part.
 
+pub mod given;
 pub mod log;
 pub mod mariadb;
 pub mod process;

@@ -130,6 +130,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         keys: Arc::new(Keys::new(&[secret])),
         timeouts: Timeouts::DEFAULT,
         ready: true,
+        stopping: false,
         disk_lack: None,
         closing: false,
         date: ImfDate::of(WallMs(0)),
@@ -138,7 +139,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mono = clocks::mono();
     let setup = Setup {
         shard: ShardId(0),
-        listeners,
+        listeners: (0..).zip(listeners).collect(),
         descriptors: CONNECTIONS + 64,
         links: Vec::new(),
         busy_poll: Duration::ZERO,

@@ -208,8 +208,22 @@ messages! {
     Warn ListGivenUp "list_given_up" "another node took over a list that this node was moving";
     Warn LinesLost "lines_lost" "log lines were lost: the log's queue was full";
     Error ThreadEnded "thread_ended" "a thread that nudged needs has ended, so nudged exits";
-    Warn HandOverUnknown "handover_unknown"
-        "SIGUSR2 asks for a handover to a new process, which this version can't do; ignored";
+    Info HandOverBegun "handover_begun" "a new process was started and prepares to take over";
+    Info HandOverPrepared "handover_prepared"
+        "this process is prepared and waits for the old one to hand over";
+    Info HandOverLeaving "handover_leaving"
+        "the new process is prepared: answers ask clients to close until it takes over";
+    Warn HandOverCut "handover_cut"
+        "connections whose requests were not finished in time were closed for the new process";
+    Info HandedOver "handed_over" "the new process serves; this one has ended";
+    Info TakenOver "taken_over" "this process serves in place of the old one";
+    Error HandOverFailed "handover_failed"
+        "the new process can't take over; this one serves as before";
+    Error HandOverLost "handover_lost"
+        "the new process ended before it served; the version before it starts again";
+    Warn HandOverRefused "handover_refused" "SIGUSR2 was ignored";
+    Warn ShardStuck "shard_stuck"
+        "a thread has not turned in time: the service manager is not told that all is well";
 }
 
 /// A field of a line: its name and its value.

@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use super::directory;
 use super::report::{CheckReport, Finding, Severity};
 use crate::node::serve::size;
+use crate::node::upgrade::given::{Askers, GivenSockets};
 use crate::node::{preflight, redis};
 use nudged_admin::token::AdminToken;
 use nudged_base::limits::TLS_EXPIRY_WARNING_S;
@@ -49,8 +50,16 @@ impl<'a> HostCheck<'a> {
 }
 
 /// Looks at everything whose keys could be read.
-pub(super) fn check(examined: &Examined, report: &mut CheckReport) {
+pub(super) fn check(
+    examined: &Examined,
+    given: Result<GivenSockets, String>,
+    report: &mut CheckReport,
+) {
     let mut look = HostCheck { examined, report };
+    let given = given.unwrap_or_else(|problem| {
+        look.error("", "sockets_given", problem);
+        GivenSockets::default()
+    });
     check_urls(&mut look);
     check_cpus(&mut look);
     check_token(&mut look);
@@ -58,7 +67,7 @@ pub(super) fn check(examined: &Examined, report: &mut CheckReport) {
     if examined.are_right(&["data"]) {
         directory::check(&mut look);
     }
-    check_listeners(&mut look);
+    check_listeners(&mut look, &given);
     check_doors(&mut look);
 }
 
@@ -154,10 +163,33 @@ fn check_tls(look: &mut HostCheck<'_>) {
     }
 }
 
-fn check_listeners(look: &mut HostCheck<'_>) {
+/// Sockets of a service manager stand for what the configuration has.
+fn tell_given(look: &mut HostCheck<'_>, given: &GivenSockets) -> (bool, bool) {
+    let found = look.config();
+    let mut config = found.clone();
+    given.addresses().stand_for(&mut config);
+    let addresses = config.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let (for_listen, for_admin) = (
+        config.listen.iter().any(|listener| given.has(Askers::Data, &listener.address.to_string())),
+        given.has(Askers::Admin, &nudged_admin::text_of(&config.admin)),
+    );
+    let told = [
+        (for_listen && found.listen != config.listen, "listen", addresses),
+        (for_admin && found.admin != config.admin, "admin", nudged_admin::text_of(&config.admin)),
+    ];
+    for (_, key, addresses) in told.into_iter().filter(|(is_other, ..)| *is_other) {
+        let message = format!("not used: the service manager gives sockets of {addresses}");
+        look.warn(key, "sockets_given", message);
+    }
+    (for_listen, for_admin)
+}
+
+fn check_listeners(look: &mut HostCheck<'_>, given: &GivenSockets) {
+    let (is_listen_given, is_admin_given) = tell_given(look, given);
     let config = look.config();
     let is_right = |key| look.examined.are_right(&[key]);
-    let (is_listen_right, is_admin_right) = (is_right("listen"), is_right("admin"));
+    let is_listen_right = is_right("listen") && !is_listen_given;
+    let is_admin_right = is_right("admin") && !is_admin_given;
     let mut addresses: Vec<(String, SocketAddr)> = Vec::new();
     if is_listen_right {
         let names = (0..).map(|index| format!("listen[{index}]"));

@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::opening::Sockets;
+use super::listening::Sockets;
 use super::size::connections_of_node;
 use crate::node::failure::Failure;
 use crate::node::redis::{RedisWay, needs_sync};
 use crate::node::redis_threads::RedisThreads;
-use crate::node::stoppable::StoppableThread;
+use crate::node::stoppable::{StoppableThread, WriterHandle};
 use crate::node::storage::{self, Storage};
 use crate::node::{ownership, unmerged};
-use nudged_admin::{AdminContext, AdminHandle};
+use nudged_admin::{AdminContext, AdminHandle, GivenListener, HandOverMetrics};
 use nudged_api::token::Keys;
 use nudged_base::clock::NodeClock;
 use nudged_base::ids::{Sequence, ShardId};
@@ -83,7 +83,14 @@ pub(in crate::node) struct Threads<'a> {
 }
 
 pub(super) type StorageThreads =
-    (JournalHandle, (StoppableThread, Arc<Waker>), Vec<StoppableThread>, Arc<WriterFigures>);
+    (JournalHandle, WriterHandle, Vec<StoppableThread>, Arc<WriterFigures>);
+
+/// What operators' listener is made of.
+pub(super) struct AdminParts {
+    pub(super) connections_max: u32,
+    pub(super) given: Option<GivenListener>,
+    pub(super) hand_overs: Arc<HandOverMetrics>,
+}
 
 impl Threads<'_> {
     /// The dedicated core, where threads are pinned.
@@ -128,7 +135,7 @@ impl Threads<'_> {
         let (cut, lost) = (recovered.report.bytes_cut, recovered.report.lost.len() as u64);
         figures.counts.journal_cut_bytes.store(cut, Ordering::Relaxed);
         figures.counts.journal_lost_stretches.store(lost, Ordering::Relaxed);
-        let writer_stop: Arc<AtomicBool> = Arc::default();
+        let (writer_stop, halt): (Arc<AtomicBool>, Arc<AtomicBool>) = Default::default();
         let writer = sql_writer::start(WriterSetup {
             store,
             stream,
@@ -141,6 +148,7 @@ impl Threads<'_> {
             lanes: Arc::clone(&self.mesh.journal),
             waker: Arc::clone(&waker),
             stop: Arc::clone(&writer_stop),
+            halt: Arc::clone(&halt),
             cpu: self.writer_cpu(),
             log: self.log.clone(),
             figures: Arc::clone(&figures),
@@ -153,8 +161,9 @@ impl Threads<'_> {
                 .map(|_| Arc::clone(&self.mesh.redis_status)),
         });
         let writer = StoppableThread { thread: writer.map_err(&thread)?, stop: writer_stop };
+        let writer = WriterHandle { thread: writer, halt, waker };
         let readers = self.start_readers(&directory, recovered.unapplied, &figures)?;
-        Ok((journal, (writer, waker), readers, figures))
+        Ok((journal, writer, readers, figures))
     }
 
     /// Starts a thread for each connection that reads users back.
@@ -189,7 +198,7 @@ impl Threads<'_> {
     pub(super) fn start_admin(
         &self,
         parts: &ShardParts<'_>,
-        connections_max: u32,
+        admin: AdminParts,
         figures: &Arc<WriterFigures>,
         redis_threads: Option<&RedisThreads>,
     ) -> Result<(AdminHandle, Publishing), Failure> {
@@ -197,16 +206,17 @@ impl Threads<'_> {
             .map_err(|error| Failure::Configuration(error.to_string()))?;
         let context = AdminContext {
             topology: self.topology.clone(),
-            connections_max,
+            connections_max: admin.connections_max,
             mesh: Arc::clone(self.mesh),
             counters: parts.counters.to_vec(),
             publisher: Arc::clone(parts.publisher),
             figures: Arc::clone(figures),
             redis: redis_threads.map(|redis_threads| redis_threads.figures.clone()),
+            hand_overs: admin.hand_overs,
             log: self.log.clone(),
         };
         let reader = StoreReader::of(self.config)?;
-        let admin = nudged_admin::start(context, parts.clock, reader)
+        let admin = nudged_admin::start(context, parts.clock, reader, admin.given)
             .map_err(|error| Failure::Configuration(error.to_string()))?;
         Ok((admin, publishing))
     }

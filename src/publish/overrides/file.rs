@@ -43,6 +43,10 @@ pub(super) fn run(destination: Destination, directory: &Path) {
             }
         }
     }
+    // What was paused while this one was told to end is for the process that comes next.
+    if let Err(error) = keep(&destination, &path, &mut file) {
+        destination.failed(Message::OverridesFile, &format!("{}: {error}", path.display()));
+    }
 }
 
 /// Opens the file, and writes it where it lacks anything.

@@ -51,8 +51,8 @@ const LANE_BUDGET: usize = 512;
 pub struct Setup {
     /// The shard that is driven.
     pub shard: ShardId,
-    /// Its listeners, bound and listening.
-    pub listeners: Vec<OwnedFd>,
+    /// Its listeners, bound and listening, each with the number of its address.
+    pub listeners: Vec<(u16, OwnedFd)>,
     /// Entries of the table of direct descriptors for accepted connections: all of them and a
     /// reserve. Links come behind: link i has the number `descriptors + i`.
     pub descriptors: u32,
@@ -118,9 +118,10 @@ impl<S: Step> Driver<S> {
         let ring = Ring::new(setup.descriptors, reserved)?;
         let mut slots = Vec::new();
         slots.resize_with((setup.descriptors + reserved) as usize, ConnectionSlot::default);
-        let listeners = setup.listeners.into_iter().enumerate().map(|(index, socket)| {
-            let is_proxied = setup.entrance.is_proxied(index);
-            ListenerSlot::new(socket, is_proxied.then(|| PeerAddresses::new(SINGLES_MAX)))
+        let listeners = setup.listeners.into_iter().map(|(number, socket)| {
+            let is_proxied = setup.entrance.is_proxied(usize::from(number));
+            let peers = is_proxied.then(|| PeerAddresses::new(SINGLES_MAX));
+            ListenerSlot::new(number, socket, peers)
         });
         let listeners = listeners.collect();
         let now = Now { mono: clocks::mono(), wall: setup.clock.at(clocks::mono()) };

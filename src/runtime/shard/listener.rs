@@ -41,17 +41,55 @@ pub fn bind_all(
         drop(open(address, false).map_err(fail)?);
     }
     let first = open(address, true).map_err(fail)?;
-    let bound = SocketAddr::try_from(getsockname(&first).map_err(fail)?).map_err(fail)?;
+    let bound = address_of(&first).map_err(|source| ListenError { address, hint: "", source })?;
     let mut sockets = vec![first];
     for _ in 1..shards {
         sockets.push(open(bound, true).map_err(fail)?);
     }
     for socket in &sockets {
-        // Where it can't be had the kernel's own bounds hold.
-        let _ = unsent::bound(socket);
-        listen(socket, BACKLOG).map_err(fail)?;
+        begin(socket).map_err(fail)?;
     }
     Ok((sockets, bound))
+}
+
+/// Binds `count` more sockets to an address that this user's sockets share already.
+///
+/// # Errors
+/// Where the others don't share it.
+pub fn bind_more(address: SocketAddr, count: usize) -> Result<Vec<OwnedFd>, ListenError> {
+    let fail = failure_of(address);
+    let more = (0..count).map(|_| {
+        let socket = open(address, true)?;
+        begin(&socket)?;
+        Ok(socket)
+    });
+    more.collect::<rustix::io::Result<_>>().map_err(fail)
+}
+
+/// Makes a socket that listens already, and comes from another process, as those that are made
+/// here. Whoever had it may have left it so that calls do not wait, which ends a ring's accepts.
+///
+/// # Errors
+/// Where it is none.
+pub fn adopt(socket: &OwnedFd) -> io::Result<()> {
+    let flags = rustix::fs::fcntl_getfl(socket)?;
+    rustix::fs::fcntl_setfl(socket, flags - rustix::fs::OFlags::NONBLOCK)?;
+    sockopt::set_tcp_nodelay(socket, true)?;
+    Ok(begin(socket)?)
+}
+
+/// Where a socket listens.
+///
+/// # Errors
+/// Where it is no socket of an internet address.
+pub fn address_of(socket: &OwnedFd) -> io::Result<SocketAddr> {
+    Ok(SocketAddr::try_from(getsockname(socket)?)?)
+}
+
+fn begin(socket: &OwnedFd) -> rustix::io::Result<()> {
+    // Where it can't be had the kernel's own bounds hold.
+    let _ = unsent::bound(socket);
+    listen(socket, BACKLOG)
 }
 
 /// Looks whether an address could be bound, and lets it go: no connection comes to a socket that
@@ -102,5 +140,16 @@ mod tests {
         assert_eq!(sockets.len(), 3);
         let error = bind_all(bound, 1).unwrap_err();
         assert!(error.to_string().contains("another process is listening there"), "{error}");
+    }
+
+    #[test]
+    fn a_socket_of_another_process_is_made_fit_and_gets_siblings() {
+        let (sockets, bound) = bind_all("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+        rustix::fs::fcntl_setfl(&sockets[0], rustix::fs::OFlags::NONBLOCK).unwrap();
+        adopt(&sockets[0]).unwrap();
+        let flags = rustix::fs::fcntl_getfl(&sockets[0]).unwrap();
+        assert!(!flags.contains(rustix::fs::OFlags::NONBLOCK));
+        assert_eq!(bind_more(bound, 2).unwrap().len(), 2);
+        assert_eq!(address_of(&sockets[0]).unwrap(), bound);
     }
 }

@@ -3,6 +3,7 @@
 //! can never be full: whoever asks bounds how much it has outstanding.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam::queue::ArrayQueue;
 
@@ -62,6 +63,7 @@ pub struct Mesh {
     pub identity: Arc<SharedIdentity>,
     /// How long SQL keeps what.
     pub retention: Arc<RetentionAges>,
+    keeps_queues: AtomicBool,
 }
 
 impl Mesh {
@@ -81,7 +83,18 @@ impl Mesh {
             redis_status: Arc::new(RedisStatus::new(wakers)?),
             identity: Arc::default(),
             retention: Arc::default(),
+            keeps_queues: AtomicBool::new(false),
         })
+    }
+
+    /// The listeners belong to others too (a service manager, the process that takes over): what
+    /// waits to be accepted when this one stops is theirs.
+    pub fn keep_queues(&self) {
+        self.keeps_queues.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn are_queues_kept(&self) -> bool {
+        self.keeps_queues.load(Ordering::Acquire)
     }
 
     /// The lanes of a shard.

@@ -56,6 +56,11 @@ impl Ports {
         self.mesh.of(self.shard)
     }
 
+    /// Whether what waits to be accepted at the end is somebody else's.
+    pub(crate) fn are_queues_kept(&self) -> bool {
+        self.mesh.are_queues_kept()
+    }
+
     /// Whether the next turn has nothing to take.
     pub fn is_idle(&self) -> bool {
         self.returned.is_empty()

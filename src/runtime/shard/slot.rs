@@ -73,6 +73,8 @@ pub(super) const SINGLES_MAX: u32 = 64;
 /// What the driver keeps of a listener.
 #[derive(Debug)]
 pub struct ListenerSlot {
+    /// The number of its address, which several may share.
+    pub number: u16,
     /// None once it is closed.
     pub socket: Option<OwnedFd>,
     /// Accepts under way: one of many shots, or several of one.
@@ -91,8 +93,9 @@ pub struct ListenerSlot {
 
 impl ListenerSlot {
     /// Nothing is under way yet.
-    pub fn new(socket: OwnedFd, peers: Option<PeerAddresses>) -> ListenerSlot {
+    pub fn new(number: u16, socket: OwnedFd, peers: Option<PeerAddresses>) -> ListenerSlot {
         ListenerSlot {
+            number,
             socket: Some(socket),
             armed: 0,
             is_multishot: false,

@@ -58,6 +58,8 @@ pub struct WriterSetup<D> {
     pub waker: Arc<Waker>,
     /// Applies what is there and ends, once woken.
     pub stop: Arc<AtomicBool>,
+    /// Ends before its next call to SQL, whatever is left: another process goes on from there.
+    pub halt: Arc<AtomicBool>,
     /// The core to run on.
     pub cpu: Option<usize>,
     /// Where failures are told.
@@ -115,6 +117,7 @@ where
         lanes: setup.lanes,
         waker: setup.waker,
         stop: setup.stop,
+        halt: setup.halt,
         figures: setup.figures,
         mesh: setup.mesh,
         // What was set right since is followed slowly, so that a wall clock that is set forward
@@ -133,6 +136,7 @@ struct WriterThread<D> {
     lanes: Arc<JournalLanes>,
     waker: Arc<Waker>,
     stop: Arc<AtomicBool>,
+    halt: Arc<AtomicBool>,
     figures: Arc<WriterFigures>,
     mesh: Arc<Mesh>,
     clock: NodeClock,
@@ -144,6 +148,9 @@ impl<D: DiskRead> WriterThread<D> {
         let mut input = Input::Go;
         loop {
             let effect = self.step(input);
+            if self.halt.load(Ordering::Acquire) {
+                return;
+            }
             input = match effect {
                 Effect::Sleep(next, limit_ms) => self.sleep(next, limit_ms),
                 Effect::Pause(pause_ms) => {

@@ -14,7 +14,7 @@
 use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
@@ -36,6 +36,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 static TABLE: Mutex<Vec<(Pid, String)>> = Mutex::new(Vec::new());
 static LOG: OnceLock<Log> = OnceLock::new();
 static IS_ENDING: AtomicBool = AtomicBool::new(false);
+static ROUNDS: AtomicU64 = AtomicU64::new(0);
 
 fn table() -> MutexGuard<'static, Vec<(Pid, String)>> {
     // Each change is one step, so a poisoned lock holds a whole table.
@@ -92,12 +93,18 @@ pub fn watch(log: &Log) -> io::Result<()> {
     Builder::new().name("watch".to_owned()).spawn(|| {
         loop {
             std::thread::sleep(WATCH_PERIOD);
+            ROUNDS.fetch_add(1, Ordering::Relaxed);
             if let Some(name) = first_gone() {
                 end(&name, "it was killed");
             }
         }
     })?;
     Ok(())
+}
+
+/// How often the threads have been looked at.
+pub(crate) fn rounds() -> u64 {
+    ROUNDS.load(Ordering::Relaxed)
 }
 
 /// For whoever looks for the reason with `RUST_BACKTRACE=1`.

@@ -50,10 +50,12 @@ impl Core {
     }
 
     fn on_drain(&mut self, now: Now, ticket: u64, step: DrainStep, outbox: &mut Outbox) {
-        self.view.ready = false;
-        self.view.closing = true;
-        if step == DrainStep::LameDuck {
-            self.connections.lame_duck();
+        self.view.stopping |= step == DrainStep::LameDuck;
+        self.view.closing = step != DrainStep::Resume;
+        if step != DrainStep::Finish {
+            if self.view.closing {
+                self.connections.lame_duck();
+            }
             let outcome = ControlOutcome::Done;
             outbox.push(Effect::ControlReply(ControlReply { ticket, outcome }));
             return;

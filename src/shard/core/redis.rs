@@ -116,7 +116,7 @@ impl Core {
 
     /// What the keeper lets the shards do.
     pub(super) fn on_redis_status(&mut self, redis_status: RedisStatusView) {
-        self.view.ready = redis_status.takes_traffic && !self.view.closing;
+        self.view.ready = redis_status.takes_traffic;
         if let Some(redis) = self.by_redis() {
             redis.arbiter.redis_status = redis_status;
         }

@@ -11,6 +11,7 @@ use crate::error::StoreError;
 use crate::session::Session;
 use crate::statements::overrides;
 use crate::stored::Dropped;
+use nudged_base::limits::SCHEMAS_AHEAD_MAX;
 use nudged_base::time::WallMs;
 use nudged_config::Config;
 
@@ -26,10 +27,10 @@ const OVERRIDES_VERSION: i64 = 2;
 const LOCK_WAIT_S: u32 = 60;
 
 /// Creates or upgrades the schema of `[mysql] url`; gives the versions before and after. `now` goes
-/// into the table of versions.
+/// into the table of versions. The next schema after this binary's stays as it is.
 ///
 /// # Errors
-/// Where the server fails, or its schema is newer than this binary.
+/// Where the server fails, or its schema is newer than that.
 ///
 /// # Panics
 /// Without `[mysql] url`.
@@ -50,7 +51,7 @@ pub fn migrate(config: &Config, now: WallMs) -> Result<(i64, i64), StoreError> {
     }
     let before = version(&mut session)?;
     let known = newest();
-    if before > known {
+    if before > known + SCHEMAS_AHEAD_MAX {
         return Err(newer(&session, before));
     }
     for (number, file) in (1_i64..).zip(FILES).filter(|(number, _)| *number > before) {
@@ -61,7 +62,7 @@ pub fn migrate(config: &Config, now: WallMs) -> Result<(i64, i64), StoreError> {
                       ON DUPLICATE KEY UPDATE version = version";
         session.execute("upgrade the schema", insert, &[number.into(), now.into()])?;
     }
-    Ok((before, known))
+    Ok((before, known.max(before)))
 }
 
 /// The popups that an upgrade from a schema of version `before` has stopped.
@@ -79,20 +80,20 @@ pub fn dropped_since(config: &Config, before: i64) -> Result<Vec<Dropped>, Store
     overrides::dropped(&mut Session::Mysql(Remote::new(url, &config.mysql)?.into()))
 }
 
-/// Looks whether the schema is the one of this binary.
+/// Looks whether the schema is the one of this binary, or the next.
 ///
 /// # Errors
 /// [`StoreError::SchemaOlder`], which names the command, [`StoreError::SchemaNewer`], or where the
 /// server fails.
 pub(super) fn check(session: &mut Remote) -> Result<(), StoreError> {
     let (found, known) = (version(session)?, newest());
-    match found.cmp(&known) {
-        std::cmp::Ordering::Equal => Ok(()),
-        std::cmp::Ordering::Greater => Err(newer(session, found)),
-        std::cmp::Ordering::Less => {
-            Err(StoreError::SchemaOlder { server: session.server().clone(), found, known })
-        }
+    if found < known {
+        return Err(StoreError::SchemaOlder { server: session.server().clone(), found, known });
     }
+    if found > known + SCHEMAS_AHEAD_MAX {
+        return Err(newer(session, found));
+    }
+    Ok(())
 }
 
 fn newest() -> i64 {

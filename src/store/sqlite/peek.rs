@@ -33,6 +33,14 @@ impl Peek {
         Ok((tables == 3).then_some(peek))
     }
 
+    /// Looks whether this version can use the schema.
+    ///
+    /// # Errors
+    /// As opening it to write does, where the schema is a later one.
+    pub fn check_version(&self) -> Result<(), StoreError> {
+        self.file.check_version()
+    }
+
     /// The number of users that have rows.
     ///
     /// # Errors

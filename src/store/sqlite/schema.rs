@@ -6,6 +6,7 @@ use std::path::Path;
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::error::StoreError;
+use nudged_base::limits::SCHEMAS_AHEAD_MAX;
 
 /// The files in order; the one at index `i` makes schema `i + 1`.
 const FILES: [&str; 4] = [
@@ -15,24 +16,21 @@ const FILES: [&str; 4] = [
     include_str!("../schema/0004_signing_keys.sql"),
 ];
 
-/// Brings the database to the newest schema of this binary; whether it was an older one.
+/// Brings the database to the newest schema of this binary; whether it was an older one. The next
+/// schema after that is used as it is.
 ///
 /// # Errors
-/// Where it is newer already, is a database of something else, or can't be changed.
+/// Where it is newer than that, is a database of something else, or can't be changed.
 pub(super) fn upgrade(connection: &mut Connection, path: &Path) -> Result<bool, StoreError> {
     let failed = |source| StoreError::sql(path, "upgrade the schema", source);
-    let known = i64::try_from(FILES.len()).expect("a handful of files");
-    let found = version(connection, path)?;
-    if found == known {
+    let known = newest();
+    if check(connection, path)? >= known {
         return Ok(false);
     }
     let behavior = TransactionBehavior::Immediate;
     let transaction = connection.transaction_with_behavior(behavior).map_err(failed)?;
     // Read again under the lock: another process may have upgraded it meanwhile.
-    let found = version(&transaction, path)?;
-    if found > known {
-        return Err(StoreError::SchemaNewer { database: path.display().to_string(), found, known });
-    }
+    let found = check(&transaction, path)?;
     for (number, file) in (1_i64..).zip(FILES).filter(|(number, _)| *number > found) {
         transaction.execute_batch(file).map_err(failed)?;
         transaction
@@ -45,6 +43,22 @@ pub(super) fn upgrade(connection: &mut Connection, path: &Path) -> Result<bool, 
     }
     transaction.commit().map_err(failed)?;
     Ok(found > 0)
+}
+
+fn newest() -> i64 {
+    i64::try_from(FILES.len()).expect("a handful of files")
+}
+
+/// The schema of the database, where this version can use it or upgrade it.
+///
+/// # Errors
+/// Where it is too new, or is a database of something else.
+pub(super) fn check(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
+    let (found, known) = (version(connection, path)?, newest());
+    if found > known + SCHEMAS_AHEAD_MAX {
+        return Err(StoreError::SchemaNewer { database: path.display().to_string(), found, known });
+    }
+    Ok(found)
 }
 
 /// The schema of the database; 0 where it is empty.

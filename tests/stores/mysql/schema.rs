@@ -4,9 +4,10 @@
 use std::path::Path;
 
 use nudged_base::time::WallMs;
+use nudged_histories::Journal;
 use nudged_store::{Store, StoreError, mysql};
 
-use super::{config, database, shared};
+use super::{Node, config, database, shared};
 use crate::support::mariadb::shared_database;
 
 /// The schema of this binary.
@@ -109,4 +110,23 @@ fn a_newer_schema_is_left_alone() {
     assert!(matches!(result, Err(StoreError::SchemaNewer { found: 99, .. })), "{result:?}");
     let result = Store::of(&config).unwrap().check();
     assert!(matches!(result, Err(StoreError::SchemaNewer { found: 99, .. })), "{result:?}");
+}
+
+#[test]
+fn a_schema_one_step_ahead_is_served_and_left_alone() {
+    let name = database();
+    let tables = "SELECT table_name FROM information_schema.tables WHERE table_name <> \
+                  'schema_version' AND table_schema = ";
+    let tables = shared().run_sql(&format!("{tables}'{name}'"));
+    for table in tables.lines() {
+        shared().run_sql(&format!("ALTER TABLE {name}.{table} ADD COLUMN later VARCHAR(9) NULL"));
+    }
+    let newer = NEWEST + 1;
+    shared().run_sql(&format!("INSERT INTO {name}.schema_version VALUES ({newer}, 1)"));
+    let config = config(&shared().url_of(&name), Path::new("/nowhere"));
+    assert_eq!(mysql::migrate(&config, WallMs(5)).unwrap(), (newer, newer));
+    let mut node = Node::start(&shared().url_of(&name));
+    node.apply(&Journal::of_clicks().records).unwrap();
+    let rows = format!("SELECT count(*) FROM {name}.events WHERE later IS NULL");
+    assert!(shared().number(&name, &rows) > 0, "rows of this version are there");
 }

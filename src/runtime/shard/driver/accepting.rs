@@ -68,15 +68,15 @@ impl<S: Step> Driver<S> {
         let generation = connection.generation.wrapping_add(1) & 0xff_ffff;
         *connection = ConnectionSlot { generation, open: true, ..ConnectionSlot::default() };
         self.accepted_open += 1;
-        if self.entrance.is_proxied(index as usize) && !self.await_header(slot, index, peer) {
+        let listener = self.listeners[index as usize].number;
+        let place = usize::from(listener);
+        if self.entrance.is_proxied(place) && !self.await_header(slot, u32::from(listener), peer) {
             return;
         }
-        if self.entrance.is_tls(index as usize)
-            && matches!(self.slots[slot as usize].passage, Passage::Open)
+        if self.entrance.is_tls(place) && matches!(self.slots[slot as usize].passage, Passage::Open)
         {
             self.await_tls(slot);
         }
-        let listener = u16::try_from(index).expect("few listeners");
         self.step.step(self.now, Input::Accepted { connection: slot, listener }, &mut self.outbox);
         self.starved.push(slot);
     }
@@ -166,8 +166,8 @@ impl<S: Step> Driver<S> {
 
     /// Once told to stop and with no accept under way on any listener, takes what still waits in
     /// the accept queues and closes the listeners: a connection that reached a queue before is
-    /// served. All accepts have to be over first, so that no completion is still to name a free
-    /// place.
+    /// served, unless the queue stays with another process. All accepts have to be over first, so
+    /// that no completion is still to name a free place.
     pub(super) fn end_listeners(&mut self) {
         let is_stopping = self.listeners.iter().any(|listener| listener.stopping);
         if !is_stopping || self.listeners.iter().any(|listener| listener.armed > 0) {
@@ -179,7 +179,9 @@ impl<S: Step> Driver<S> {
         for (index, socket) in (0_u32..).zip(sockets) {
             let Some(socket) = socket else { continue };
             is_any = true;
-            self.empty_queue(index, &socket);
+            if !self.ports.are_queues_kept() {
+                self.empty_queue(index, &socket);
+            }
         }
         if is_any {
             self.step.step(self.now, Input::ListenersClosed, &mut self.outbox);

@@ -47,6 +47,7 @@ impl Shard {
             keys: Arc::new(Keys::new(&[secret])),
             timeouts: Timeouts::DEFAULT,
             ready: true,
+            stopping: false,
             disk_lack: None,
             closing: false,
             date: ImfDate::of(now.wall),

@@ -115,7 +115,7 @@ fn play_with(
     let mono = clocks::mono();
     let setup = Setup {
         shard: ShardId(0),
-        listeners,
+        listeners: (0..).zip(listeners).collect(),
         descriptors: DESCRIPTORS,
         links,
         busy_poll: Duration::ZERO,
