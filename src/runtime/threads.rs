@@ -7,9 +7,9 @@
 //! machine.step(view, input) -> effect -> the thread: Redis, SQL, a rest -> input -> step ...
 //! ```
 //!
-//! `sql_writer`, `sql_reader`, `keeper` and `list_drain` have machines, `sql_fitness` is what SQL
-//! refuses them · `forgetting` asks shards for the writer · `resolver` looks names up · `log_writer` writes the log · `vital` ends the
-//! process where one of them is gone.
+//! `sql_writer`, `sql_reader`, `keeper` and `list_drain` have machines, `sql_fitness` is what
+//! SQL refuses them · `forgetting` asks shards for the writer · `resolver` looks names up ·
+//! `log_writer` writes the log · `vital` ends the process where one of them is gone.
 
 mod forgetting;
 pub mod keeper;
