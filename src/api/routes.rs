@@ -43,8 +43,8 @@ pub struct RequestPolicy<'s> {
 /// Where a request went.
 #[derive(Clone, Copy, Debug)]
 pub enum Routed<'a> {
-    /// To whoever executes commands.
-    Command(Command<'a>),
+    /// To whoever executes commands; and what the request's origin was granted.
+    Command(Command<'a>, Grant),
     /// Nowhere: it is answered, with this status.
     Answered(u16),
 }
@@ -145,7 +145,7 @@ pub fn route<'a>(
         }
     };
     match command {
-        Ok(command) => Routed::Command(command),
+        Ok(command) => Routed::Command(command, response.grant),
         Err(refusal) => Routed::Answered(refusal::write_refusal(out, &response, refusal)),
     }
 }
@@ -185,12 +185,18 @@ fn command_decide<'a>(
     policy: &RequestPolicy<'_>,
     bump: &'a Bump,
 ) -> Result<Command<'a>, RequestRefusal> {
-    let caller = admit(request, policy, bump)?;
-    let asked = if request.method == Method::Get {
-        decide::read_query(request.query, bump)?
+    let (caller, asked) = if request.method == Method::Get {
+        // Read once for both. What can't be read is refused for its key first.
+        let read = decide::read_keyed_query(request.query, bump);
+        let caller = match &read {
+            Ok((_, key)) => policy.access.check_with(request, || Ok(*key))?,
+            Err(_) => policy.access.check(request, bump)?,
+        };
+        (caller, read?.0)
     } else {
+        let caller = admit(request, policy, bump)?;
         let unknown = Unknown::of_query(request.query, bump);
-        decide::read_body(request.body, policy.reading(bump), unknown)?
+        (caller, decide::read_body(request.body, policy.reading(bump), unknown)?)
     };
     if asked.explain && caller == Caller::Public {
         return Err(RequestRefusal::new(Code::ServerKeyRequired, RequestField::Explain));
