@@ -108,6 +108,14 @@ pub const DRAIN_FIRST_BYTE_TIMEOUT_MS: u64 = 1_000;
 /// Idle keep-alive, in milliseconds: longer than a balancer's usual 60 s.
 pub const IDLE_TIMEOUT_MS: u64 = 75_000;
 
+/// From accept to the end of a PROXY protocol header, in milliseconds.
+pub const PROXY_HEADER_TIMEOUT_MS: u64 = 3_000;
+/// Longest header of its version 1, in bytes, as the protocol has it.
+pub const PROXY_LINE_BYTES_MAX: usize = 107;
+/// Longest header of its version 2, in bytes: addresses, and what balancers tell of a client's TLS.
+pub const PROXY_HEADER_BYTES_MAX: usize = 4 * 1_024;
+/// Networks that may send one.
+pub const PROXY_NETWORKS_MAX: usize = 256;
 /// From the end of sending to the end of a connection whose peer may still be sending, in
 /// milliseconds: closing at once would answer its bytes with a reset, and that could overtake the
 /// last answer.
@@ -601,6 +609,7 @@ const _: () = {
             + RECEIVE_BUFFERS as usize * RECEIVE_BUFFER_BYTES
             < CONNECTION_INPUT_BYTES_MAX
     );
+    assert!(PROXY_LINE_BYTES_MAX < PROXY_HEADER_BYTES_MAX);
     // One bit for each unanswered request.
     assert!(PIPELINE_DEPTH_MAX <= u16::BITS as usize);
     assert!(POOLED_BUFFER_BYTES < POOLED_BUFFER_BYTES_MAX);

@@ -26,6 +26,10 @@ pub enum Expectation {
     Address,
     /// A TCP address or a unix socket.
     AdminAddress,
+    /// Networks.
+    Networks,
+    /// One network.
+    Network,
     /// A path.
     Path,
     /// A path, or nothing.
@@ -78,6 +82,9 @@ impl fmt::Display for Expectation {
             Expectation::AdminAddress => {
                 out.write_str("an address such as \"127.0.0.1:8081\", or \"unix:/path\"")
             }
+            Expectation::Network => {
+                out.write_str("a network such as \"10.0.0.0/8\" or \"2001:db8::/32\"")
+            }
             Expectation::Path => out.write_str("a path"),
             Expectation::OptionalPath => out.write_str("a path, or \"\" for none"),
             Expectation::Cpus => {
@@ -108,6 +115,7 @@ impl fmt::Display for Expectation {
             }
             Expectation::Section => out.write_str("a section"),
             Expectation::Addresses(_)
+            | Expectation::Networks
             | Expectation::Keys
             | Expectation::Origins
             | Expectation::Users => self.write_list(out),
@@ -122,6 +130,10 @@ impl Expectation {
             Expectation::Addresses(max) => {
                 write!(out, "1 to {max} different addresses such as \"127.0.0.1:8080\" or ")?;
                 out.write_str("\"[::1]:8080\"")
+            }
+            Expectation::Networks => {
+                let max = limits::PROXY_NETWORKS_MAX;
+                write!(out, "a list of up to {max} networks such as \"10.0.0.0/8\"")
             }
             Expectation::Keys => {
                 let max = limits::KEYS_MAX;

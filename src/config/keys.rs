@@ -1,14 +1,15 @@
 //! The table of keys: name, reader, and when a changed value takes effect. One row here is one key
 //! of the file, one `NUDGED_` variable and one line of `vendor-config/nudged.toml`.
 
+use super::listener;
 use super::near::{distance, nearest};
 use super::origin::origins;
 use super::schema::{AckMode, Config, LogFormat, QueueMode};
 use super::tree::TreeValue;
 use super::url;
 use super::value::{
-    ValueRefusal, addresses, admin, boolean, count, cpu, cpus, duration, keys, one_of,
-    optional_path, path, size, users, whole, zone,
+    ValueRefusal, boolean, count, cpu, cpus, duration, keys, networks, one_of, optional_path, path,
+    size, users, whole, zone,
 };
 use nudged_base::limits::{
     BUSY_POLL_US_MAX, CONNECTIONS_MAX, JOURNAL_BYTES_MIN, MYSQL_CONNECTIONS_MAX, SHARDS_MAX,
@@ -87,8 +88,8 @@ const LEVELS: [Level; 4] = [Level::Error, Level::Warn, Level::Info, Level::Debug
 const FORMATS: [LogFormat; 3] = [LogFormat::Auto, LogFormat::Json, LogFormat::Text];
 
 keys! {
-    Restart listen = addresses;
-    Restart admin = admin;
+    Restart listen = listener::listeners;
+    Restart admin = listener::admin;
     Restart admin_token_file = optional_path;
     Restart data = path;
     Reload popups = optional_path;
@@ -120,6 +121,7 @@ keys! {
     Reload keys.public = keys;
     Reload cors.origins = origins;
     Reload cors.max_age = duration(0, 24 * HOUR_MS);
+    Restart proxy_protocol.networks = networks;
     Reload log.level = one_of(&["error", "warn", "info", "debug"], &LEVELS);
     Reload log.users = users;
     Reload log.format = one_of(&["auto", "json", "text"], &FORMATS);

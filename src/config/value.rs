@@ -1,13 +1,14 @@
 //! The readers that turn what was written into the value of a key. A reader's refusal is the range
 //! that it allows, in the words of `expected`.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::expected::{Expectation, SIZE_UNITS};
+use super::network::{Network, NetworkRefusal};
 use super::schema::{AdminAddress, Count, SecretText};
 use super::tree::TreeValue;
 use super::url::UrlProblem;
+use super::word::WordProblem;
 use nudged_base::limits;
 use nudged_base::time::{DURATION_MAX, DurationMs, parse_duration};
 
@@ -20,6 +21,8 @@ pub enum ValueRefusal {
     Elements(Vec<(usize, ElementProblem)>),
     /// It is a URL with something wrong in it.
     Url(UrlProblem),
+    /// It is an address with a wrong word behind it.
+    Word(WordProblem),
 }
 
 /// What is wrong with one element of a list.
@@ -33,6 +36,10 @@ pub enum ElementProblem {
     Misspelled(String),
     /// It is all that the list may hold, so no other may be beside it.
     NotAlone,
+    /// It is an address with a wrong word behind it.
+    Word(WordProblem),
+    /// It is an address within this network, which is not the network itself.
+    Inside(Network),
 }
 
 impl From<Expectation> for ValueRefusal {
@@ -181,26 +188,8 @@ pub(super) fn one_of<T: Copy>(
         .ok_or(Expectation::OneOf(words))
 }
 
-pub(super) fn addresses(value: &TreeValue) -> Result<Vec<SocketAddr>, ValueRefusal> {
-    let expected = Expectation::Addresses(limits::LISTENERS_MAX);
-    // One address of a file needs no list around it.
-    let one = match value {
-        TreeValue::Text(text) => Some(TreeValue::Loose(text.clone())),
-        _ => None,
-    };
-    let value = one.as_ref().unwrap_or(value);
-    let whole = (expected, limits::LISTENERS_MAX);
-    let addresses = list(value, whole, Expectation::Address, |text| text.parse().ok())?;
-    if addresses.is_empty() {
-        return Err(expected.into());
-    }
-    // Port 0 picks a free port each time, so it may be named more than once.
-    all_differ(&addresses, |a: &SocketAddr, b| a == b && a.port() != 0)?;
-    Ok(addresses)
-}
-
-pub(super) fn admin(value: &TreeValue) -> Read<AdminAddress> {
-    let text = value.text().ok_or(Expectation::AdminAddress)?;
+/// Where the admin listener is, without words behind it.
+pub(super) fn admin_address(text: &str) -> Read<AdminAddress> {
     match text.strip_prefix("unix:") {
         Some(path) if path.starts_with('/') && path.len() > 1 && !path.contains('\0') => {
             Ok(AdminAddress::Unix(PathBuf::from(path)))
@@ -208,6 +197,27 @@ pub(super) fn admin(value: &TreeValue) -> Read<AdminAddress> {
         Some(_) => Err(Expectation::AdminAddress),
         None => text.parse().map(AdminAddress::Tcp).map_err(|_| Expectation::AdminAddress),
     }
+}
+
+pub(super) fn networks(value: &TreeValue) -> Result<Vec<Network>, ValueRefusal> {
+    let elements = elements(value).filter(|elements| elements.len() <= limits::PROXY_NETWORKS_MAX);
+    let (mut found, mut problems) = (Vec::new(), Vec::new());
+    for (index, element) in elements.ok_or(Expectation::Networks)?.into_iter().enumerate() {
+        match element.unwrap_or("").parse::<Network>() {
+            Ok(network) => found.push(network),
+            Err(NetworkRefusal::Inside(network)) => {
+                problems.push((index, ElementProblem::Inside(network)));
+            }
+            Err(NetworkRefusal::Malformed) => {
+                problems.push((index, ElementProblem::Refused(Expectation::Network)));
+            }
+        }
+    }
+    if !problems.is_empty() {
+        return Err(ValueRefusal::Elements(problems));
+    }
+    all_differ(&found, |a, b| a == b)?;
+    Ok(found)
 }
 
 pub(super) fn path(value: &TreeValue) -> Read<PathBuf> {
