@@ -184,8 +184,10 @@ fn number_of(bytes: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
+    type Case = (fn(Word) -> Word, fn(u8) -> bool);
+
     /// What is searched for, and the same byte by byte.
-    const CASES: [(fn(Word) -> Word, fn(u8) -> bool); 8] = [
+    const CASES: [Case; 8] = [
         (|word| word.equal(b'-'), |byte| byte == b'-'),
         (|word| word.below(0x20), |byte| byte < 0x20),
         (|word| word.below(0x80), |byte| byte.is_ascii()),
@@ -232,7 +234,7 @@ mod tests {
     #[test]
     fn what_is_beyond_the_end_is_not_found() {
         for length in 0..40 {
-            let mut bytes = vec![b'-'; 60];
+            let mut bytes = [b'-'; 60];
             bytes[10..10 + length].fill(b'a');
             let text = &bytes[10..10 + length];
             let dash = |word: Word| word.equal(b'-');
