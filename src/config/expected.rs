@@ -16,8 +16,12 @@ pub enum Expectation {
     AutoOrWhole(u64, u64),
     /// A duration, with its range.
     Duration(DurationMs, DurationMs),
+    /// An age at which something goes, with the least, or never.
+    Age(DurationMs),
     /// A size in bytes, with its range.
     Size(u64, u64),
+    /// A rate, or none.
+    Rate,
     /// One of a few words.
     OneOf(&'static [&'static str]),
     /// A list of addresses, with its greatest length.
@@ -68,9 +72,18 @@ impl fmt::Display for Expectation {
                 write!(out, "a duration from {min} to {max}, ")?;
                 out.write_str("such as \"500ms\" or \"1h30m\" (units ms s m h d w)")
             }
+            Expectation::Age(min) => {
+                write!(out, "\"never\", or a duration of at least {min} such as \"400d\" (with ")?;
+                out.write_str("a shorter one, repeated events would count twice)")
+            }
             Expectation::Size(min, max) => {
                 write!(out, "a size from {} to {}, ", Size(min), Size(max))?;
                 out.write_str("such as \"256MiB\" (units B KiB MiB GiB TiB)")
+            }
+            Expectation::Rate => {
+                let max = limits::RATE_EVENTS_MAX;
+                write!(out, "a rate of 1 to {max} such as \"100/s\", \"30/m\" or \"1000/h\", ")?;
+                out.write_str("or \"none\"")
             }
             Expectation::OneOf(words) => {
                 out.write_str("one of ")?;

@@ -8,12 +8,13 @@ use super::schema::{AckMode, Config, LogFormat, QueueMode};
 use super::tree::TreeValue;
 use super::url;
 use super::value::{
-    ValueRefusal, boolean, count, cpu, cpus, duration, keys, networks, one_of, optional_path, path,
-    size, users, whole, zone,
+    ValueRefusal, age, boolean, count, cpu, cpus, duration, keys, networks, one_of, optional_path,
+    path, rate, size, users, whole, zone,
 };
 use nudged_base::limits::{
-    BUSY_POLL_US_MAX, CONNECTIONS_MAX, JOURNAL_BYTES_MIN, MYSQL_CONNECTIONS_MAX, SHARDS_MAX,
-    SLICE_BYTES_MAX, SLICE_SHARD_BYTES_MIN, UNSENT_BYTES_MAX, UNSENT_BYTES_MIN,
+    BUSY_POLL_US_MAX, CONNECTIONS_MAX, JOURNAL_BYTES_MIN, MYSQL_CONNECTIONS_MAX, RATE_BURST_MAX,
+    RETENTION_EVENTS_MIN_MS, SHARDS_MAX, SLICE_BYTES_MAX, SLICE_SHARD_BYTES_MIN, UNSENT_BYTES_MAX,
+    UNSENT_BYTES_MIN,
 };
 use nudged_base::telemetry::log::Level;
 use nudged_base::time::DURATION_MAX;
@@ -119,6 +120,10 @@ keys! {
     Restart limits.write_stall_timeout = duration(100, HOUR_MS);
     Restart limits.idle_timeout = duration(SECOND_MS, 24 * HOUR_MS);
     Restart limits.unsent_bytes_max = size(UNSENT_BYTES_MIN, UNSENT_BYTES_MAX);
+    Restart limits.key_rate = rate;
+    Restart limits.key_burst = whole(1, RATE_BURST_MAX);
+    Restart limits.user_rate = rate;
+    Restart limits.user_burst = whole(1, RATE_BURST_MAX);
     Reload keys.server = keys;
     Reload keys.public = keys;
     Reload cors.origins = origins;
@@ -127,6 +132,7 @@ keys! {
     Reload log.level = one_of(&["error", "warn", "info", "debug"], &LEVELS);
     Reload log.users = users;
     Reload log.format = one_of(&["auto", "json", "text"], &FORMATS);
+    Reload retention.events = age(RETENTION_EVENTS_MIN_MS);
     Restart redis.url = url::redis;
     Restart redis.deadline = duration(1, MINUTE_MS);
     Restart redis.slice_ttl = duration(0, HOUR_MS);

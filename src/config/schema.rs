@@ -7,8 +7,9 @@ use std::path::PathBuf;
 
 use super::network::Network;
 use nudged_base::limits;
+use nudged_base::rate::{Rate, RateLimit};
 use nudged_base::telemetry::log::Level;
-use nudged_base::time::DurationMs;
+use nudged_base::time::{DurationMs, Gap};
 
 /// Every setting of a node. Reading one allocates nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +71,8 @@ pub struct Config {
     pub proxy_protocol: ProxySettings,
     /// The log.
     pub log: LogSettings,
+    /// How long SQL keeps what.
+    pub retention: RetentionSettings,
     /// Redis as arbiter of state.
     pub redis: RedisSettings,
     /// MySQL as store.
@@ -162,6 +165,26 @@ pub struct LimitSettings {
     pub idle_timeout: DurationMs,
     /// Memory of answers that clients have not taken, all shards together, in bytes.
     pub unsent_bytes_max: u64,
+    /// Requests of one access key, on all shards together; `None` for no limit.
+    pub key_rate: Option<Rate>,
+    /// Requests above `key_rate` that may come at once.
+    pub key_burst: u32,
+    /// What one user may ask for beyond what the slice answers; `None` for no limit.
+    pub user_rate: Option<Rate>,
+    /// What above `user_rate` may come at once.
+    pub user_burst: u32,
+}
+
+impl LimitSettings {
+    /// The limit of one access key.
+    pub fn of_key(&self) -> Option<RateLimit> {
+        self.key_rate.map(|rate| RateLimit::new(rate, self.key_burst))
+    }
+
+    /// The limit of one user.
+    pub fn of_user(&self) -> Option<RateLimit> {
+        self.user_rate.map(|rate| RateLimit::new(rate, self.user_burst))
+    }
 }
 
 /// `[keys]`: where there is none of either kind, none is asked for.
@@ -198,6 +221,13 @@ pub struct LogSettings {
     pub users: Vec<String>,
     /// How lines look.
     pub format: LogFormat,
+}
+
+/// `[retention]`: ages at which rows of SQL go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetentionSettings {
+    /// Rows of `events`, from `RETENTION_EVENTS_MIN_MS` up.
+    pub events: Gap,
 }
 
 /// How log lines look.
@@ -342,9 +372,16 @@ impl Default for Config {
             cors: CorsSettings { origins: Vec::new(), max_age: DurationMs(600_000) },
             proxy_protocol: ProxySettings::default(),
             log: LogSettings { level: Level::Info, users: Vec::new(), format: LogFormat::Auto },
+            retention: RetentionSettings::default(),
             redis: RedisSettings::default(),
             mysql: MysqlSettings::default(),
         }
+    }
+}
+
+impl Default for RetentionSettings {
+    fn default() -> RetentionSettings {
+        RetentionSettings { events: Gap::After(DurationMs(400 * DurationMs::DAY.0)) }
     }
 }
 
@@ -389,6 +426,10 @@ impl Default for LimitSettings {
             write_stall_timeout: DurationMs(limits::WRITE_STALL_TIMEOUT_MS),
             idle_timeout: DurationMs(limits::IDLE_TIMEOUT_MS),
             unsent_bytes_max: limits::UNSENT_BYTES_DEFAULT,
+            key_rate: None,
+            key_burst: limits::KEY_BURST_DEFAULT,
+            user_rate: None,
+            user_burst: limits::USER_BURST_DEFAULT,
         }
     }
 }

@@ -180,6 +180,16 @@ const ONE_KEY: &[(&str, &str)] = &[
     ("log.users = ['ann', '']", "log.users[1]: expected a user id of 1 to 128 bytes"),
     ("log.users = 'ann'", "log.users: expected a list of up to 1000 user ids"),
     ("log.format = 'xml'", "log.format: expected one of \"auto\", \"json\", \"text\""),
+    ("retention.events = 'never'", ""),
+    ("retention.events = '8d'", ""),
+    (
+        "retention.events = '191h'",
+        "retention.events: expected \"never\", or a duration of at least 8d",
+    ),
+    (
+        "retention.events = 400",
+        "retention.events: expected \"never\", or a duration of at least 8d",
+    ),
     ("redis.url = 'http://h'", "redis.url: expected a URL that starts with \"redis://\""),
     ("redis.url = 'redis://'", "redis.url: it names no host"),
     ("redis.url = 'redis://h1,h2'", "redis.url: it names several hosts"),
@@ -370,9 +380,10 @@ fn control_characters_of_a_file_are_escaped_in_errors() {
 fn a_reload_takes_what_it_may_and_names_the_rest() {
     let running = Config::default();
     let text = "max_per_day = 2\ntz = 'Asia/Tokyo'\nshards = 3\npopups = 'p.toml'\n\
-                [log]\nlevel = 'debug'\n[cors]\norigins = ['*']\n[journal]\nretention = '1h'\n";
+                [log]\nlevel = 'debug'\n[cors]\norigins = ['*']\n[journal]\nretention = '1h'\n\
+                [retention]\nevents = '30d'\n";
     let difference = reloadable_difference(&running, &read(text).unwrap());
-    let applied = ["popups", "tz", "max_per_day", "cors.origins", "log.level"];
+    let applied = ["popups", "tz", "max_per_day", "cors.origins", "log.level", "retention.events"];
     assert_eq!(difference.applied, applied);
     assert_eq!(difference.waiting, ["shards", "journal.retention"]);
     assert_eq!(difference.config.max_per_day, 2);

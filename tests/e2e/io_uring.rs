@@ -52,18 +52,18 @@ const CALL: u32 = 0;
 const SECOND: u32 = 24;
 
 /// Lets every system call pass but io_uring_setup, which fails with `errno`.
-fn refuse_io_uring(errno: u32) -> io::Result<()> {
+pub fn refuse_io_uring(errno: i32) -> io::Result<()> {
     filter_calls(&[
         load(CALL),
         equals(libc::SYS_io_uring_setup, 1),
-        answer(libc::SECCOMP_RET_ERRNO | errno),
+        answer(libc::SECCOMP_RET_ERRNO | errno.unsigned_abs()),
         answer(libc::SECCOMP_RET_ALLOW),
     ])
 }
 
 /// Lets every system call pass but the registration by which rings have devices polled: what a
 /// kernel before 6.9 does.
-pub(crate) fn refuse_device_polling() -> io::Result<()> {
+pub fn refuse_device_polling() -> io::Result<()> {
     const REGISTER_NAPI: i64 = 27;
     filter_calls(&[
         load(CALL),
@@ -84,7 +84,7 @@ fn started(before_exec: fn() -> io::Result<()>) -> Exit {
 
 #[test]
 fn a_policy_that_refuses_is_exit_3_and_named() {
-    let exit = started(|| refuse_io_uring(libc::EPERM.unsigned_abs()));
+    let exit = started(|| refuse_io_uring(libc::EPERM));
     assert_eq!(exit.code, Some(3), "{exit:?}");
     assert!(exit.stderr.contains("kernel.io_uring_disabled"), "{exit:?}");
     assert!(exit.stderr.contains("seccomp"), "{exit:?}");
@@ -93,7 +93,7 @@ fn a_policy_that_refuses_is_exit_3_and_named() {
 
 #[test]
 fn a_kernel_without_it_is_exit_3_and_named() {
-    let exit = started(|| refuse_io_uring(libc::ENOSYS.unsigned_abs()));
+    let exit = started(|| refuse_io_uring(libc::ENOSYS));
     assert_eq!(exit.code, Some(3), "{exit:?}");
     assert!(exit.stderr.contains("io_uring"), "{exit:?}");
     assert!(exit.stderr.to_lowercase().contains("kernel"), "{exit:?}");

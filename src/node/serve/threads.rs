@@ -147,6 +147,7 @@ impl Threads<'_> {
             cpu: self.writer_cpu(),
             log: self.log.clone(),
             figures: Arc::clone(&figures),
+            retention: Arc::clone(&self.mesh.retention),
             redis_status: self
                 .config
                 .redis
@@ -303,6 +304,7 @@ impl Threads<'_> {
                     parts.connections,
                 ),
                 unsent_bytes_max: self.config.unsent_bytes_per_shard(self.topology.shards),
+                user_rate: self.config.limits.of_user(),
                 read_deadline_ms: self.config.limits.read_deadline.0,
                 arbiter,
                 seed,
