@@ -100,6 +100,8 @@ keys! {
     Restart writer_cpu = cpu;
     Restart pin = boolean;
     Restart busy_poll_us = whole(0, BUSY_POLL_US_MAX);
+    Restart napi_busy_poll_us = whole(0, BUSY_POLL_US_MAX);
+    Restart incoming_cpu = boolean;
     Restart ack = one_of(&["written", "synced"], &[AckMode::Written, AckMode::Synced]);
     Restart queue = one_of(&["journal", "redis"], &[QueueMode::Journal, QueueMode::Redis]);
     Reload tz = zone;

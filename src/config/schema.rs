@@ -34,6 +34,11 @@ pub struct Config {
     pub pin: bool,
     /// How long an idle shard spins before it sleeps, in microseconds; 0 for not at all.
     pub busy_poll_us: u32,
+    /// How long the kernel polls network cards for a ring that waits, in microseconds; 0 for not at
+    /// all.
+    pub napi_busy_poll_us: u32,
+    /// Whether a shard's listeners prefer connections whose packets its own CPU takes.
+    pub incoming_cpu: bool,
     /// What `202` and a returned popup promise.
     pub ack: AckMode,
     /// Where writes queue on their way to SQL.
@@ -391,6 +396,8 @@ impl Default for Config {
             writer_cpu: None,
             pin: true,
             busy_poll_us: 0,
+            napi_busy_poll_us: 0,
+            incoming_cpu: false,
             ack: AckMode::Written,
             queue: QueueMode::Journal,
             tz: "UTC".to_owned(),

@@ -20,6 +20,11 @@ impl<const N: usize> Family<N> {
         Family { cells: std::array::from_fn(|_| Counter::default()), values }
     }
 
+    /// The counter of the value at a place of the table, which whoever counts often knows.
+    pub fn at(&self, place: usize) -> &Counter {
+        &self.cells[place]
+    }
+
     /// The counter of a label's value; that of `other` where there is no such value.
     pub fn of(&self, value: &str) -> &Counter {
         let known = self.values.iter().position(|known| *known == value);
@@ -130,6 +135,10 @@ macro_rules! shard_counters {
     };
 }
 
+/// Places of [`ROUTES`].
+pub const DECIDE_ROUTE: usize = 0;
+/// As [`DECIDE_ROUTE`].
+pub const EVENTS_ROUTE: usize = 1;
 const ROUTES: [&str; 6] = ["decide", "events", "health", "readyz", "options", "other"];
 const REASONS: [&str; 15] = [
     "none",
@@ -367,6 +376,15 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn routes_have_their_places() {
+        let places = [(DECIDE_ROUTE, "decide"), (EVENTS_ROUTE, "events")];
+        assert!(places.iter().all(|(place, name)| ROUTES[*place] == *name));
+        let shard = ShardCounters::default();
+        shard.requests.at(EVENTS_ROUTE).increment();
+        assert_eq!(shard.requests.of("events").get(), 1);
     }
 
     #[test]

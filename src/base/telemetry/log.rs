@@ -103,6 +103,8 @@ messages! {
         "no popups file is configured any more: its popups now belong to the admin API";
     Warn CatalogUnconfirmed "catalog_unconfirmed"
         "a change is stored, but not every shard confirmed it in time";
+    Warn SettingUnsupported "setting_unsupported"
+        "this host can't do what a setting asks for: nudged runs without it";
     Warn CoresShared "cores_shared" "several threads share a core";
     Warn KeysMissing "keys_missing" "a listener that other hosts can reach requires no key";
     Info JournalRecovered "journal_recovered" "the journal was recovered";

@@ -21,8 +21,8 @@ use nudged_base::ids::{LaneSequence, PopupKey};
 use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_domain::catalog::snapshot::Snapshot;
-use nudged_domain::decide::choose::{self, Decision};
-use nudged_domain::decide::gates;
+use nudged_domain::decide::choose::{self, Decision, Reason};
+use nudged_domain::decide::gates::{self, Gate};
 use nudged_domain::state::apply::{self, EventVerdict, ShowApplied, ShowId};
 use nudged_domain::state::user::{self, EncodedState};
 use nudged_journal::record::{self, Impression, Record};
@@ -378,7 +378,7 @@ impl Users {
         match decided.decision {
             Decision::Show { .. } => self.counters.decisions_shown.add(1),
             Decision::Nothing { reason, .. } => {
-                self.counters.decisions_nothing.of(reason.as_str()).add(1);
+                self.counters.decisions_nothing.at(reason_place(reason)).add(1);
             }
         }
         self.count_verdicts(decided.verdicts.iter().copied());
@@ -392,6 +392,32 @@ impl Users {
                 Verdict::Duplicate => self.counters.events_duplicate.add(1),
                 Verdict::Rejected(code) => self.counters.events_rejected.of(code.name()).add(1),
             }
+        }
+    }
+}
+
+/// The place of a reason in `decisions_nothing`: as the table lists them, gates in their order.
+fn reason_place(reason: Reason) -> usize {
+    match reason {
+        Reason::None => 0,
+        Reason::Gate(gate) => 1 + gate as usize,
+        Reason::Degraded => 1 + Gate::ALL.len(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nudged_base::telemetry::counters::ShardCounters;
+
+    use super::*;
+
+    #[test]
+    fn reasons_are_counted_by_their_names() {
+        let gates = Gate::ALL.into_iter().map(Reason::Gate);
+        for reason in gates.chain([Reason::None, Reason::Degraded]) {
+            let counters = ShardCounters::default();
+            counters.decisions_nothing.at(reason_place(reason)).increment();
+            assert_eq!(counters.decisions_nothing.of(reason.as_str()).get(), 1, "{reason:?}");
         }
     }
 }
