@@ -72,7 +72,7 @@ fn milliseconds(since: Instant) -> u64 {
 
 fn admin_of(config: &Config) -> String {
     match &config.admin {
-        AdminAddress::Tcp(address) => address.to_string(),
+        AdminAddress::Tcp(address) | AdminAddress::Tls(address) => address.to_string(),
         AdminAddress::Unix(path) => format!("unix:{}", path.display()),
     }
 }

@@ -30,6 +30,7 @@ pub mod signal_mask;
 pub mod stream;
 pub mod thread_room;
 pub mod threads;
+pub mod tls_files;
 pub mod topology;
 pub mod turns;
 pub mod two_copies;

@@ -51,6 +51,7 @@ mod signals;
 mod sql_away;
 mod sql_rights;
 mod threads;
+mod tls;
 mod unread;
 mod vendor_balancers;
 mod vendor_monitoring;

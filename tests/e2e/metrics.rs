@@ -35,6 +35,10 @@ const STILL: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "clients of TLS, whom tests/e2e/tls.rs has",
+        &["tls_failures_total", "tls_handshakes_open", "tls_handshakes_total"],
+    ),
+    (
         "more load than a test has",
         &[
             "acks_late_total",
@@ -59,6 +63,7 @@ const STILL: &[(&str, &[&str])] = &[
             "retention_events_deleted_total",
             "retention_failures_total",
             "retention_statistics_folded_total",
+            "retention_users_forgotten_total",
         ],
     ),
     (
