@@ -9,8 +9,8 @@
 //! `listener` who gets in · `connection` one connection · `routes` which
 //! handler answers · `access` and `token` who may ask · `service` what handlers share: the node,
 //! its time, SQL · `changes` what operators change · `popups`, `history`, `users`, `stats`,
-//! `explain`, `status`, `metrics` what they see, `arbiter` of Redis · `refusals` what a failure is
-//! to them · `answer` replies · `unread` the memory of large ones · `input` texts of requests.
+//! `explain`, `status`, `metrics` what they see, `arbiter` of Redis, `process` of the process, `lag`
+//! how late SQL is · `refusals` what a failure is to them · `answer` replies · `unread` the memory of large ones · `input` texts of requests.
 //! Limits: those of the admin listener in `base::limits`.
 
 mod access;
@@ -23,9 +23,11 @@ mod connection;
 mod explain;
 mod history;
 mod input;
+mod lag;
 mod listener;
 mod metrics;
 mod popups;
+mod process;
 mod refusals;
 mod routes;
 mod service;

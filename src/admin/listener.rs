@@ -129,7 +129,7 @@ impl Acceptor {
         let period = Duration::from_millis(ADMIN_CLOCK_PERIOD_MS);
         let timeout = Timespec::try_from(period).expect("a quarter of a second fits");
         loop {
-            self.router.service.observe_clock();
+            self.router.service.look();
             self.trimmer.look(clocks::mono());
             self.certificate.look(&self.router.service);
             let mut awaited = [

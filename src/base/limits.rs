@@ -529,6 +529,13 @@ pub const MYSQL_LIST_MAX: usize = 1_000;
 pub const RETENTION_EVENTS_MIN_MS: u64 = 8 * 86_400_000;
 /// Rows that one step of retention reads, and deletes at most: some milliseconds.
 pub const RETENTION_ROWS_MAX: u32 = 500;
+/// The least age at which users are forgotten, in milliseconds: until then events of theirs may
+/// come.
+pub const RETENTION_USERS_MIN_MS: u64 = 8 * 86_400_000;
+/// Users that one step of retention looks at.
+pub const RETENTION_USERS_MAX: usize = 50;
+/// Shards have this long to forget the users of a step, in milliseconds; records wait meanwhile.
+pub const RETENTION_ANSWER_MS: u64 = 500;
 /// Retention rests for so many times as long as each of its steps has taken: it has at most one
 /// part in 20 of the thread's time, 5 %.
 pub const RETENTION_REST_FACTOR: u64 = 19;
@@ -590,6 +597,12 @@ pub const ADMIN_REFUSALS_MAX: usize = 8;
 pub const ADMIN_REFUSAL_DELAY_MS: u64 = 200;
 /// The admin listener looks at the wall clock this often, in milliseconds.
 pub const ADMIN_CLOCK_PERIOD_MS: u64 = 250;
+/// The load of shards is sampled this often, in milliseconds.
+pub const LOAD_SAMPLE_MS: u64 = 1_000;
+/// Samples that are kept: the load is that of the seconds between the first and the last.
+pub const LOAD_SAMPLES: usize = 6;
+/// Moments that are kept to tell how late SQL is; more are thinned out.
+pub const LAG_MARKS_MAX: usize = 256;
 /// Requests that are being answered when the admin listener stops have this long, in milliseconds.
 pub const ADMIN_STOP_MS: u64 = 3_000;
 /// A token file is read up to this size, in bytes.
@@ -670,6 +683,9 @@ const _: () = {
     // A show carries its number and actions in at most 16 bytes beside its time.
     assert!(USER_POPUPS_MAX * (SHOWS_REMEMBERED_MAX * 16 + 64) < STATE_BYTES_MAX);
     assert!(EVENT_AGE_MAX_MS < TOMBSTONE_AGE_MAX_MS);
+    assert!(
+        EVENT_AGE_MAX_MS < RETENTION_EVENTS_MIN_MS && EVENT_AGE_MAX_MS < RETENTION_USERS_MIN_MS
+    );
     // popup list, popup, variants, variant, locales, locale: six levels around the content.
     assert!(CONTENT_DEPTH_MAX + 6 < SOURCE_DEPTH_MAX);
     assert!(2 * TARGET_DEPTH_MAX + 4 < SOURCE_DEPTH_MAX);

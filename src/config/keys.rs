@@ -13,8 +13,8 @@ use super::value::{
 };
 use nudged_base::limits::{
     BUSY_POLL_US_MAX, CONNECTIONS_MAX, JOURNAL_BYTES_MIN, MYSQL_CONNECTIONS_MAX, RATE_BURST_MAX,
-    RETENTION_EVENTS_MIN_MS, SHARDS_MAX, SLICE_BYTES_MAX, SLICE_SHARD_BYTES_MIN, UNSENT_BYTES_MAX,
-    UNSENT_BYTES_MIN,
+    RETENTION_EVENTS_MIN_MS, RETENTION_USERS_MIN_MS, SHARDS_MAX, SLICE_BYTES_MAX,
+    SLICE_SHARD_BYTES_MIN, UNSENT_BYTES_MAX, UNSENT_BYTES_MIN,
 };
 use nudged_base::telemetry::log::Level;
 use nudged_base::time::DURATION_MAX;
@@ -135,6 +135,7 @@ keys! {
     Reload log.users = users;
     Reload log.format = one_of(&["auto", "json", "text"], &FORMATS);
     Reload retention.events = age(RETENTION_EVENTS_MIN_MS);
+    Reload retention.users = age(RETENTION_USERS_MIN_MS);
     Restart redis.url = url::redis;
     Restart redis.deadline = duration(1, MINUTE_MS);
     Restart redis.slice_ttl = duration(0, HOUR_MS);

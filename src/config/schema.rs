@@ -256,6 +256,8 @@ pub struct LogSettings {
 pub struct RetentionSettings {
     /// Rows of `events`, from `RETENTION_EVENTS_MIN_MS` up.
     pub events: Gap,
+    /// Users whom nothing binds, from `RETENTION_USERS_MIN_MS` up.
+    pub users: Gap,
 }
 
 /// How log lines look.
@@ -415,7 +417,10 @@ impl Default for Config {
 
 impl Default for RetentionSettings {
     fn default() -> RetentionSettings {
-        RetentionSettings { events: Gap::After(DurationMs(400 * DurationMs::DAY.0)) }
+        RetentionSettings {
+            events: Gap::After(DurationMs(400 * DurationMs::DAY.0)),
+            users: Gap::Never,
+        }
     }
 }
 

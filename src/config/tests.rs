@@ -190,6 +190,8 @@ const ONE_KEY: &[(&str, &str)] = &[
     ("log.users = ['ann', '']", "log.users[1]: expected a user id of 1 to 128 bytes"),
     ("log.users = 'ann'", "log.users: expected a list of up to 1000 user ids"),
     ("log.format = 'xml'", "log.format: expected one of \"auto\", \"json\", \"text\""),
+    ("retention.users = 'never'", ""),
+    ("retention.users = '7d'", "retention.users: expected \"never\", or a duration of at least"),
     ("retention.events = 'never'", ""),
     ("retention.events = '8d'", ""),
     (

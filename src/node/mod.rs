@@ -47,3 +47,4 @@ mod stopped_journal;
 mod storage;
 pub mod unmerged;
 pub mod vectors;
+mod version;

@@ -111,6 +111,9 @@ fn serve(
         status.start();
         announce_ready(&log, &listeners, admin.address(), begun);
     }
+    // Shards run by now, and nothing of the start waits for what is deleted.
+    let retention = publisher.config().retention.clone();
+    mesh.retention.set(retention.events, retention.users);
     Ok(drain::serve_until_stopped(RunningNode {
         config,
         mesh,

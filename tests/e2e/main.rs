@@ -54,6 +54,7 @@ mod threads;
 mod tls;
 mod unread;
 mod vendor_balancers;
+mod vendor_monitoring;
 mod vendor_seccomp;
 mod vendor_systemd;
 mod withdrawn;

@@ -54,6 +54,8 @@ const SMOKES: &[(&str, Smoke)] = &[
     ("tools/instructions", Tool("tools/instructions --smoke")),
     ("tools/kill-loop", Tool("tools/kill-loop --smoke")),
     ("tools/load", Tool("tools/bench --smoke")),
+    ("tools/manual", Tool("tools/package --smoke")),
+    ("tools/package", Tool("tools/package --smoke")),
     ("tools/sim", Tool("tools/sim --smoke")),
     ("tools/test", Ci),
 ];

@@ -284,7 +284,8 @@ impl Publisher {
     }
 
     fn apply_retention(&self, difference: &Difference) {
-        self.mesh.retention.set(difference.config.retention.events);
+        let retention = &difference.config.retention;
+        self.mesh.retention.set(retention.events, retention.users);
     }
 
     fn apply_log(&self, difference: &Difference) {

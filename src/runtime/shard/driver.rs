@@ -208,17 +208,25 @@ impl<S: Step> Driver<S> {
     fn poll_for_work(&mut self) -> io::Result<bool> {
         let spin_ns = u64::try_from(self.busy_poll.as_nanos()).unwrap_or(0);
         let until = (clocks::mono().0 + spin_ns).min(self.due().0);
-        loop {
+        // The first entry submits what the turn has made, and the last one finds work: both are
+        // work, what lies between them is not.
+        let (mut begun, mut last) = (None, MonoNs(0));
+        let is_found = loop {
             self.ring.enter_now()?;
             self.ring.reap(&mut self.completions);
             if !self.completions.is_empty() || !self.ports.is_idle() {
-                return Ok(true);
+                break true;
             }
-            if clocks::mono().0 >= until {
-                return Ok(false);
+            last = clocks::mono();
+            begun.get_or_insert(last);
+            if last.0 >= until {
+                break false;
             }
             std::hint::spin_loop();
-        }
+        };
+        let spun_ns = begun.map_or(0, |begun| last.0.saturating_sub(begun.0));
+        self.counters.spun_ns.add(spun_ns);
+        Ok(is_found)
     }
 
     fn read_clocks(&mut self) {
@@ -365,7 +373,9 @@ impl<S: Step> Driver<S> {
 
     fn count_turn(&mut self) {
         let counters = &self.counters;
-        counters.turn_length.record(clocks::mono().0.saturating_sub(self.now.mono.0));
+        let turn_ns = clocks::mono().0.saturating_sub(self.now.mono.0);
+        counters.turn_length.record(turn_ns);
+        counters.request_durations.end_turn(turn_ns);
         counters.turns.add(1);
         counters.ring_enters.set(self.ring.enters);
         counters.ring_submissions.set(self.ring.submitted);
