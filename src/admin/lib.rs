@@ -6,11 +6,12 @@
 //! ```
 //!
 //! `socket` addresses · `stream` connections with and without TLS · `certificate` its last days ·
-//! `listener` who gets in · `connection` one connection · `routes` which
-//! handler answers · `access` and `token` who may ask · `service` what handlers share: the node,
-//! its time, SQL · `changes` what operators change · `popups`, `history`, `users`, `stats`,
-//! `explain`, `status`, `metrics` what they see, `arbiter` of Redis, `process` of the process, `lag`
-//! how late SQL is · `refusals` what a failure is to them · `answer` replies · `unread` the memory of large ones · `input` texts of requests.
+//! `listener` who gets in · `connection` one connection · `routes` which handler answers · `access`
+//! and `token` who may ask · `service` what handlers share: the node, its time, SQL · `changes` what
+//! operators change · `popups`, `history`, `users`, `stats`, `explain`, `status`, `metrics` what
+//! they see, `arbiter` of Redis, `process` of the process, `lag` how late SQL is · `refusals` what a
+//! failure is to them · `answer` replies · `unread` the memory of large ones · `input` texts of
+//! requests.
 //! Limits: those of the admin listener in `base::limits`.
 
 mod access;
