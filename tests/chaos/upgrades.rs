@@ -220,12 +220,16 @@ pub fn run(arguments: &Arguments) -> Vec<String> {
     if longest_ms > arguments.wait_max_ms {
         wrong.push(format!("a newcomer waited {longest_ms} ms"));
     }
-    let missing = tokens.iter().filter(|token| !decided.contains(*token)).count();
-    if missing > 0 || decided.len() != tokens.len() {
-        let (rows, shows) = (decided.len(), tokens.len());
-        wrong.push(format!("{missing} shows are missing; {rows} rows for {shows}"));
-    }
+    wrong.extend(wrong_rows(&tokens, &decided));
     wrong
+}
+
+/// Each show is there once, and nothing else is.
+fn wrong_rows(tokens: &[String], decided: &HashSet<String>) -> Option<String> {
+    let missing = tokens.iter().filter(|token| !decided.contains(*token)).count();
+    let (rows, shows) = (decided.len(), tokens.len());
+    let is_wrong = missing > 0 || rows != shows;
+    is_wrong.then(|| format!("{missing} shows are missing; {rows} rows for {shows}"))
 }
 
 /// The same node on a socket that stays, from one process to the next.
