@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::answer::AdminAnswer;
 use super::lag::LagMeter;
+use super::popup_totals::NamedPopups;
 use super::refusals;
 use nudged_base::clock::NodeClock;
 use nudged_base::limits::ADMIN_SQL_SILENCE_MS;
@@ -42,6 +43,8 @@ pub struct AdminContext {
     pub figures: Arc<WriterFigures>,
     /// What the threads count that Redis asks for.
     pub redis: Option<RedisMetrics>,
+    /// The commit that the binary was built from; `unknown` where nobody said.
+    pub commit: &'static str,
     /// Where changes are logged.
     pub log: Log,
 }
@@ -80,6 +83,8 @@ pub(super) struct Service {
     pub(super) load: LoadMeter,
     /// How late SQL is.
     pub(super) lag: LagMeter,
+    /// Popups that have series of their own.
+    pub(super) named_popups: NamedPopups,
     clock_ahead_ms: AtomicI64,
     ready: Arc<AtomicBool>,
 }
@@ -100,6 +105,7 @@ impl Service {
             node,
             load,
             lag: LagMeter::default(),
+            named_popups: NamedPopups::default(),
             started: (clocks::mono(), clocks::wall()),
             readers: Turns::new(reader),
             clock: Mutex::new(clock),

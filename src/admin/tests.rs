@@ -76,6 +76,7 @@ fn node_at(address: AdminAddress, directory: NodeDirectory) -> Result<Node, Admi
         publisher,
         figures,
         redis: None,
+        commit: "unknown",
         log: directory.log.clone(),
     };
     let clock = NodeClock::start(clocks::mono(), clocks::wall(), WallMs(0));

@@ -11,8 +11,9 @@ use super::value::{
     optional_path, path, size, users, whole, zone,
 };
 use nudged_base::limits::{
-    BUSY_POLL_US_MAX, CONNECTIONS_MAX, JOURNAL_BYTES_MIN, MYSQL_CONNECTIONS_MAX, SHARDS_MAX,
-    SLICE_BYTES_MAX, SLICE_SHARD_BYTES_MIN, UNSENT_BYTES_MAX, UNSENT_BYTES_MIN,
+    BUSY_POLL_US_MAX, CONNECTIONS_MAX, JOURNAL_BYTES_MIN, MYSQL_CONNECTIONS_MAX,
+    POPUPS_COUNTED_MAX, SHARDS_MAX, SLICE_BYTES_MAX, SLICE_SHARD_BYTES_MIN, UNSENT_BYTES_MAX,
+    UNSENT_BYTES_MIN,
 };
 use nudged_base::telemetry::log::Level;
 use nudged_base::time::DURATION_MAX;
@@ -123,6 +124,7 @@ keys! {
     Reload log.level = one_of(&["error", "warn", "info", "debug"], &LEVELS);
     Reload log.users = users;
     Reload log.format = one_of(&["auto", "json", "text"], &FORMATS);
+    Restart metrics.popups = whole(0, POPUPS_COUNTED_MAX);
     Restart redis.url = url::redis;
     Restart redis.deadline = duration(1, MINUTE_MS);
     Restart redis.slice_ttl = duration(0, HOUR_MS);

@@ -62,6 +62,8 @@ pub struct Config {
     pub cors: CorsSettings,
     /// The log.
     pub log: LogSettings,
+    /// Numbers for operators.
+    pub metrics: MetricSettings,
     /// Redis as arbiter of state.
     pub redis: RedisSettings,
     /// MySQL as store.
@@ -102,6 +104,13 @@ pub enum QueueMode {
     Journal,
     /// A Redis list.
     Redis,
+}
+
+/// `[metrics]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricSettings {
+    /// Popups that have series of their own; all others are told together.
+    pub popups: u32,
 }
 
 /// `[journal]`
@@ -300,6 +309,7 @@ impl Default for Config {
             keys: KeySettings::default(),
             cors: CorsSettings { origins: Vec::new(), max_age: DurationMs(600_000) },
             log: LogSettings { level: Level::Info, users: Vec::new(), format: LogFormat::Auto },
+            metrics: MetricSettings { popups: 200 },
             redis: RedisSettings::default(),
             mysql: MysqlSettings::default(),
         }

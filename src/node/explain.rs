@@ -24,7 +24,7 @@ mod tests;
 
 /// Why there is no explanation.
 #[derive(Debug, thiserror::Error)]
-enum ExplainError {
+pub(super) enum ExplainError {
     #[error(
         "no node answers at {address}: {source}; is it running? Give its address with --admin, or \
          its configuration with --config"
@@ -78,27 +78,46 @@ pub fn run(shared: &SharedArguments, arguments: &ExplainArguments) -> Result<(),
     Ok(())
 }
 
-/// A node on loopback gets no token unless it asks for one: it may listen on every address, and
-/// `--admin` name only how to reach it from here.
 fn explain(config: &Config, query: &[(&str, &str)]) -> Result<Explained, ExplainError> {
+    let mut target = "/v1/explain?".to_owned();
+    for (index, (name, value)) in query.iter().enumerate() {
+        if index > 0 {
+            target.push('&');
+        }
+        push_encoded(&mut target, name);
+        target.push('=');
+        push_encoded(&mut target, value);
+    }
+    let (body, address) = get(config, &target)?;
+    let why = "its answer is not one of nudged's";
+    serde_json::from_slice(&body).map_err(|_| ExplainError::NotANode { address, why })
+}
+
+/// Asks a running node for what its admin listener has at `target`; gives the body of its answer,
+/// and the address. A node on loopback gets no token unless it asks for one: it may listen on every
+/// address, and `--admin` name only how to reach it from here.
+///
+/// # Errors
+/// Where it does not answer, or refuses.
+pub(super) fn get(config: &Config, target: &str) -> Result<(Vec<u8>, String), ExplainError> {
     let token = token(config)?;
-    let refused = match ask(config, query, token.as_deref()) {
+    let refused = match ask(config, target, token.as_deref()) {
         Err(refused @ ExplainError::Refused { status: 401, .. }) if token.is_none() => refused,
         answered => return answered,
     };
     match config.admin_token_file.as_deref().map(read_token) {
-        Some(Ok(token)) => ask(config, query, Some(&token)),
+        Some(Ok(token)) => ask(config, target, Some(&token)),
         _ => Err(refused),
     }
 }
 
 fn ask(
     config: &Config,
-    query: &[(&str, &str)],
+    target: &str,
     token: Option<&str>,
-) -> Result<Explained, ExplainError> {
+) -> Result<(Vec<u8>, String), ExplainError> {
     let (mut stream, address) = connect(&config.admin)?;
-    let request = request(query, &address, token);
+    let request = request(target, &address, token);
     let answer = exchange(&mut stream, &request);
     let answer =
         answer.map_err(|source| ExplainError::Unreachable { address: address.clone(), source })?;
@@ -112,7 +131,7 @@ fn ask(
         let field = member("field").map(|field| format!(" ({field})")).unwrap_or_default();
         return Err(ExplainError::Refused { status, code: code.to_owned(), field });
     }
-    serde_json::from_slice(body).map_err(|_| not_a_node("its answer is not one of nudged's"))
+    Ok((body.to_vec(), address))
 }
 
 /// The token, where the node asks for one.
@@ -166,18 +185,8 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-fn request(query: &[(&str, &str)], host: &str, token: Option<&str>) -> String {
-    let mut request = "GET /v1/explain?".to_owned();
-    for (index, (name, value)) in query.iter().enumerate() {
-        if index > 0 {
-            request.push('&');
-        }
-        push_encoded(&mut request, name);
-        request.push('=');
-        push_encoded(&mut request, value);
-    }
-    request.push_str(" HTTP/1.1\r\nHost: ");
-    request.push_str(host);
+fn request(target: &str, host: &str, token: Option<&str>) -> String {
+    let mut request = format!("GET {target} HTTP/1.1\r\nHost: {host}");
     if let Some(token) = token {
         request.push_str("\r\nAuthorization: Bearer ");
         request.push_str(token);
@@ -242,6 +251,6 @@ fn in_words(explained: &Explained) -> String {
 }
 
 /// A text of the node without what a terminal would obey.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }

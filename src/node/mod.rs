@@ -13,6 +13,7 @@
 //! vectors · `export` and `import` NDJSON, `import_users` and `export_lines` that of users,
 //! `stopped_journal` whose records they read ·
 //! `journal_command` a journal's records for people, `record_lines` how they are written ·
+//! `top` watches a running node ·
 //! `migrate` the schema, `migration` a directory into MySQL.
 
 mod announce;
@@ -41,5 +42,6 @@ mod signing_keys;
 mod stoppable;
 mod stopped_journal;
 mod storage;
+pub mod top;
 pub mod unmerged;
 pub mod vectors;

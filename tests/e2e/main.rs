@@ -16,6 +16,7 @@ mod harness;
 
 mod admin;
 mod browser;
+mod canary;
 mod catalog;
 mod degradation;
 mod disks;
@@ -46,5 +47,6 @@ mod signals;
 mod sql_away;
 mod sql_rights;
 mod threads;
+mod top;
 mod unread;
 mod withdrawn;

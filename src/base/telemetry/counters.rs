@@ -5,6 +5,7 @@
 
 pub use super::counter::Counter;
 use super::histogram::Histogram;
+use super::popup_counters::PopupCounters;
 use super::request_durations::RequestDurations;
 
 /// Counters of one name that differ in the value of one label. The last value is `other`, which
@@ -302,11 +303,15 @@ shard_counters! {
     histograms {
         journal_wait "journal_wait_seconds"
             "Time from handing a record to the journal to its acknowledgement.";
+        redis_round_trip "redis_round_trip_seconds"
+            "Time from a command to its reply, of those in time.";
         turn_length "turn_seconds" "Duration of a turn of the shard's loop.";
     }
     beside {
         /// How long requests take.
         request_durations: RequestDurations,
+        /// Shows and events by popup.
+        popups: PopupCounters,
         /// The kernel's number of the shard's thread; 0 until it runs.
         thread: Counter,
     }

@@ -91,7 +91,7 @@ fn the_token_goes_to_a_node_that_asks_for_one_alone() {
     };
     assert_eq!(token(&config("127.0.0.1:1")).unwrap(), None);
     assert_eq!(token(&config("10.0.0.1:1")).unwrap().as_deref(), Some("0123456789abcdef"));
-    let asked = request(&[("user", "u")], "h", Some("0123456789abcdef"));
+    let asked = request("/v1/explain?user=u", "h", Some("0123456789abcdef"));
     assert!(asked.contains("\r\nAuthorization: Bearer 0123456789abcdef\r\n"));
     std::fs::write(&path, "two words\r\nX: y").unwrap();
     let refused = token(&config("0.0.0.0:1")).unwrap_err().to_string();

@@ -201,6 +201,7 @@ impl Threads<'_> {
             publisher: Arc::clone(parts.publisher),
             figures: Arc::clone(figures),
             redis: redis_threads.map(|redis_threads| redis_threads.figures.clone()),
+            commit: option_env!("NUDGED_COMMIT").unwrap_or("unknown"),
             log: self.log.clone(),
         };
         let reader = StoreReader::of(self.config)?;
