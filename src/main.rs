@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use nudged::node::arguments::{self, CommandLine, Subcommand};
 use nudged::node::failure::Failure;
 use nudged::node::{
-    check, explain, export, import, journal_command, migrate, serve, settings, top, vectors,
+    backup, check, explain, export, import, journal_command, migrate, serve, settings, top, vectors,
 };
 use nudged_runtime::signal_mask;
 
@@ -50,6 +50,7 @@ fn run(line: &CommandLine) -> Result<u8, Failure> {
         Subcommand::Journal(arguments) => journal_command::run(arguments).map(|()| 0),
         Subcommand::Top(arguments) => top::run(shared, arguments).map(|()| 0),
         Subcommand::Import(arguments) => import::run(shared, arguments).map(|()| 0),
+        Subcommand::Backup(arguments) => backup::run(shared, arguments).map(|()| 0),
         Subcommand::Explain(arguments) => explain::run(shared, arguments).map(|()| 0),
         Subcommand::Migrate(arguments) => migrate::run(shared, arguments).map(|()| 0),
     }

@@ -12,6 +12,7 @@ use super::last_errors::{last_error, last_errors};
 use super::service::Service;
 use nudged_base::ids::ShardId;
 use nudged_base::limits::UNAPPLIED_BYTES_MAX;
+use nudged_base::time::Gap;
 use nudged_config::{AckMode, Config};
 use nudged_domain::catalog::snapshot::Status;
 use nudged_runtime::clocks;
@@ -132,6 +133,21 @@ fn journal(service: &Service) -> Value {
     })
 }
 
+/// How long SQL keeps what, and what was deleted since the start.
+fn retention(service: &Service) -> Value {
+    let done = &service.figures.counts.retention;
+    let events = match service.publisher.config().retention.events {
+        Gap::After(age) => age.to_string(),
+        Gap::Never => "never".to_owned(),
+    };
+    json!({
+        "events": events,
+        "events_deleted": done.events.load(Ordering::Relaxed),
+        "hours_folded": done.hours.load(Ordering::Relaxed),
+        "busy_ms": done.busy_ns.load(Ordering::Relaxed) / 1_000_000,
+    })
+}
+
 fn sql(service: &Service) -> Value {
     let written = service.mesh.journal.written().0;
     let applied = service.mesh.journal.applied().0;
@@ -144,5 +160,6 @@ fn sql(service: &Service) -> Value {
         "halted": service.figures.counts.is_halted.load(Ordering::Relaxed),
         "lag_ms": service.lag_ms(),
         "last_error": last_error(service, &["sql"]),
+        "retention": retention(service),
     })
 }

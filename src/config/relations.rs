@@ -72,7 +72,15 @@ fn check_listeners(layers: &mut Layers) {
     if !layers.all_read(&["listen"]) {
         return;
     }
-    let listen = layers.config.listen.clone();
+    let needs = layers.config.listen.iter().position(|listener| listener.is_proxied);
+    if let Some(index) = needs
+        && layers.config.proxy_protocol.networks.is_empty()
+        && layers.all_read(&["proxy_protocol.networks"])
+    {
+        let kind = ProblemKind::Needs("proxy_protocol.networks");
+        layers.refuse_key(&format!("listen[{index}]"), kind);
+    }
+    let listen: Vec<_> = layers.config.listen.iter().map(|listener| listener.address).collect();
     for (index, address) in listen.iter().enumerate() {
         if let Some(other) = listen[..index].iter().position(|other| overlap(*other, *address)) {
             let kind = ProblemKind::SameAddress(format!("listen[{other}]"));

@@ -108,6 +108,15 @@ Example:
 Example:
   nudged import --config /etc/nudged.toml popups.ndjson")]
     Import(ImportArguments),
+    /// Copy the database of a running embedded node: all that it remembers, in one file
+    #[command(after_help = "\
+The copy has everything that was acknowledged before the command was run. It is made on the node's
+host by this command, so run it as the node's user or as root. FILE must not exist; it is there
+whole or not at all. It has the signing keys: keep it as safe as the data directory.
+
+Example:
+  nudged backup --config /etc/nudged.toml /var/backups/nudged-$(date +%F).db")]
+    Backup(BackupArguments),
     /// Create or upgrade the SQL schema of mysql.url; with --from, move an embedded node there
     #[command(after_help = "\
 Examples:
@@ -122,8 +131,9 @@ pub struct ServeArguments {
     /// Popups file, imported at start and reload [env: NUDGED_POPUPS] [default: none]
     #[arg(long, value_name = "FILE")]
     popups: Option<String>,
-    /// Address for visitors' requests; may be given more than once; port 0 picks a free one [env:
-    /// NUDGED_LISTEN] [default: 127.0.0.1:8080]
+    /// Address for visitors' requests; may be given more than once; port 0 picks a free one;
+    /// 'ADDR:PORT proxy_protocol' behind a balancer that sends it [env: NUDGED_LISTEN] [default:
+    /// 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Vec<String>,
     /// Address for operators, or unix:/PATH [env: NUDGED_ADMIN] [default: 127.0.0.1:8081]
@@ -252,6 +262,17 @@ pub struct VectorsArguments {
     /// Files of decision vectors
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
+}
+
+/// Arguments of `backup`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct BackupArguments {
+    /// Where the copy goes; a new file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The node's admin address, or unix:/PATH [env: NUDGED_ADMIN] [default: the configuration's]
+    #[arg(long, value_name = "ADDR:PORT")]
+    admin: Option<String>,
 }
 
 /// Arguments of `migrate`.

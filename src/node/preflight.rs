@@ -55,8 +55,9 @@ pub fn check(config: &Config) -> Result<(), Failure> {
     if ownership::holder(&config.data).is_some() {
         return Ok(());
     }
-    for address in config.listen.iter().filter(|address| address.port() != 0) {
-        listener::probe(*address)?;
+    let addresses = config.listen.iter().map(|listener| listener.address);
+    for address in addresses.filter(|address| address.port() != 0) {
+        listener::probe(address)?;
     }
     // A directory that the start makes is not there yet.
     let is_in_data = |path: &Path| path.starts_with(&config.data) && !config.data.exists();

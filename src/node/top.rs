@@ -21,8 +21,9 @@ use ratatui::widgets::Paragraph;
 use ratatui::{DefaultTerminal, Frame};
 
 use self::sample::TopSample;
+use super::admin_client::{self, AskError};
 use super::arguments::{SharedArguments, TopArguments};
-use super::explain::{self, ExplainError};
+use super::explain;
 use super::failure::Failure;
 use super::settings;
 use nudged_config::Config;
@@ -44,7 +45,7 @@ const HELP: [&str; 8] = [
 ];
 
 /// What a look at the node has given.
-type Look = Result<TopSample, ExplainError>;
+type Look = Result<TopSample, AskError>;
 
 /// Shows a running node until a key or a signal ends it; or prints one snapshot.
 ///
@@ -71,7 +72,7 @@ pub fn run(shared: &SharedArguments, arguments: &TopArguments) -> Result<(), Fai
 
 fn print_once(config: &Config, period: Duration) -> Result<(), Failure> {
     let begun = Instant::now();
-    let failed = |error: ExplainError| Failure::Explain(error.to_string());
+    let failed = |error: AskError| Failure::Asking(error.to_string());
     let earlier = look(config, begun).map_err(failed)?;
     std::thread::sleep(period);
     let now = look(config, begun).map_err(failed)?;
@@ -96,12 +97,8 @@ fn look_on(config: Config, period: Duration) -> Result<Receiver<Look>, Failure> 
 }
 
 fn look(config: &Config, begun: Instant) -> Look {
-    let (status, address) = explain::get(config, "/v1/status")?;
-    let (metrics, _) = explain::get(config, "/metrics")?;
-    let not_a_node = |why| ExplainError::NotANode { address, why };
-    let Ok(status) = serde_json::from_slice(&status) else {
-        return Err(not_a_node("its status is not JSON"));
-    };
+    let status = admin_client::ask(config, "GET", "/v1/status")?;
+    let (metrics, _) = admin_client::ask_bytes(config, "GET", "/metrics")?;
     let at_s = begun.elapsed().as_secs_f64();
     Ok(TopSample::read(at_s, &String::from_utf8_lossy(&metrics), status))
 }

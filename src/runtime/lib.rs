@@ -7,9 +7,10 @@
 //!
 //! What these share: `clocks` · `wake` wakers and their eventfds · `redis_client` asks Redis and
 //! waits, over a `stream` · `redis_status` what shards and keeper tell each other of Redis ·
-//! `topology` cores and pinning · `whole_file` files that are replaced whole, `two_copies` one that
-//! a full disk does not matter to · `turns` a value that one thread at a time may have ·
-//! `uninterrupted` calls that signals end · `load` how busy the shards are.
+//! `retention_ages` how long SQL keeps what · `topology` cores and pinning · `whole_file` files
+//! that are replaced whole, `two_copies` one that a full disk does not matter to · `turns` a value
+//! that one thread at a time may have · `uninterrupted` calls that signals end · `load` how busy the
+//! shards are.
 //!
 //! What the process needs: `probe` is this kernel fit, `process_limits` and `thread_room` this
 //! process · `signal_mask` keeps signals back · `memory` gives it back.
@@ -22,6 +23,7 @@ pub mod probe;
 pub mod process_limits;
 pub mod redis_client;
 pub mod redis_status;
+pub mod retention_ages;
 pub mod shard;
 pub mod signal_mask;
 pub mod stream;

@@ -3,7 +3,7 @@
 use nudged_config::Flag;
 use nudged_config::tree::TreeValue;
 
-use super::{ExplainArguments, ServeArguments, SharedArguments, TopArguments};
+use super::{BackupArguments, ExplainArguments, ServeArguments, SharedArguments, TopArguments};
 
 impl SharedArguments {
     /// The flags that stand for settings.
@@ -36,6 +36,13 @@ impl ServeArguments {
             flag("--busy-poll", "busy_poll_us", self.busy_poll.as_ref()),
         ];
         flags.into_iter().flatten().collect()
+    }
+}
+
+impl BackupArguments {
+    /// The flags that stand for settings.
+    pub fn flags(&self) -> Vec<Flag> {
+        flag("--admin", "admin", self.admin.as_ref()).into_iter().collect()
     }
 }
 

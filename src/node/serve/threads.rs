@@ -29,6 +29,7 @@ use nudged_runtime::journal::directory::JournalDirectory;
 use nudged_runtime::journal::executor::{self, JournalConfig, JournalHandle, JournalWakers};
 use nudged_runtime::probe::{self, HostUnfit};
 use nudged_runtime::shard::driver::Setup;
+use nudged_runtime::shard::entrance::Entrance;
 use nudged_runtime::shard::mesh::Mesh;
 use nudged_runtime::shard::thread as shard_thread;
 use nudged_runtime::threads::sql_reader::{self, ReaderSetup, ReaderTurn};
@@ -143,6 +144,7 @@ impl Threads<'_> {
             cpu: self.writer_cpu(),
             log: self.log.clone(),
             figures: Arc::clone(&figures),
+            retention: Arc::clone(&self.mesh.retention),
             redis_status: self
                 .config
                 .redis
@@ -255,6 +257,7 @@ impl Threads<'_> {
                 mesh: Arc::clone(self.mesh),
                 counters: Arc::clone(counters),
                 log: Some(self.log.clone()),
+                entrance: Entrance::of(self.config),
             };
             let seed = random()?;
             // The link's connection comes behind those that are accepted.
