@@ -1,6 +1,6 @@
-//! `nudged top`: a live view of a running node in the terminal. A thread asks the node, so that keys
-//! are never waited for; what it has seen is drawn by this one, which owns the terminal and gives
-//! it back however the program ends.
+//! `nudged top`: a live view of a running node in the terminal. A thread asks the node, so that no
+//! key waits for it; what it has seen is drawn by this one, which owns the terminal and gives it
+//! back however the program ends.
 //!
 //! Exit codes: 0, 1 the node does not answer (`--once`), 2 the configuration has errors, 3 the
 //! terminal can't be used.

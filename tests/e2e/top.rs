@@ -1,5 +1,6 @@
-//! Property: `nudged top` shows a running node in a terminal of any size, says since when it gives no
-//! answer, and gives the terminal back however it ends; without a terminal it prints one snapshot.
+//! Property: `nudged top` shows a running node in a terminal of any size, says since when it gives
+//! no answer, and gives the terminal back however it ends; without a terminal it prints one
+//! snapshot.
 
 use std::fs;
 use std::path::PathBuf;

@@ -86,7 +86,7 @@ macro_rules! shard_counters {
         histograms {
             $($histogram:ident $histogram_name:literal $histogram_help:literal;)*
         }
-        beside { $($(#[$doc:meta])* $beside:ident: $type:ty,)* }
+        beside { $($(#[$doc:meta])* pub $beside:ident: $type:ty,)* }
     ) => {
         /// All numbers of one shard. Aligned so that no other shard's block shares its cache
         /// lines, or the line beside them that processors fetch with it.
@@ -317,11 +317,11 @@ shard_counters! {
     }
     beside {
         /// How long requests take.
-        request_durations: RequestDurations,
+        pub request_durations: RequestDurations,
         /// Shows and events by popup.
-        popups: PopupCounters,
+        pub popups: PopupCounters,
         /// The kernel's number of the shard's thread; 0 until it runs.
-        thread: Counter,
+        pub thread: Counter,
     }
 }
 

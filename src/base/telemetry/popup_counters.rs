@@ -1,5 +1,5 @@
-//! Shows and events by popup, as one shard counts them: a table of a fixed size that finds a popup by
-//! the pinned hash of its id. Whoever reads it knows the ids. Does not allocate after it is made.
+//! Shows and events by popup, as one shard counts them: a table of a fixed size that finds a popup
+//! by the pinned hash of its id. Whoever reads it knows the ids. Allocates only when it is made.
 //!
 //! Limits: [`POPUPS_COUNTED_MAX`] popups have a row, in the order in which something first happens
 //! to them; all others are counted together.
@@ -16,7 +16,7 @@ const ROWS: usize = (POPUPS_COUNTED_MAX as usize * 4 / 3).next_power_of_two();
 pub type KindCounts = [u64; EventKind::ALL.len()];
 
 #[derive(Debug, Default)]
-struct PopupRow {
+struct CountedPopup {
     /// The popup; 0 for none.
     key: Counter,
     counts: [Counter; EventKind::ALL.len()],
@@ -25,16 +25,16 @@ struct PopupRow {
 /// Counts of one shard.
 #[derive(Debug)]
 pub struct PopupCounters {
-    rows: Box<[PopupRow]>,
+    rows: Box<[CountedPopup]>,
     used: Counter,
     /// Popups without a row.
-    other: PopupRow,
+    other: CountedPopup,
 }
 
 impl Default for PopupCounters {
     fn default() -> PopupCounters {
-        let rows = (0..ROWS).map(|_| PopupRow::default()).collect();
-        PopupCounters { rows, used: Counter::default(), other: PopupRow::default() }
+        let rows = (0..ROWS).map(|_| CountedPopup::default()).collect();
+        PopupCounters { rows, used: Counter::default(), other: CountedPopup::default() }
     }
 }
 
@@ -44,7 +44,7 @@ impl PopupCounters {
         self.row(popup).counts[usize::from(kind.number())].increment();
     }
 
-    fn row(&self, popup: PopupKey) -> &PopupRow {
+    fn row(&self, popup: PopupKey) -> &CountedPopup {
         let key = popup.0.max(1);
         let mut at = place(key);
         loop {
@@ -77,7 +77,7 @@ impl PopupCounters {
     }
 }
 
-impl PopupRow {
+impl CountedPopup {
     fn counts(&self) -> KindCounts {
         std::array::from_fn(|kind| self.counts[kind].get())
     }
