@@ -4,9 +4,11 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use nudged::node::arguments::{self, CommandLine, Subcommand};
+use nudged::node::doctor::report::ReportStyle;
 use nudged::node::failure::Failure;
 use nudged::node::{
-    backup, check, explain, export, import, journal_command, migrate, serve, settings, top, vectors,
+    backup, check, doctor, explain, export, import, journal_command, migrate, serve, settings, top,
+    vectors,
 };
 use nudged_runtime::signal_mask;
 
@@ -42,6 +44,15 @@ fn run(line: &CommandLine) -> Result<u8, Failure> {
             let report = check::run(shared, arguments);
             let said = if arguments.json { report.json() } else { report.text() };
             // A reader that has gone, as with `| head`, is no error.
+            let _ = std::io::stdout().write_all(said.as_bytes());
+            Ok(report.exit_code())
+        }
+        Subcommand::Doctor(arguments) => {
+            let report = doctor::run(shared, arguments)?;
+            let said = match arguments.json {
+                true => report.json(),
+                false => report.text(ReportStyle::of_output()),
+            };
             let _ = std::io::stdout().write_all(said.as_bytes());
             Ok(report.exit_code())
         }

@@ -340,6 +340,17 @@ pub const KEYS_MAX: usize = 64;
 pub const ORIGINS_MAX: usize = 256;
 /// Longest CORS origin, in bytes.
 pub const ORIGIN_BYTES_MAX: usize = 256;
+/// Events of a rate within its unit of time.
+pub const RATE_EVENTS_MAX: u32 = 1_000_000;
+/// Events above a rate that may come at once.
+pub const RATE_BURST_MAX: u32 = 1_000_000;
+/// The default of `limits.key_burst`.
+pub const KEY_BURST_DEFAULT: u32 = 1_000;
+/// The default of `limits.user_burst`.
+pub const USER_BURST_DEFAULT: u32 = 20;
+/// Users whose rate one shard counts at once: 24 bytes each, only where a rate is set. Beyond it
+/// users are not held to theirs, and that is counted.
+pub const RATED_USERS_MAX: usize = 65_536;
 /// Users that are always logged in full.
 pub const LOG_USERS_MAX: usize = 1_000;
 /// Longest field of a log line, in bytes (docs/guarantees.md#g12).
@@ -581,6 +592,11 @@ pub const STATS_RANGE_OF_ONE_MAX_MS: u64 = 366 * 86_400_000;
 pub const ASK_TIMEOUT_MS: u64 = 5_000;
 /// An answer to a command is read up to this size, in bytes: 10,000 popups, 13,000 each.
 pub const ADMIN_ANSWER_BYTES_MAX: u64 = 128 * 1_024 * 1_024;
+/// A part of `nudged doctor` that waits for a disk or a server is given up after this, in
+/// milliseconds.
+pub const DOCTOR_PART_MS: u64 = 3_000;
+/// A server has this long for each answer to it, in milliseconds.
+pub const DOCTOR_ANSWER_MS: u64 = 1_500;
 /// An explanation names this many rules of one target, and values of one list.
 pub const EXPLAIN_RULES_MAX: usize = 8;
 /// An explanation names this many windows of one popup.
@@ -684,6 +700,8 @@ const _: () = {
             < TOKEN_BYTES_MAX
     );
     assert!(IDLE_TIMEOUT_MS > 60_000);
+    // Who gets no answer says so before he is given up.
+    assert!(DOCTOR_ANSWER_MS < DOCTOR_PART_MS);
     assert!(APPLY_RECORDS_MAX <= MYSQL_APPLY_RECORDS_MAX);
     assert!(HISTORY_READ_LINES <= HISTORY_LINES && HISTORY_LINES <= HISTORY_LINES_MAX);
     // The unapplied tail never fills the whole journal, or nothing could be retired.

@@ -20,6 +20,8 @@ pub enum Expectation {
     Age(DurationMs),
     /// A size in bytes, with its range.
     Size(u64, u64),
+    /// A rate, or none.
+    Rate,
     /// One of a few words.
     OneOf(&'static [&'static str]),
     /// A list of addresses, with its greatest length.
@@ -78,6 +80,11 @@ impl fmt::Display for Expectation {
                 write!(out, "a size from {} to {}, ", Size(min), Size(max))?;
                 out.write_str("such as \"256MiB\" (units B KiB MiB GiB TiB)")
             }
+            Expectation::Rate => {
+                let max = limits::RATE_EVENTS_MAX;
+                write!(out, "a rate of 1 to {max} such as \"100/s\", \"30/m\" or \"1000/h\", ")?;
+                out.write_str("or \"none\"")
+            }
             Expectation::OneOf(words) => {
                 out.write_str("one of ")?;
                 write_quoted(out, words, "")
@@ -106,9 +113,8 @@ impl fmt::Display for Expectation {
             }
             Expectation::Origin => {
                 out.write_str("an origin as browsers send it, such as \"https://shop.example\": ")?;
-                out.write_str(
-                    "lower case, a port of 1 to 65535 if any, no path, pattern or slash at its end",
-                )
+                out.write_str("lower case, a port of 1 to 65535 if any, no path, pattern or ")?;
+                out.write_str("slash at its end")
             }
             Expectation::User => {
                 let bytes = limits::USER_BYTES_MAX;

@@ -9,11 +9,11 @@ use super::tree::TreeValue;
 use super::url;
 use super::value::{
     ValueRefusal, age, boolean, count, cpu, cpus, duration, keys, networks, one_of, optional_path,
-    path, size, users, whole, zone,
+    path, rate, size, users, whole, zone,
 };
 use nudged_base::limits::{
     BUSY_POLL_US_MAX, CONNECTIONS_MAX, JOURNAL_BYTES_MIN, MYSQL_CONNECTIONS_MAX,
-    POPUPS_COUNTED_MAX, RETENTION_EVENTS_MIN_MS, SHARDS_MAX, SLICE_BYTES_MAX,
+    POPUPS_COUNTED_MAX, RATE_BURST_MAX, RETENTION_EVENTS_MIN_MS, SHARDS_MAX, SLICE_BYTES_MAX,
     SLICE_SHARD_BYTES_MIN, UNSENT_BYTES_MAX, UNSENT_BYTES_MIN,
 };
 use nudged_base::telemetry::log::Level;
@@ -118,6 +118,10 @@ keys! {
     Restart limits.write_stall_timeout = duration(100, HOUR_MS);
     Restart limits.idle_timeout = duration(SECOND_MS, 24 * HOUR_MS);
     Restart limits.unsent_bytes_max = size(UNSENT_BYTES_MIN, UNSENT_BYTES_MAX);
+    Restart limits.key_rate = rate;
+    Restart limits.key_burst = whole(1, RATE_BURST_MAX);
+    Restart limits.user_rate = rate;
+    Restart limits.user_burst = whole(1, RATE_BURST_MAX);
     Reload keys.server = keys;
     Reload keys.public = keys;
     Reload cors.origins = origins;

@@ -19,6 +19,13 @@ pub(super) fn check(layers: &mut Layers) {
             layers.refuse_key("keys.public", ProblemKind::SameKey("keys.server"));
         }
     }
+    if layers.config.limits.key_rate.is_some()
+        && layers.config.keys.server.is_empty()
+        && layers.config.keys.public.is_empty()
+        && layers.all_read(&["limits.key_rate", "keys.server", "keys.public"])
+    {
+        layers.refuse_key("limits.key_rate", ProblemKind::Needs("keys.public"));
+    }
     if layers.all_read(&["lame_duck", "drain_timeout"])
         && layers.config.lame_duck > layers.config.drain_timeout
     {

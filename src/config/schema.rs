@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use super::network::Network;
 use nudged_base::limits;
+use nudged_base::rate::{Rate, RateLimit};
 use nudged_base::telemetry::log::Level;
 use nudged_base::time::{DurationMs, Gap};
 
@@ -168,6 +169,26 @@ pub struct LimitSettings {
     pub idle_timeout: DurationMs,
     /// Memory of answers that clients have not taken, all shards together, in bytes.
     pub unsent_bytes_max: u64,
+    /// Requests of one access key, on all shards together; `None` for no limit.
+    pub key_rate: Option<Rate>,
+    /// Requests above `key_rate` that may come at once.
+    pub key_burst: u32,
+    /// What one user may ask for beyond what the slice answers; `None` for no limit.
+    pub user_rate: Option<Rate>,
+    /// What above `user_rate` may come at once.
+    pub user_burst: u32,
+}
+
+impl LimitSettings {
+    /// The limit of one access key.
+    pub fn of_key(&self) -> Option<RateLimit> {
+        self.key_rate.map(|rate| RateLimit::new(rate, self.key_burst))
+    }
+
+    /// The limit of one user.
+    pub fn of_user(&self) -> Option<RateLimit> {
+        self.user_rate.map(|rate| RateLimit::new(rate, self.user_burst))
+    }
 }
 
 /// `[keys]`: where there is none of either kind, none is asked for.
@@ -408,6 +429,10 @@ impl Default for LimitSettings {
             write_stall_timeout: DurationMs(limits::WRITE_STALL_TIMEOUT_MS),
             idle_timeout: DurationMs(limits::IDLE_TIMEOUT_MS),
             unsent_bytes_max: limits::UNSENT_BYTES_DEFAULT,
+            key_rate: None,
+            key_burst: limits::KEY_BURST_DEFAULT,
+            user_rate: None,
+            user_burst: limits::USER_BURST_DEFAULT,
         }
     }
 }

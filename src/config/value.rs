@@ -10,6 +10,7 @@ use super::tree::TreeValue;
 use super::url::UrlProblem;
 use super::word::WordProblem;
 use nudged_base::limits;
+use nudged_base::rate::Rate;
 use nudged_base::time::{DURATION_MAX, DurationMs, Gap, parse_duration};
 
 /// Why a key does not take a value.
@@ -159,6 +160,23 @@ pub(super) fn duration(value: &TreeValue, min_ms: u64, max_ms: u64) -> Read<Dura
         .and_then(|text| parse_duration(text).ok())
         .filter(|duration| (min_ms..=max_ms).contains(&duration.0))
         .ok_or(Expectation::Duration(DurationMs(min_ms), DurationMs(max_ms)))
+}
+
+/// A rate such as `100/s`, `30/m` or `1000/h`; `None` for `none`.
+pub(super) fn rate(value: &TreeValue) -> Read<Option<Rate>> {
+    let text = value.text().ok_or(Expectation::Rate)?;
+    if text == "none" {
+        return Ok(None);
+    }
+    let (events, unit) = text.split_once('/').ok_or(Expectation::Rate)?;
+    let per_s = match unit.trim_start() {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        _ => return Err(Expectation::Rate),
+    };
+    let events = whole(&TreeValue::Loose(events.trim_end().into()), 1, limits::RATE_EVENTS_MAX);
+    events.map(|events| Some(Rate { events, per_s })).map_err(|_| Expectation::Rate)
 }
 
 /// An age at which something goes, or `never`.

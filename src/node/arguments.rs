@@ -64,6 +64,17 @@ Examples:
   nudged check --config /etc/nudged.toml
   nudged check popups.toml --json | jq '.problems[] | select(.severity == \"error\")'")]
     Check(CheckArguments),
+    /// Is this host ready: kernel, limits, sysctls, cores, disk, Redis, MySQL: exit 1 on a fail
+    #[command(after_help = "\
+A line for each check: ok, warn or fail, what was found, why it matters, and the command that mends
+it. Changes nothing, asks the configured servers alone, and ends within 15 s. Run it as the user that
+nudged runs as, with the flags that it is served with; where a node runs in the data directory, its
+limits and control groups count.
+
+Examples:
+  nudged doctor --config /etc/nudged.toml
+  nudged doctor --json | jq -r '.[] | select(.status != \"ok\") | .mend'")]
+    Doctor(DoctorArguments),
     /// Run decision vectors: exit 1 if any failed
     #[command(after_help = "\
 The last line is \"N passed, M failed\".
@@ -171,6 +182,29 @@ pub struct CheckArguments {
     #[arg(value_name = "POPUPS")]
     pub popups: Vec<PathBuf>,
     /// One JSON object instead of lines
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `doctor`: those of `serve` that matter to a host.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+pub struct DoctorArguments {
+    /// As of `serve`
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Vec<String>,
+    /// As of `serve`
+    #[arg(long, value_name = "N|auto")]
+    shards: Option<String>,
+    /// As of `serve`
+    #[arg(long, value_name = "LIST")]
+    cpus: Option<String>,
+    /// As of `serve`
+    #[arg(long, value_name = "N")]
+    writer_cpu: Option<String>,
+    /// As of `serve`
+    #[arg(long)]
+    no_pin: bool,
+    /// An array of {"name","status","found","why","mend"} instead of lines
     #[arg(long)]
     pub json: bool,
 }

@@ -34,7 +34,8 @@ pub fn check_host(config: &Config, topology: &Topology) -> Result<(), Failure> {
     Ok(thread_room::check(threads_needed(config, topology.shards))?)
 }
 
-fn threads_needed(config: &Config, shards: u16) -> usize {
+/// Threads of a node of this configuration and so many shards.
+pub(super) fn threads_needed(config: &Config, shards: u16) -> usize {
     let readers = usize::try_from(config.mysql.parallel()).unwrap_or(usize::MAX);
     let drains = if config.queue == QueueMode::Redis { readers } else { 0 };
     (THREADS + THREADS_SPARE + usize::from(shards)).saturating_add(readers).saturating_add(drains)

@@ -43,6 +43,8 @@ const STILL: &[(&str, &[&str])] = &[
             "connections_cut_total",
             "hops_refused_total",
             "parked_full_total",
+            "user_rate_refusals_total",
+            "user_rate_untracked_total",
             "ring_buffers_empty_total",
             "ring_overflows_total",
             "slice_evictions_total",
@@ -212,7 +214,8 @@ fn requests_are_timed_and_work_is_load() {
 
 /// An embedded node that knows its users again after a restart.
 fn embedded() -> Metrics {
-    let config = "connections_max = 4\n[proxy_protocol]\nnetworks = [\"127.0.0.1\"]\n";
+    let config = "connections_max = 4\n[proxy_protocol]\nnetworks = [\"127.0.0.1\"]\n\
+        [limits]\nuser_rate = \"1000000/s\"\n";
     let setup = Setup::new(ALWAYS).config(config);
     let proxied = ["--listen", "127.0.0.1:0 proxy_protocol"];
     let setup = setup.flags(&["--shards", "2", "--no-pin"]).flags(&proxied);

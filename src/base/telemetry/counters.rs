@@ -189,9 +189,9 @@ pub const REFUSALS: [&str; 12] = [
 /// name it.
 const PROXY_REFUSALS: [&str; 8] =
     ["network", "missing", "malformed", "too_long", "checksum", "timeout", "cut", "other"];
-const STATUSES: [&str; 15] = [
-    "400", "401", "403", "404", "405", "408", "413", "414", "415", "417", "431", "501", "503",
-    "505", "other",
+const STATUSES: [&str; 16] = [
+    "400", "401", "403", "404", "405", "408", "413", "414", "415", "417", "429", "431", "501",
+    "503", "505", "other",
 ];
 
 shard_counters! {
@@ -237,6 +237,11 @@ shard_counters! {
         Counter reads "reads_total" "Users read back from SQL.";
         Counter reads_failed "reads_failed_total" "Users that could not be read back from SQL.";
         Counter reads_late "reads_late_total" "Requests whose user was not read back in time.";
+        Counter users_limited "user_rate_refusals_total"
+            "Requests and events refused because their user asks more often than it may.";
+        Counter users_untracked "user_rate_untracked_total"
+            "Requests of users whose rate was not counted: too many users at once.";
+        Gauge users_rated "user_rate_users" "Users whose rate is counted.";
         Counter parked_full "parked_full_total"
             "Requests that could not wait for their user's state: too many did.";
         Counter acks_late "acks_late_total" "Answers given up because the journal was too slow.";

@@ -3,7 +3,10 @@
 use nudged_config::Flag;
 use nudged_config::tree::TreeValue;
 
-use super::{BackupArguments, ExplainArguments, ServeArguments, SharedArguments, TopArguments};
+use super::{
+    BackupArguments, DoctorArguments, ExplainArguments, ServeArguments, SharedArguments,
+    TopArguments,
+};
 
 impl SharedArguments {
     /// The flags that stand for settings.
@@ -36,6 +39,16 @@ impl ServeArguments {
             flag("--busy-poll", "busy_poll_us", self.busy_poll.as_ref()),
         ];
         flags.into_iter().flatten().collect()
+    }
+}
+
+impl DoctorArguments {
+    /// The flags that stand for settings.
+    pub fn flags(&self) -> Vec<Flag> {
+        let DoctorArguments { listen, shards, cpus, writer_cpu, no_pin, .. } = self.clone();
+        let of_serve =
+            ServeArguments { listen, shards, cpus, writer_cpu, no_pin, ..Default::default() };
+        of_serve.flags()
     }
 }
 

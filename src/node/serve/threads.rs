@@ -281,6 +281,7 @@ impl Threads<'_> {
                     parts.connections,
                 ),
                 unsent_bytes_max: self.config.unsent_bytes_per_shard(self.topology.shards),
+                user_rate: self.config.limits.of_user(),
                 read_deadline_ms: self.config.limits.read_deadline.0,
                 arbiter,
                 seed,
