@@ -67,6 +67,13 @@ pub(super) fn answer(service: &Service) -> AdminAnswer {
         labels: &build,
         ..gauge("build_info", "The version of this binary, and its commit.", 1)
     });
+    if let Some(identity) = service.mesh.identity.current() {
+        metrics.push(gauge(
+            "tls_certificate_expiry_timestamp_seconds",
+            "When the TLS certificate expires, in seconds since 1970.",
+            u64::try_from(identity.not_after_s).unwrap_or(0),
+        ));
+    }
     let outages: Vec<_> = service.log.outages().collect();
     let labels: Vec<_> = outages.iter().map(|(name, ..)| [("outage", *name)]).collect();
     for ((_, is_active, _), labels) in outages.iter().zip(&labels) {

@@ -48,3 +48,4 @@ mod storage;
 pub mod top;
 pub mod unmerged;
 pub mod vectors;
+mod version;

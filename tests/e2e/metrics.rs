@@ -8,6 +8,7 @@ use crate::cluster::{Cluster, Plan, in_turn};
 use crate::harness::{ALWAYS, Server, Setup, until};
 use crate::support::prometheus::{Metrics, promtool};
 use crate::support::proxy::Proxy;
+use crate::vendor_monitoring;
 
 /// What an ordinary day does not move, by why. All else has to.
 const STILL: &[(&str, &[&str])] = &[
@@ -34,6 +35,10 @@ const STILL: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "clients of TLS, whom tests/e2e/tls.rs has",
+        &["tls_failures_total", "tls_handshakes_open", "tls_handshakes_total"],
+    ),
+    (
         "more load than a test has",
         &[
             "acks_late_total",
@@ -58,6 +63,7 @@ const STILL: &[(&str, &[&str])] = &[
             "retention_events_deleted_total",
             "retention_failures_total",
             "retention_statistics_folded_total",
+            "retention_users_forgotten_total",
         ],
     ),
     (
@@ -172,6 +178,7 @@ fn after_an_ordinary_day_no_metric_stands_at_zero() {
     assert!(dead.is_empty(), "never moved: {dead:#?}");
     let unknown: Vec<&String> = still.iter().filter(|name| !all.contains(&***name)).collect();
     assert!(unknown.is_empty(), "no such metric: {unknown:#?}");
+    vendor_monitoring::check_names(&all);
 }
 
 /// Requests are timed, each under its route and outcome, whether it was answered at once or waited;

@@ -50,10 +50,13 @@ const SMOKES: &[(&str, Smoke)] = &[
     ("nudged top", Test("e2e/top.rs", "a_node_is_watched_in_a_terminal_that_is_given_back")),
     ("nudged vectors", Tool("target/debug/nudged vectors")),
     ("tools/bench", Tool("tools/bench --smoke")),
+    ("tools/bench-tls", Tool("tools/bench-tls --smoke")),
     ("tools/chaos", Tool("tools/chaos --smoke")),
     ("tools/instructions", Tool("tools/instructions --smoke")),
     ("tools/kill-loop", Tool("tools/kill-loop --smoke")),
     ("tools/load", Tool("tools/bench --smoke")),
+    ("tools/manual", Tool("tools/package --smoke")),
+    ("tools/package", Tool("tools/package --smoke")),
     ("tools/sim", Tool("tools/sim --smoke")),
     ("tools/test", Ci),
 ];

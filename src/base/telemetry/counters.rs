@@ -189,6 +189,23 @@ pub const REFUSALS: [&str; 12] = [
 /// name it.
 const PROXY_REFUSALS: [&str; 8] =
     ["network", "missing", "malformed", "too_long", "checksum", "timeout", "cut", "other"];
+const TLS_KINDS: [&str; 5] = ["tls13", "tls13_resumed", "tls12", "tls12_resumed", "other"];
+/// Why a connection of TLS failed, as `tls::connection` and the driver name it.
+const TLS_FAILURES: [&str; 13] = [
+    "plain_http",
+    "not_tls",
+    "malformed",
+    "too_long",
+    "version",
+    "incompatible",
+    "alpn",
+    "alert",
+    "timeout",
+    "cut",
+    "displaced",
+    "overload",
+    "other",
+];
 const STATUSES: [&str; 16] = [
     "400", "401", "403", "404", "405", "408", "413", "414", "415", "417", "429", "431", "501",
     "503", "505", "other",
@@ -209,6 +226,7 @@ shard_counters! {
             "Accepts that failed for want of descriptors or memory.";
         Counter proxy_protocol_accepted "proxy_protocol_accepted_total"
             "Connections that began with a PROXY protocol header.";
+        Gauge tls_handshakes_open "tls_handshakes_open" "TLS handshakes under way.";
         Gauge clock_apart_ms "clock_apart_seconds"
             "Difference between the wall clock and the node's time." in Milliseconds;
         Counter decisions_shown "decisions_shown_total" "Decisions that returned a popup.";
@@ -311,6 +329,10 @@ shard_counters! {
             "Commands that Redis refused, by kind; some are sent again.";
         proxy_protocol_refused "proxy_protocol_refused_total" ["reason" PROXY_REFUSALS]
             "Connections to proxy_protocol listeners that were closed, by reason.";
+        tls_handshakes "tls_handshakes_total" ["kind" TLS_KINDS]
+            "TLS handshakes that succeeded, by version, and whether a session was resumed.";
+        tls_failures "tls_failures_total" ["reason" TLS_FAILURES]
+            "TLS connections that failed, by reason.";
         http_errors "http_errors_total" ["status" STATUSES] "Refusals by status.";
     }
     histograms {

@@ -144,7 +144,7 @@ impl Threads<'_> {
             cpu: self.writer_cpu(),
             log: self.log.clone(),
             figures: Arc::clone(&figures),
-            retention: Arc::clone(&self.mesh.retention),
+            mesh: Arc::clone(self.mesh),
             redis_status: self
                 .config
                 .redis
@@ -203,7 +203,7 @@ impl Threads<'_> {
             publisher: Arc::clone(parts.publisher),
             figures: Arc::clone(figures),
             redis: redis_threads.map(|redis_threads| redis_threads.figures.clone()),
-            commit: option_env!("NUDGED_COMMIT").unwrap_or("unknown"),
+            commit: crate::node::version::COMMIT,
             log: self.log.clone(),
         };
         let reader = StoreReader::of(self.config)?;

@@ -153,7 +153,9 @@ impl Coordinator<'_> {
                 self.coordinate_decision(context, &command, user)
             }
             // Operators ask by `Input::Control`.
-            Command::ReadUser { .. } | Command::EraseUser { .. } => Some(Outcome::Unavailable),
+            Command::ReadUser { .. } | Command::EraseUser { .. } | Command::ForgetUser { .. } => {
+                Some(Outcome::Unavailable)
+            }
         }
     }
 
