@@ -73,6 +73,8 @@ pub struct Config {
     pub proxy_protocol: ProxySettings,
     /// The log.
     pub log: LogSettings,
+    /// Numbers for operators.
+    pub metrics: MetricSettings,
     /// How long SQL keeps what.
     pub retention: RetentionSettings,
     /// Redis as arbiter of state.
@@ -144,6 +146,13 @@ pub enum QueueMode {
     Journal,
     /// A Redis list.
     Redis,
+}
+
+/// `[metrics]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricSettings {
+    /// Popups that have series of their own; all others are told together.
+    pub popups: u32,
 }
 
 /// `[journal]`
@@ -415,6 +424,7 @@ impl Default for Config {
             tls: TlsSettings::default(),
             proxy_protocol: ProxySettings::default(),
             log: LogSettings { level: Level::Info, users: Vec::new(), format: LogFormat::Auto },
+            metrics: MetricSettings { popups: 200 },
             retention: RetentionSettings::default(),
             redis: RedisSettings::default(),
             mysql: MysqlSettings::default(),

@@ -5,6 +5,7 @@
 
 pub use super::counter::Counter;
 use super::histogram::Histogram;
+use super::popup_counters::PopupCounters;
 use super::request_durations::RequestDurations;
 
 /// Counters of one name that differ in the value of one label. The last value is `other`, which
@@ -90,7 +91,7 @@ macro_rules! shard_counters {
         histograms {
             $($histogram:ident $histogram_name:literal $histogram_help:literal;)*
         }
-        beside { $($(#[$doc:meta])* $beside:ident: $type:ty,)* }
+        beside { $($(#[$doc:meta])* pub $beside:ident: $type:ty,)* }
     ) => {
         /// All numbers of one shard. Aligned so that no other shard's block shares its cache
         /// lines, or the line beside them that processors fetch with it.
@@ -346,13 +347,17 @@ shard_counters! {
     histograms {
         journal_wait "journal_wait_seconds"
             "Time from handing a record to the journal to its acknowledgement.";
+        redis_round_trip "redis_round_trip_seconds"
+            "Time from a command to its reply, of those in time.";
         turn_length "turn_seconds" "Duration of a turn of the shard's loop.";
     }
     beside {
         /// How long requests take.
-        request_durations: RequestDurations,
+        pub request_durations: RequestDurations,
+        /// Shows and events by popup.
+        pub popups: PopupCounters,
         /// The kernel's number of the shard's thread; 0 until it runs.
-        thread: Counter,
+        pub thread: Counter,
     }
 }
 

@@ -16,6 +16,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use crossbeam::queue::ArrayQueue;
 
+pub use self::outage::LastError;
 use self::outage::{Due, Outages, Part};
 use crate::clock::Now;
 use crate::limits::{LOG_BURST, LOG_LINES_MAX, LOG_PERIOD_MS};
@@ -397,6 +398,11 @@ impl Log {
     /// What may be out of order for a while: each name, whether it is now, and how often it was.
     pub fn outages(&self) -> impl Iterator<Item = (&'static str, bool, u64)> {
         self.shared.outages.all()
+    }
+
+    /// What was last wrong with each that has been out of order since the start.
+    pub fn last_errors(&self) -> impl Iterator<Item = LastError> {
+        self.shared.outages.last_errors()
     }
 
     fn push_due(&self, stamp: Now, due: &Due) {

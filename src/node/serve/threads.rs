@@ -216,6 +216,7 @@ impl Threads<'_> {
             figures: Arc::clone(figures),
             redis: redis_threads.map(|redis_threads| redis_threads.figures.clone()),
             hand_overs: admin.hand_overs,
+            commit: crate::node::version::COMMIT,
             log: self.log.clone(),
         };
         let reader = StoreReader::of(self.config)?;

@@ -274,7 +274,7 @@ pub(crate) fn kind_of(outcome: &Outcome<'_>) -> RequestOutcome {
             Decision::Nothing { reason: Reason::Degraded, .. } => RequestOutcome::Degraded,
             Decision::Nothing { .. } => RequestOutcome::Nothing,
         },
-        Outcome::Overloaded => RequestOutcome::Refused,
+        Outcome::Overloaded | Outcome::RateLimited(_) => RequestOutcome::Refused,
         _ => RequestOutcome::Answered,
     }
 }

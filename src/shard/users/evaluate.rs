@@ -294,6 +294,7 @@ impl Users {
             EventVerdict::TooLate => Verdict::TOO_LATE,
             EventVerdict::Duplicate => Verdict::Duplicate,
             EventVerdict::Accepted { acted_at } => {
+                self.counters.popups.add(shown.popup, event.action.kind());
                 let subject = Subject::of(event);
                 let kind = event.action.kind();
                 let happened = Happened { kind, at: now.wall, acted_at, forgotten: None };
@@ -356,7 +357,7 @@ impl Users {
         user: &str,
         decided: &Decided<'_>,
     ) {
-        self.count(decided);
+        self.count(&context.view.snapshot, decided);
         self.log_decision(context, user, decided);
     }
 
@@ -374,9 +375,12 @@ impl Users {
         self.log_user(context.now, Message::Decided, user, fields);
     }
 
-    pub(super) fn count(&self, decided: &Decided<'_>) {
+    pub(super) fn count(&self, snapshot: &Snapshot, decided: &Decided<'_>) {
         match decided.decision {
-            Decision::Show { .. } => self.counters.decisions_shown.add(1),
+            Decision::Show { popup, .. } => {
+                self.counters.decisions_shown.add(1);
+                self.counters.popups.add(snapshot.popups[popup as usize].key, EventKind::Decided);
+            }
             Decision::Nothing { reason, .. } => {
                 self.counters.decisions_nothing.at(reason_place(reason)).add(1);
             }

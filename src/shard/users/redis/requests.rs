@@ -96,7 +96,7 @@ impl RedisUsers<'_> {
             let change = EvaluatedChange { command, user, base, event_bytes, former, outcome };
             self.settle_change(context, change)?;
         }
-        self.users.count(&decided);
+        self.users.count(&context.view.snapshot, &decided);
         Ok(is_at_once.then_some(outcome))
     }
 
