@@ -9,7 +9,7 @@ pub mod endpoint;
 pub mod listener;
 pub mod mesh;
 mod ports;
-mod ring;
+pub(crate) mod ring;
 mod slot;
 pub mod thread;
 pub mod unsent;

@@ -1,21 +1,21 @@
-//! The journal's commands carried out over real files, each in a task of its own, except writes to
-//! a file that is open: these are plain calls. File systems other than XFS and Btrfs give a ring's
-//! buffered write to a worker thread, which costs several times what the copy into the page cache
-//! does; and whoever would be kept waiting here waits for that write.
+//! The journal's commands carried out over real files. A write is a plain call: file systems other
+//! than XFS and Btrfs give a ring's buffered write to a worker thread, which costs several times
+//! what the copy into the page cache does; and whoever would be kept waiting here waits for that
+//! write. So is opening a segment, once for each. Making and removing segments are tasks of the
+//! executor's, beside the writes.
 //!
 //! Limits: two files open; a segment is zeroed in pieces of [`ZERO_BYTES`].
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use glommio::io::{BufferedFile, OpenOptions};
 use glommio::{GlommioError, executor};
 
-use super::Signal;
 use crate::journal::directory::{JournalDirectory, disk_error};
 use nudged_journal::disk::{DiskCommand, DiskCompletion, DiskError};
 use nudged_journal::segment::{HEADER_BYTES, SECOND_HEADER_OFFSET, SegmentHeader, SegmentId};
@@ -24,36 +24,80 @@ use nudged_journal::segment::{HEADER_BYTES, SECOND_HEADER_OFFSET, SegmentHeader,
 const ZERO_BYTES: usize = 1_024 * 1_024;
 /// Pieces of zeros between two syncs: a sync of a whole segment would stall the journal's own.
 const ZERO_PIECES_PER_SYNC: u64 = 8;
-/// What the commands' tasks share with the driving task.
-pub(super) struct Files {
-    pub(super) directory: Arc<JournalDirectory>,
-    pub(super) open: RefCell<BTreeMap<SegmentId, Rc<BufferedFile>>>,
-    pub(super) completions: RefCell<VecDeque<DiskCompletion>>,
-    pub(super) signal: Signal,
-    pub(super) is_over: Cell<bool>,
+
+/// The segments that are written to, open.
+pub(super) struct OpenSegments {
+    directory: Arc<JournalDirectory>,
+    files: BTreeMap<SegmentId, Rc<File>>,
 }
 
-impl Files {
-    pub(super) async fn carry_out(&self, command: DiskCommand) -> DiskCompletion {
-        match command {
-            DiskCommand::Write { segment, offset, bytes } => {
-                let file = self.file(segment).await;
-                let outcome = file.and_then(|file| write_now(&file, &bytes, offset));
-                DiskCompletion::Written(segment, outcome)
-            }
-            DiskCommand::Sync { segment } => {
-                let outcome = match self.file(segment).await {
-                    Ok(file) => file.fdatasync().await.map_err(translate),
-                    Err(error) => Err(error),
-                };
-                DiskCompletion::Synced(segment, outcome)
-            }
+impl OpenSegments {
+    /// None is open yet.
+    pub(super) fn new(directory: Arc<JournalDirectory>) -> OpenSegments {
+        OpenSegments { directory, files: BTreeMap::new() }
+    }
+
+    /// One write into the page cache; gives how many bytes were taken.
+    ///
+    /// # Errors
+    /// What the disk says of the file or of the write.
+    pub(super) fn write(
+        &mut self,
+        segment: SegmentId,
+        bytes: &[u8],
+        offset: u64,
+    ) -> Result<usize, DiskError> {
+        let file = self.file(segment)?;
+        let written = rustix::io::pwrite(&file, bytes, offset);
+        written.map_err(|error| disk_error(&io::Error::from(error)))
+    }
+
+    /// The file of a segment, opened at its first use. Earlier ones are of no more use by then.
+    ///
+    /// # Errors
+    /// What the disk says of the file.
+    pub(super) fn file(&mut self, segment: SegmentId) -> Result<Rc<File>, DiskError> {
+        if let Some(file) = self.files.get(&segment) {
+            return Ok(Rc::clone(file));
+        }
+        let path = self.directory.segment_path(segment);
+        let opened = std::fs::OpenOptions::new().write(true).open(path);
+        let file = Rc::new(opened.map_err(|error| disk_error(&error))?);
+        self.files.insert(segment, Rc::clone(&file));
+        while self.files.len() > 2 {
+            self.files.pop_first();
+        }
+        Ok(file)
+    }
+
+    /// Closes a segment that is to be removed.
+    pub(super) fn close(&mut self, segment: SegmentId) {
+        self.files.remove(&segment);
+    }
+}
+
+/// What the tasks that make and remove segments share with the driving task.
+pub(super) struct Housekeeping {
+    directory: Arc<JournalDirectory>,
+    /// Tasks under way.
+    pub(super) under_way: Cell<usize>,
+    pub(super) completions: RefCell<VecDeque<DiskCompletion>>,
+}
+
+impl Housekeeping {
+    /// Nothing is under way.
+    pub(super) fn new(directory: Arc<JournalDirectory>) -> Housekeeping {
+        Housekeeping { directory, under_way: Cell::new(0), completions: RefCell::default() }
+    }
+
+    /// Makes or removes a segment; the completion is left in `completions`.
+    pub(super) async fn carry_out(&self, command: DiskCommand) {
+        let completion = match command {
             DiskCommand::Prepare { segment, header, bytes } => {
                 let outcome = self.prepare(segment, header, bytes).await;
                 DiskCompletion::Prepared(segment, outcome)
             }
             DiskCommand::Remove { segment } => {
-                self.open.borrow_mut().remove(&segment);
                 let path = self.directory.segment_path(segment);
                 let removed = executor().spawn_blocking(move || std::fs::remove_file(path)).await;
                 let outcome = match removed.map_err(|error| disk_error(&error)) {
@@ -62,39 +106,12 @@ impl Files {
                 };
                 DiskCompletion::Removed(segment, outcome)
             }
-        }
-    }
-
-    /// Carries a write out on the spot, where its file is open; else gives the command back.
-    pub(super) fn carry_out_now(
-        &self,
-        command: DiskCommand,
-    ) -> Result<DiskCompletion, DiskCommand> {
-        let open = self.open.borrow();
-        match &command {
-            DiskCommand::Write { segment, offset, bytes } if open.contains_key(segment) => {
-                let outcome = write_now(&open[segment], bytes, *offset);
-                Ok(DiskCompletion::Written(*segment, outcome))
+            DiskCommand::Write { .. } | DiskCommand::Sync { .. } => {
+                unreachable!("writes and syncs wait for no task")
             }
-            _ => Err(command),
-        }
-    }
-
-    /// The file of a segment, opened at its first use. Earlier ones are of no more use by then.
-    async fn file(&self, segment: SegmentId) -> Result<Rc<BufferedFile>, DiskError> {
-        if let Some(file) = self.open.borrow().get(&segment) {
-            return Ok(Rc::clone(file));
-        }
-        let path = self.directory.segment_path(segment);
-        let opened = OpenOptions::new().write(true).buffered_open(path).await;
-        let file = Rc::new(opened.map_err(translate)?);
-        let mut open = self.open.borrow_mut();
-        // A write and a sync may have opened the same file at once: the first one stays.
-        let file = Rc::clone(open.entry(segment).or_insert(file));
-        while open.len() > 2 {
-            open.pop_first();
-        }
-        Ok(file)
+        };
+        self.completions.borrow_mut().push_back(completion);
+        self.under_way.update(|count| count - 1);
     }
 
     /// Makes a segment under its staged name, zeroed and synced, and gives it its own.
@@ -144,14 +161,6 @@ async fn zero(file: &BufferedFile, header: SegmentHeader, bytes: u64) -> Result<
         }
     }
     file.fdatasync().await.map_err(translate)
-}
-
-/// One write into the page cache; gives how many bytes were taken.
-fn write_now(file: &BufferedFile, bytes: &[u8], offset: u64) -> Result<usize, DiskError> {
-    // SAFETY: the file is open and stays so while it is borrowed here.
-    let descriptor = unsafe { BorrowedFd::borrow_raw(file.as_raw_fd()) };
-    let written = rustix::io::pwrite(descriptor, bytes, offset);
-    written.map_err(|error| disk_error(&io::Error::from(error)))
 }
 
 async fn write_all(file: &BufferedFile, bytes: Vec<u8>, offset: u64) -> Result<(), DiskError> {
