@@ -109,7 +109,10 @@ where
         figures: setup.figures,
         redis_status: setup.redis_status,
     };
-    threads::start("sql-writer".to_owned(), cpu, &ended, move || thread.run())
+    threads::start("sql-writer".to_owned(), cpu, &ended, move || {
+        threads::give_way();
+        thread.run();
+    })
 }
 
 struct WriterThread<D> {
