@@ -48,7 +48,16 @@ impl OwnUsers<'_> {
             self.users.note_decision(context, user, &decided);
             return Some(Outcome::Decided(decided));
         }
-        state.decode(&mut self.scratch.state);
+        let is_ready = match decision {
+            Some(Decision::Show { popup, .. }) => {
+                let place = (popup, state.revision().epoch);
+                self.scratch.show_as_it_lies(context, request, &state, place)
+            }
+            _ => false,
+        };
+        if !is_ready {
+            state.decode(&mut self.scratch.state);
+        }
         let mark = self.users.lane.mark();
         let has_room = self.users.lane.has_room(request.events.len() + 1);
         let mut verdicts = BumpVec::with_capacity_in(request.events.len(), context.bump);
@@ -70,6 +79,7 @@ impl OwnUsers<'_> {
                 verdicts.iter_mut().for_each(|verdict| *verdict = verdict.unless_kept());
             }
         }
+        self.scratch.forget_shown();
         let decided = Decided { verdicts: verdicts.into_bump_slice(), candidates, ..decided };
         self.users.note_decision(context, user, &decided);
         let is_show = matches!(decided.decision, Decision::Show { .. });
