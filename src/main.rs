@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use nudged::node::arguments::{self, CommandLine, Subcommand};
 use nudged::node::failure::Failure;
-use nudged::node::{check, explain, export, import, migrate, serve, settings, vectors};
+use nudged::node::{
+    check, explain, export, import, journal_command, migrate, serve, settings, vectors,
+};
 use nudged_runtime::signal_mask;
 
 fn main() -> ExitCode {
@@ -45,6 +47,7 @@ fn run(line: &CommandLine) -> Result<u8, Failure> {
         }
         Subcommand::Vectors(arguments) => Ok(vectors::run(&arguments.files)),
         Subcommand::Export(arguments) => export::run(shared, arguments).map(|()| 0),
+        Subcommand::Journal(arguments) => journal_command::run(arguments).map(|()| 0),
         Subcommand::Import(arguments) => import::run(shared, arguments).map(|()| 0),
         Subcommand::Explain(arguments) => explain::run(shared, arguments).map(|()| 0),
         Subcommand::Migrate(arguments) => migrate::run(shared, arguments).map(|()| 0),

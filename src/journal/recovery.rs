@@ -17,9 +17,11 @@
 //! [`RecoverOptions::skip_damaged`] exactly the damaged batches are left out, and listed. Damage
 //! that SQL has applied already costs nothing and is only counted.
 //!
-//! Segments before the first unapplied record are not read beyond their first 8 KiB.
+//! Segments before the first unapplied record are not read beyond their first 8 KiB. `inspect` is
+//! for people, and stops at nothing.
 
 mod index;
+pub mod inspect;
 mod walk;
 
 pub use index::UnappliedIndex;

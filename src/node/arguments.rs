@@ -78,6 +78,16 @@ Nothing is recorded.
 Example:
   nudged explain --user ann --placement home --attr country=DE --tz Europe/Berlin")]
     Explain(ExplainArguments),
+    /// Print a journal's records, readable, with what is torn or damaged; beside a running node too
+    #[command(after_help = "\
+Reads only: it takes no lock and changes no byte. Damage is reported with its place, and reading goes
+on behind it.
+
+Examples:
+  nudged journal /var/lib/nudged --user ann
+  nudged journal /var/lib/nudged --summary
+  nudged journal /var/lib/nudged --json | jq -r 'select(.popup_id == \"welcome\").user_id'")]
+    Journal(JournalArguments),
     /// Write popups, users, statistics or journals to standard output as NDJSON
     #[command(after_help = "\
 Example:
@@ -172,6 +182,29 @@ pub enum ExportSubject {
         #[arg(value_name = "DIR")]
         directories: Vec<PathBuf>,
     },
+}
+
+/// Arguments of `journal`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct JournalArguments {
+    /// A data directory, a journal's directory, or one of its files
+    #[arg(value_name = "DIR|FILE")]
+    pub path: PathBuf,
+    /// Records as NDJSON on standard output; damage and the summary on standard error
+    #[arg(long)]
+    pub json: bool,
+    /// Only what a record says of this user
+    #[arg(long, value_name = "U")]
+    pub user: Option<String>,
+    /// Begin with this record
+    #[arg(long, value_name = "SEQ", default_value_t = 0, hide_default_value = true)]
+    pub from: u64,
+    /// Stop after so many records
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+    /// Only the summary: files, batches, records, what is torn or damaged
+    #[arg(long, conflicts_with_all = ["user", "from", "limit"])]
+    pub summary: bool,
 }
 
 /// Arguments of `import`.

@@ -23,17 +23,14 @@ use serde_json::{Value, json};
 use super::arguments::{ExportArguments, ExportSubject, SharedArguments};
 use super::export_lines::{self, ExportItem};
 use super::failure::Failure;
+use super::record_lines::record_line;
 use super::{settings, stopped_journal};
 use nudged_background::projection::union::{Tombstone, WholeUser};
-use nudged_base::hex;
-use nudged_base::ids::Sequence;
 use nudged_base::limits::{HISTORY_READ_LINES, MOVED_ROWS};
 use nudged_config::Config;
 use nudged_domain::catalog::overrides::{OverridePlace, Overrides, encode};
 use nudged_domain::catalog::snapshot::Status;
-use nudged_journal::record::{self, Record};
 use nudged_journal::recovery;
-use nudged_journal::segment::SetId;
 use nudged_runtime::journal::directory::DirectoryReader;
 use nudged_store::{Store, StoreError, StoreReader, StoredPopup};
 
@@ -189,64 +186,6 @@ fn journal(directory: &Path, out: &mut impl Write) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-pub(super) fn record_line(set: SetId, sequence: Sequence, record: &Record<'_>) -> Value {
-    let mut line = json!({ "set": format!("{:032x}", set.0), "seq": sequence.0 });
-    let columns = match record {
-        Record::Impression(impression) => json!({
-            "action": impression.kind.word(),
-            "decision": impression.token,
-            "at": impression.at.0,
-            "acted_at": impression.acted_at.0,
-            "user_id": impression.user,
-            "popup_id": impression.popup,
-            "version": impression.version,
-            "variant": impression.variant,
-            "revision_epoch": impression.revision.epoch,
-            "revision_counter": impression.revision.counter,
-            "next_show_at": impression.next_show_at.map(|at| at.0),
-            "forgotten": impression.forgotten,
-        }),
-        Record::Erase { user, revision, at } => json!({
-            "action": "erased",
-            "at": at.0,
-            "user_id": user,
-            "revision_epoch": revision.epoch,
-            "revision_counter": revision.counter,
-        }),
-        Record::Withdrawn(withdrawn) => json!({
-            "action": "withdrawn",
-            "decision": withdrawn.token,
-            "at": withdrawn.at.0,
-            "shown_at": withdrawn.shown_at.0,
-            "user_id": withdrawn.user,
-            "popup_id": withdrawn.popup,
-            "version": withdrawn.version,
-            "variant": withdrawn.variant,
-            "revision_epoch": withdrawn.revision.epoch,
-            "revision_counter": withdrawn.revision.counter,
-        }),
-        Record::Unmerged(unmerged) => json!({
-            "action": unmerged.kind.word(),
-            "is_merged": false,
-            "decision": unmerged.token,
-            "at": unmerged.at.0,
-            "acted_at": unmerged.acted_at.0,
-            "user_id": unmerged.user,
-            "popup_id": unmerged.popup,
-            "version": unmerged.version,
-            "variant": unmerged.variant,
-        }),
-    };
-    let (Value::Object(line_members), Value::Object(columns)) = (&mut line, columns) else {
-        unreachable!("both are objects")
-    };
-    line_members.extend(columns);
-    let mut bytes = Vec::new();
-    record::append(record, &mut bytes);
-    line_members.insert("record".to_owned(), json!(hex::encode(&bytes[2..])));
-    line
 }
 
 fn written(source: io::Error) -> Failure {

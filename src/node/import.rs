@@ -323,7 +323,7 @@ fn add(total: &mut Applied, more: Applied) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::export::record_line;
+    use crate::node::record_lines::record_line;
     use nudged_base::ids::Revision;
     use nudged_base::time::WallMs;
     use nudged_journal::record::{FormerEntry, Record, Withdrawn};

@@ -12,6 +12,7 @@
 //! Tools: `check` the configuration and popups · `explain` asks a running node · `vectors` decision
 //! vectors · `export` and `import` NDJSON, `import_users` and `export_lines` that of users,
 //! `stopped_journal` whose records they read ·
+//! `journal_command` a journal's records for people, `record_lines` how they are written ·
 //! `migrate` the schema, `migration` a directory into MySQL.
 
 mod announce;
@@ -24,10 +25,12 @@ mod export_lines;
 pub mod failure;
 pub mod import;
 mod import_users;
+pub mod journal_command;
 pub mod migrate;
 pub mod migration;
 mod ownership;
 pub mod preflight;
+mod record_lines;
 mod redis;
 mod redis_threads;
 pub mod serve;

@@ -20,19 +20,19 @@ const SHOWN: usize = 20;
 const MINUTE_MS: i64 = 60_000;
 
 /// The newest segment in use, with its batches.
-struct Segment {
+pub struct Segment {
     path: PathBuf,
     bytes: Vec<u8>,
     tag: u32,
     /// Where each batch stands, in order.
-    batches: Vec<(usize, FoundBatch)>,
+    pub batches: Vec<(usize, FoundBatch)>,
     /// The chain of the next batch, and where it goes.
     chain: u32,
     end: usize,
 }
 
 impl Segment {
-    fn of(setup: &Setup) -> Segment {
+    pub fn of(setup: &Setup) -> Segment {
         let folder = fs::read_dir(setup.data().join("journal")).unwrap();
         let paths = folder.map(|entry| entry.unwrap().path());
         let logs = paths.filter(|path| path.extension().is_some_and(|kind| kind == "log"));

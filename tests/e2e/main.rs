@@ -26,6 +26,7 @@ mod growing;
 mod http;
 mod io_uring;
 mod journal;
+mod journal_command;
 mod kill_loop;
 mod limits;
 mod logs;

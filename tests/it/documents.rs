@@ -36,6 +36,10 @@ const SMOKES: &[(&str, Smoke)] = &[
     ("nudged explain", Test("e2e/admin.rs", "explanations_record_nothing")),
     ("nudged export", Test("e2e/catalog.rs", "popups_go_out_and_in_again")),
     ("nudged import", Test("e2e/catalog.rs", "popups_go_out_and_in_again")),
+    (
+        "nudged journal",
+        Test("e2e/journal_command.rs", "records_are_read_beside_a_running_node_and_behind_damage"),
+    ),
     ("nudged migrate", Test("e2e/readme.rs", "more_than_one_node")),
     ("nudged serve", Test("e2e/readme.rs", "the_first_minute")),
     ("nudged vectors", Tool("target/debug/nudged vectors")),

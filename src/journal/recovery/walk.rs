@@ -26,9 +26,15 @@ pub(super) fn read_image(
     Ok(())
 }
 
-/// Position of the last byte that is not zero.
+/// Position of the last byte that is not zero. Most of a segment is zeros: they are compared by
+/// pages.
 pub(super) fn last_set_byte(bytes: &[u8]) -> Option<usize> {
-    bytes.iter().rposition(|byte| *byte != 0)
+    const ZEROS: [u8; 4_096] = [0; 4_096];
+    let mut end = bytes.len();
+    while end >= ZEROS.len() && bytes[end - ZEROS.len()..end] == ZEROS {
+        end -= ZEROS.len();
+    }
+    bytes[..end].iter().rposition(|byte| *byte != 0)
 }
 
 /// Whether a segment without an opening was in use all the same: a batch says that the first one
@@ -44,10 +50,10 @@ fn first_batch_offset() -> usize {
 }
 
 /// Whole batches from an offset on, whatever is between them.
-struct Batches<'a> {
-    tag: u32,
-    image: &'a [u8],
-    offset: usize,
+pub(super) struct Batches<'a> {
+    pub(super) tag: u32,
+    pub(super) image: &'a [u8],
+    pub(super) offset: usize,
 }
 
 impl Iterator for Batches<'_> {

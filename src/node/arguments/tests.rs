@@ -101,6 +101,7 @@ fn config_and_data_stand_before_a_command_or_behind_it() {
         "export popups",
         "export journal",
         "import -",
+        "journal d --from 3 --limit 1",
         "migrate",
         "vectors v.json",
     ];
