@@ -4,12 +4,13 @@
 //!
 //! ```text
 //! lanes -> Appender -> command -> write: a plain call · sync: the ring that it sleeps in
-//!             ^                |  prepare, remove: tasks of the executor's housekeeping queue
+//!             ^                |  prepare, remove: the executor's helper, by its housekeeping queue
 //!             +-- completion <-+
 //! ```
 //!
 //! It sleeps in a ring of its own (`ring`), which takes one system call, and not in the executor:
-//! that one has its turn between two waits while one of its tasks is under way.
+//! that one has its turn between two waits while one of its tasks is under way. The helper leaves
+//! what it has done where this thread looks, and wakes it by the lanes' eventfd.
 //!
 //! Files are buffered: a page-cache write is what `ack = written` asks for, and direct writes gain
 //! nothing with fdatasync behind them (src/journal/FORMAT.md has the figures). Direct files would
@@ -60,7 +61,7 @@ const TURNS_IN_ROW_MAX: usize = 16;
 /// No queue is sensitive to latency: see the module.
 const LATENCY: Latency = Latency::NotImportant;
 /// The executor's tasks have a turn at least this often while one is under way.
-const HOUSEKEEPING_PERIOD: Duration = Duration::from_millis(1);
+const HOUSEKEEPING_PERIOD: Duration = Duration::from_millis(10);
 /// The executor looks at its rings after this long, also where a task always has more to do, as the
 /// driving one has; its default is 100 ms.
 const PREEMPT_TIMER: Duration = Duration::from_micros(200);
@@ -217,14 +218,15 @@ impl JournalCore {
         reporter: JournalReporter,
     ) -> JournalCore {
         let shares = Shares::Static(100);
+        let housekeeping = Housekeeping::new(Arc::clone(&directory), Arc::clone(&lanes));
         JournalCore {
             appender,
             clock,
             lanes,
             wakers,
             ring,
-            segments: OpenSegments::new(Arc::clone(&directory)),
-            housekeeping: Rc::new(Housekeeping::new(directory)),
+            segments: OpenSegments::new(directory),
+            housekeeping: Rc::new(housekeeping),
             housekeeping_queue: executor().create_task_queue(shares, LATENCY, "housekeeping"),
             reporter,
         }
@@ -240,10 +242,10 @@ impl JournalCore {
             if self.appender.is_finished() && self.is_ending() {
                 break;
             }
-            self.rest();
             if self.housekeeping.under_way.get() > 0 {
                 executor().yield_task_queue_now().await;
             }
+            self.rest();
         }
         // Everything in the files is synced: closing them can lose nothing.
         self.appender.poison().map_or(Ok(()), Err)
@@ -279,7 +281,7 @@ impl JournalCore {
     /// Whether something came since the last turn that has no wake of its own.
     fn has_work(&self) -> bool {
         (self.appender.has_room() && !self.lanes.is_empty())
-            || !self.housekeeping.completions.borrow().is_empty()
+            || self.housekeeping.has_completion()
             || self.lanes.applied() > self.appender.applied_sequence()
             || self.lanes.promised_bytes() != self.appender.promised_bytes()
             || (self.lanes.is_stopping() && self.appender.is_finished())
@@ -310,7 +312,7 @@ impl JournalCore {
     }
 
     fn take_completion(&mut self) -> Option<DiskCompletion> {
-        self.ring.reap().or_else(|| self.housekeeping.completions.borrow_mut().pop_front())
+        self.ring.reap().or_else(|| self.housekeeping.take_completion())
     }
 
     /// Takes lane batches, one of each shard in turn, while there is room.
