@@ -4,9 +4,11 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use nudged::node::arguments::{self, CommandLine, Subcommand};
+use nudged::node::doctor::report::ReportStyle;
 use nudged::node::failure::Failure;
 use nudged::node::{
-    check, explain, export, import, journal_command, migrate, serve, settings, vectors,
+    backup, check, doctor, explain, export, import, journal_command, migrate, serve, settings,
+    vectors,
 };
 use nudged_runtime::signal_mask;
 
@@ -45,10 +47,20 @@ fn run(line: &CommandLine) -> Result<u8, Failure> {
             let _ = std::io::stdout().write_all(said.as_bytes());
             Ok(report.exit_code())
         }
+        Subcommand::Doctor(arguments) => {
+            let report = doctor::run(shared, arguments)?;
+            let said = match arguments.json {
+                true => report.json(),
+                false => report.text(ReportStyle::of_output()),
+            };
+            let _ = std::io::stdout().write_all(said.as_bytes());
+            Ok(report.exit_code())
+        }
         Subcommand::Vectors(arguments) => Ok(vectors::run(&arguments.files)),
         Subcommand::Export(arguments) => export::run(shared, arguments).map(|()| 0),
         Subcommand::Journal(arguments) => journal_command::run(arguments).map(|()| 0),
         Subcommand::Import(arguments) => import::run(shared, arguments).map(|()| 0),
+        Subcommand::Backup(arguments) => backup::run(shared, arguments).map(|()| 0),
         Subcommand::Explain(arguments) => explain::run(shared, arguments).map(|()| 0),
         Subcommand::Migrate(arguments) => migrate::run(shared, arguments).map(|()| 0),
     }

@@ -15,6 +15,7 @@
 mod access;
 mod answer;
 mod arbiter;
+mod backup;
 mod changes;
 mod connection;
 mod explain;

@@ -11,8 +11,8 @@ use nudged_base::hex;
 use nudged_base::telemetry::text::{CONTENT_TYPE, NodeMetric, render};
 use nudged_config::Config;
 use nudged_domain::catalog::overrides::OverridePlace;
-use nudged_runtime::threads::sql_writer::FollowerMetrics;
-use nudged_store::{FailureKind, mysql};
+use nudged_runtime::threads::sql_writer::{FollowerMetrics, RetentionMetrics};
+use nudged_store::{FailureKind, mysql, sqlite};
 
 /// Answers.
 pub(super) fn answer(service: &Service) -> AdminAnswer {
@@ -160,10 +160,23 @@ fn push_writer(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
             u64::from(figures.fitness.why().is_some()),
         ),
         gauge("sql_halted", "1 if applying has stopped until a restart.", u64::from(is_halted)),
+        gauge(
+            "sqlite_log_bytes",
+            "Bytes of nudged.db's write-ahead log; it grows while a backup is made. 0 with MySQL.",
+            log_bytes(&service.publisher.config()),
+        ),
         gauge("sql_connections_open", "Open connections to MySQL.", mysql::connections_open()),
         counter("sql_connects_total", "Connections made to MySQL.", mysql::connections_made()),
     ]);
     metrics.extend(FollowerMetrics::ROWS.iter().map(|row| row.now(&figures.counts)));
+    let retention = &figures.counts.retention;
+    metrics.extend(RetentionMetrics::ROWS.iter().map(|row| row.now(retention)));
+}
+
+/// Bytes that are beside the database's file; 0 where there is none.
+fn log_bytes(config: &Config) -> u64 {
+    let path = config.data.join(format!("{}-wal", sqlite::FILE_NAME));
+    path.metadata().map_or(0, |metadata| metadata.len())
 }
 
 fn push_node(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {

@@ -5,7 +5,7 @@ use super::access::AdminAccess;
 use super::answer::AdminAnswer;
 use super::changes::{self, ChangeRequest};
 use super::service::Service;
-use super::{explain, history, metrics, popups, stats, status, users};
+use super::{backup, explain, history, metrics, popups, stats, status, users};
 use nudged_base::limits::POPUP_ID_BYTES_MAX;
 use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_domain::catalog::overrides::OverrideKind;
@@ -99,6 +99,7 @@ fn dispatch(
         AdminRoute::Explain => explain::answer(service, request.query),
         AdminRoute::Stats => stats::answer(service, request.query),
         AdminRoute::Reload => changes::reload(service, request, peer),
+        AdminRoute::Backup => backup::answer(service),
         AdminRoute::Any => Err(AdminAnswer::not_found()),
     }
 }
@@ -138,6 +139,8 @@ pub(super) enum AdminRoute<'p> {
     Stats,
     /// `/v1/reload`
     Reload,
+    /// `/v1/backup`
+    Backup,
     /// `*`: all of them.
     Any,
 }
@@ -155,6 +158,7 @@ impl<'p> AdminRoute<'p> {
             "/v1/explain" => AdminRoute::Explain,
             "/v1/stats" => AdminRoute::Stats,
             "/v1/reload" => AdminRoute::Reload,
+            "/v1/backup" => AdminRoute::Backup,
             "*" => AdminRoute::Any,
             _ => return AdminRoute::of_one(path),
         })
@@ -190,6 +194,7 @@ impl<'p> AdminRoute<'p> {
             | AdminRoute::Resume(_)
             | AdminRoute::Archive(_)
             | AdminRoute::Rollback(_)
+            | AdminRoute::Backup
             | AdminRoute::Reload => "POST, OPTIONS",
             AdminRoute::Popup(_) => "GET, HEAD, PUT, DELETE, OPTIONS",
             AdminRoute::User(_) => "GET, HEAD, DELETE, OPTIONS",
@@ -277,6 +282,7 @@ mod tests {
         for (path, allow) in [
             ("/metrics", "GET, HEAD, OPTIONS"),
             ("/v1/reload", "POST, OPTIONS"),
+            ("/v1/backup", "POST, OPTIONS"),
             ("/v1/popups/a/pause", "POST, OPTIONS"),
             ("/v1/popups/a/rollback", "POST, OPTIONS"),
             ("/v1/popups/a", "GET, HEAD, PUT, DELETE, OPTIONS"),

@@ -1,4 +1,5 @@
 //! `GET /v1/stats`: counts per popup, variant and hour, of the last day unless asked otherwise.
+//! What is old is there as whole UTC days.
 
 use bumpalo::Bump;
 use serde_json::{Map, Value, json};
@@ -58,6 +59,7 @@ fn row_json(row: &StatRow) -> Value {
     row_json.insert("popup".to_owned(), json!(row.popup));
     row_json.insert("variant".to_owned(), json!((!row.variant.is_empty()).then_some(&row.variant)));
     row_json.insert("hour".to_owned(), moment_json(row.hour));
+    row_json.insert("span".to_owned(), json!(if row.is_day { "day" } else { "hour" }));
     for (kind, count) in EventKind::ALL.into_iter().zip(row.counts) {
         row_json.insert(kind.word().to_owned(), json!(count));
     }

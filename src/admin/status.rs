@@ -9,6 +9,7 @@ use super::arbiter;
 use super::input::moment_json;
 use super::service::Service;
 use nudged_base::ids::ShardId;
+use nudged_base::time::Gap;
 use nudged_config::AckMode;
 use nudged_domain::catalog::snapshot::Status;
 use nudged_runtime::clocks;
@@ -100,6 +101,21 @@ fn journal(service: &Service) -> Value {
     })
 }
 
+/// How long SQL keeps what, and what was deleted since the start.
+fn retention(service: &Service) -> Value {
+    let done = &service.figures.counts.retention;
+    let events = match service.publisher.config().retention.events {
+        Gap::After(age) => age.to_string(),
+        Gap::Never => "never".to_owned(),
+    };
+    json!({
+        "events": events,
+        "events_deleted": done.events.load(Ordering::Relaxed),
+        "hours_folded": done.hours.load(Ordering::Relaxed),
+        "busy_ms": done.busy_ns.load(Ordering::Relaxed) / 1_000_000,
+    })
+}
+
 fn sql(service: &Service) -> Value {
     let written = service.mesh.journal.written().0;
     let applied = service.mesh.journal.applied().0;
@@ -110,5 +126,6 @@ fn sql(service: &Service) -> Value {
         "failures": service.figures.counts.failures.load(Ordering::Relaxed),
         "unfit": service.figures.fitness.why(),
         "halted": service.figures.counts.is_halted.load(Ordering::Relaxed),
+        "retention": retention(service),
     })
 }

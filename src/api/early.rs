@@ -74,7 +74,7 @@ mod tests {
     use crate::access::Access;
     use crate::fixture::{FRAME, FixtureReply, NOW, get, keys, post};
     use crate::routes::Routed;
-    use nudged_base::time::DurationMs;
+    use nudged_base::time::{DurationMs, MonoNs};
 
     const A: &str = "https://a.example";
     const B: &str = "https://b.example";
@@ -136,6 +136,7 @@ mod tests {
             ready: true,
             disk_lack: None,
             now: NOW,
+            mono: MonoNs(0),
         };
         let decide = post("/v1/decide", "");
         let authorization = Some(&b"Bearer p"[..]);

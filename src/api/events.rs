@@ -49,6 +49,8 @@ named! {
         TooLate = "too_late",
         /// In a decide request: of another user than the request's.
         OtherUser = "other_user",
+        /// Its user sends more than it may; worth sending again, later.
+        RateLimited = "rate_limited",
         /// The node could not take it in time; worth sending again.
         Overloaded = "overloaded",
     }

@@ -9,6 +9,7 @@ use bumpalo::Bump;
 use super::binary::{Binary, Reader, binary_enum, binary_struct, binary_table};
 use super::verdict::{PlacedVerdict, Verdict};
 use nudged_base::limits::EVENTS_PER_REQUEST_MAX;
+use nudged_base::rate::OverRate;
 use nudged_base::time::WallMs;
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::decide::choose::{Decision, Reason};
@@ -24,6 +25,8 @@ pub enum Outcome<'a> {
     Decided(Decided<'a>),
     /// Events were taken, or not.
     Verdicts(Verdicts<'a>),
+    /// The user asks more often than it may.
+    RateLimited(OverRate),
     /// The node has more work than it can do in time.
     Overloaded,
     /// A user's encoded state, for an operator.
@@ -93,7 +96,10 @@ impl<'a> Outcome<'a> {
                 Outcome::Verdicts(Verdicts { verdicts, ignored })
             }
             Outcome::Erased { .. } => Outcome::Unavailable,
-            Outcome::Overloaded | Outcome::State(_) | Outcome::Unavailable => self,
+            Outcome::RateLimited(_)
+            | Outcome::Overloaded
+            | Outcome::State(_)
+            | Outcome::Unavailable => self,
         }
     }
 
@@ -125,11 +131,13 @@ binary_enum!(Outcome<'a> {
     3 => State(state),
     4 => Erased { at },
     5 => Unavailable,
+    6 => RateLimited(over),
 });
 binary_struct!(Decided<'a> {
     decision, token, locale, anonymous, verdicts, candidates, ignored
 });
 binary_struct!(Verdicts<'a> { verdicts, ignored });
+binary_struct!(OverRate { after_s });
 binary_enum!(Decision {
     0 => Show { popup, variant },
     1 => Nothing { reason, next_in_s },

@@ -4,10 +4,11 @@
 use bumpalo::Bump;
 
 use super::reply::{JsonText, ResponseContext};
+use nudged_base::rate::OverRate;
 use nudged_http::reply;
 
 /// Seconds after which a client that was refused for load should ask again.
-const RETRY_AFTER_S: &[u8] = b"1";
+const RETRY_AFTER_S: u32 = 1;
 
 named! {
     /// Why a request is refused.
@@ -52,6 +53,8 @@ named! {
         MethodNotAllowed = "method_not_allowed",
         /// The body's type is neither JSON nor plain text.
         UnsupportedMediaType = "unsupported_media_type",
+        /// The key, or the user, asks more often than it may.
+        RateLimited = "rate_limited",
         /// The node has more work than it can do in time.
         Overloaded = "overloaded",
         /// The journal is at its budget.
@@ -68,6 +71,7 @@ impl Code {
             Code::NotFound => 404,
             Code::MethodNotAllowed => 405,
             Code::UnsupportedMediaType => 415,
+            Code::RateLimited => 429,
             Code::Overloaded | Code::JournalFull => 503,
             _ => 400,
         }
@@ -111,23 +115,31 @@ pub struct RequestRefusal {
     pub code: Code,
     /// What of the request is at fault; `None` where no field is.
     pub field: Option<RequestField>,
+    /// Seconds after which it is worth sending again, of a 429 and a 503.
+    pub after_s: u32,
 }
 
 impl RequestRefusal {
     /// A refusal for one field.
     pub fn new(code: Code, field: RequestField) -> RequestRefusal {
-        RequestRefusal { code, field: Some(field) }
+        RequestRefusal { field: Some(field), ..code.into() }
+    }
+
+    /// A refusal of what comes too often.
+    pub(crate) fn over_rate(over: OverRate, field: Option<RequestField>) -> RequestRefusal {
+        RequestRefusal { code: Code::RateLimited, field, after_s: over.after_s }
     }
 }
 
 impl From<Code> for RequestRefusal {
     fn from(code: Code) -> RequestRefusal {
-        RequestRefusal { code, field: None }
+        RequestRefusal { code, field: None, after_s: RETRY_AFTER_S }
     }
 }
 
 /// Appends the reply of a refusal: `{"error":{"code":"...","field":"..."}}`, `field` only where
-/// there is one; with `WWW-Authenticate` on a 401 and `Retry-After` on a 503. A 405 goes through
+/// there is one; with `WWW-Authenticate` on a 401 and `Retry-After` on a 429 and a
+/// 503. A 405 goes through
 /// [`write_method_not_allowed`]. Gives the status. Allocates only where `out` has to grow.
 pub(crate) fn write_refusal(
     out: &mut Vec<u8>,
@@ -162,7 +174,7 @@ pub(crate) fn write_journal_full(
         return;
     };
     response.start(out, Code::JournalFull.status());
-    reply::field(out, "Retry-After", RETRY_AFTER_S);
+    write_retry_after(out, RETRY_AFTER_S);
     let mut body = JsonText::new(bump, 256);
     body.raw("{\"error\":{\"code\":\"").raw(Code::JournalFull.name());
     body.raw("\",\"message\":").text(lack).raw("}}");
@@ -179,7 +191,7 @@ fn write(
     response.start(out, status);
     match status {
         401 => reply::field(out, "WWW-Authenticate", b"Bearer"),
-        503 => reply::field(out, "Retry-After", RETRY_AFTER_S),
+        429 | 503 => write_retry_after(out, refusal.after_s),
         _ => {}
     }
     if let Some(allow) = allow {
@@ -195,6 +207,10 @@ fn write(
     body.put("\"}}");
     response.end_json(out, body.as_bytes());
     status
+}
+
+fn write_retry_after(out: &mut Vec<u8>, after_s: u32) {
+    reply::field(out, "Retry-After", itoa::Buffer::new().format(after_s).as_bytes());
 }
 
 /// Longest body of a refusal, in bytes: its frame, a code and a field of ours.

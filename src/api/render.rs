@@ -6,7 +6,7 @@ use bumpalo::Bump;
 
 use super::ignored::Ignored;
 use super::outcome::{Candidate, Decided, Outcome, Verdicts};
-use super::refusal::{Code, write_journal_full, write_refusal};
+use super::refusal::{Code, RequestRefusal, write_journal_full, write_refusal};
 use super::reply::{JsonText, ResponseContext};
 use super::verdict::{Verdict, tally, write_accepted, write_verdicts};
 use nudged_base::limits::{EXPIRES_IN_S, NEXT_IN_S_MAX};
@@ -46,6 +46,9 @@ impl<'r> Rendering<'r> {
                 _ => self.write_decision(decided, out),
             },
             Outcome::Verdicts(verdicts) => self.write_verdicts(verdicts, out),
+            Outcome::RateLimited(over) => {
+                write_refusal(out, &self.response, RequestRefusal::over_rate(*over, None));
+            }
             Outcome::Overloaded => {
                 write_refusal(out, &self.response, Code::Overloaded.into());
             }
@@ -168,6 +171,10 @@ impl<'r> Rendering<'r> {
             && !all.clone().any(Verdict::rests_on_record);
         if is_refused {
             return write_journal_full(out, response, self.disk_lack, bump);
+        }
+        if !verdicts.verdicts.is_empty() && all.clone().all(|one| one == Verdict::RATE_LIMITED) {
+            write_refusal(out, response, Code::RateLimited.into());
+            return;
         }
         let ignored = Ignored { names: verdicts.ignored, count: 0 };
         write_accepted(out, response, all, &ignored, bump);

@@ -5,7 +5,7 @@
 
 use bumpalo::Bump;
 
-use super::access::{Access, Caller};
+use super::access::{Access, Admitted, Caller};
 use super::command::{Command, EventsRequest};
 use super::cors::{Cors, Grant};
 use super::decide;
@@ -16,7 +16,7 @@ use super::refusal::{self, Code, RequestField, RequestRefusal};
 use super::reply::ResponseContext;
 use super::token::Keys;
 use super::verdict::write_accepted;
-use nudged_base::time::WallMs;
+use nudged_base::time::{MonoNs, WallMs};
 use nudged_http::head::{Method, Request};
 use nudged_http::reply::{self, ResponseFlags};
 
@@ -38,6 +38,8 @@ pub struct RequestPolicy<'s> {
     pub disk_lack: Option<&'s str>,
     /// The node's time.
     pub now: WallMs,
+    /// The same turn on the clock of rates.
+    pub mono: MonoNs,
 }
 
 /// Where a request went.
@@ -172,12 +174,12 @@ pub(super) fn admit(
     request: &Request<'_>,
     policy: &RequestPolicy<'_>,
     bump: &Bump,
-) -> Result<Caller, RequestRefusal> {
-    let caller = policy.access.check(request, bump)?;
+) -> Result<Admitted, RequestRefusal> {
+    let admitted = policy.access.check(request, bump)?;
     if request.method == Method::Post {
         check_content_type(request.content_type)?;
     }
-    Ok(caller)
+    Ok(admitted)
 }
 
 fn command_decide<'a>(
@@ -185,14 +187,15 @@ fn command_decide<'a>(
     policy: &RequestPolicy<'_>,
     bump: &'a Bump,
 ) -> Result<Command<'a>, RequestRefusal> {
-    let caller = admit(request, policy, bump)?;
+    let admitted = admit(request, policy, bump)?;
+    policy.access.count(admitted, policy.mono)?;
     let asked = if request.method == Method::Get {
         decide::read_query(request.query, bump)?
     } else {
         let unknown = Unknown::of_query(request.query, bump);
         decide::read_body(request.body, policy.reading(bump), unknown)?
     };
-    if asked.explain && caller == Caller::Public {
+    if asked.explain && admitted.caller == Caller::Public {
         return Err(RequestRefusal::new(Code::ServerKeyRequired, RequestField::Explain));
     }
     Ok(Command::Decide(asked))
@@ -203,7 +206,8 @@ fn command_events<'a>(
     policy: &RequestPolicy<'_>,
     bump: &'a Bump,
 ) -> Result<EventsRequest<'a>, RequestRefusal> {
-    admit(request, policy, bump)?;
+    let admitted = admit(request, policy, bump)?;
+    policy.access.count(admitted, policy.mono)?;
     let mut unknown = Unknown::of_query(request.query, bump);
     let elements = events::read_body(request.body, policy.reading(bump), &mut unknown)?;
     Ok(EventsRequest::of(elements, unknown.finish(), bump))

@@ -24,6 +24,8 @@ pub type PlacedVerdict = (u8, Verdict);
 impl Verdict {
     /// Not taken: worth sending again.
     pub const UNAVAILABLE: Verdict = Verdict::Rejected(EventCode::Overloaded);
+    /// Its user sends more than it may.
+    pub const RATE_LIMITED: Verdict = Verdict::Rejected(EventCode::RateLimited);
     /// Its show is too old or no longer remembered.
     pub const TOO_LATE: Verdict = Verdict::Rejected(EventCode::TooLate);
     /// Of another user than the request's.

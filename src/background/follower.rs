@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use self::chores::{Chore, Chores};
 pub use self::seam::{ClaimOutcome, Effect, Input, SqlView, View};
+use crate::retention::{Retention, RetentionMetrics};
 use crate::sql_failure::{SqlFailure, SqlMeaning};
 use nudged_base::backoff::{Backoff, lengthened};
 use nudged_base::clock::Now;
@@ -66,6 +67,8 @@ node_metrics! {
     beside {
         /// Applying has ended for good: going on would mix two journals.
         pub is_halted: AtomicBool,
+        /// What is deleted beside applying.
+        pub retention: RetentionMetrics,
     }
 }
 
@@ -152,6 +155,7 @@ pub struct Follower {
     backoff: Backoff,
     is_failing: bool,
     chores: Chores,
+    retention: Retention,
     /// When the rights are tried; `None` where nothing speaks for it.
     rights_due: Option<MonoNs>,
     /// The store is another one than has this directory's users.
@@ -167,6 +171,7 @@ impl Follower {
         Follower {
             highest_applied: setup.applied,
             chores: Chores::default(),
+            retention: Retention::default(),
             setup,
             framed: Vec::new(),
             reads: VecDeque::new(),
@@ -207,6 +212,9 @@ impl Follower {
         if view.sql.is_doubted {
             self.rights_due = Some(self.rights_due.unwrap_or(view.now.mono));
         }
+        if view.sql.is_retention_new {
+            self.retention.hasten();
+        }
         let turn = match (std::mem::take(&mut self.stage), input) {
             (Stage::Trying, Input::Rights(said)) => {
                 self.take_rights(view, said);
@@ -234,7 +242,8 @@ impl Follower {
     fn after(&mut self, view: &View<'_, impl DiskRead>, next: Next) -> Effect {
         match next {
             Next::Again => {
-                self.begin_chores(view, &[Chore::Check, Chore::Heartbeat, Chore::FoldNow])
+                let chores = [Chore::Check, Chore::Heartbeat, Chore::Retain, Chore::FoldNow];
+                self.begin_chores(view, &chores)
             }
             Next::End => self.begin_chores(view, &[Chore::AwaitStop, Chore::End]),
             Next::Sleep | Next::Hold if self.is_last => {
@@ -242,8 +251,10 @@ impl Follower {
                 self.begin_chores(view, &[Chore::FoldLast, Chore::SayStopped, Chore::End])
             }
             Next::Hold => Effect::Pause(HOLD_MS),
-            Next::Sleep => self
-                .begin_chores(view, &[Chore::Purge, Chore::Fold, Chore::Heartbeat, Chore::Sleep]),
+            Next::Sleep => {
+                let chores = [Chore::Purge, Chore::Retain, Chore::Fold, Chore::Heartbeat];
+                self.begin_chores(view, &[&chores[..], &[Chore::Sleep]].concat())
+            }
             Next::Wait => self.back_off(view),
         }
     }

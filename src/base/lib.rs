@@ -9,6 +9,7 @@ pub mod hex;
 pub mod ids;
 pub mod limits;
 pub mod mix;
+pub mod rate;
 pub mod slab;
 pub mod telemetry;
 pub mod time;

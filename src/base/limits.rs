@@ -108,6 +108,14 @@ pub const DRAIN_FIRST_BYTE_TIMEOUT_MS: u64 = 1_000;
 /// Idle keep-alive, in milliseconds: longer than a balancer's usual 60 s.
 pub const IDLE_TIMEOUT_MS: u64 = 75_000;
 
+/// From accept to the end of a PROXY protocol header, in milliseconds.
+pub const PROXY_HEADER_TIMEOUT_MS: u64 = 3_000;
+/// Longest header of its version 1, in bytes, as the protocol has it.
+pub const PROXY_LINE_BYTES_MAX: usize = 107;
+/// Longest header of its version 2, in bytes: addresses, and what balancers tell of a client's TLS.
+pub const PROXY_HEADER_BYTES_MAX: usize = 4 * 1_024;
+/// Networks that may send one.
+pub const PROXY_NETWORKS_MAX: usize = 256;
 /// From the end of sending to the end of a connection whose peer may still be sending, in
 /// milliseconds: closing at once would answer its bytes with a reset, and that could overtake the
 /// last answer.
@@ -332,6 +340,17 @@ pub const KEYS_MAX: usize = 64;
 pub const ORIGINS_MAX: usize = 256;
 /// Longest CORS origin, in bytes.
 pub const ORIGIN_BYTES_MAX: usize = 256;
+/// Events of a rate within its unit of time.
+pub const RATE_EVENTS_MAX: u32 = 1_000_000;
+/// Events above a rate that may come at once.
+pub const RATE_BURST_MAX: u32 = 1_000_000;
+/// The default of `limits.key_burst`.
+pub const KEY_BURST_DEFAULT: u32 = 1_000;
+/// The default of `limits.user_burst`.
+pub const USER_BURST_DEFAULT: u32 = 20;
+/// Users whose rate one shard counts at once: 24 bytes each, only where a rate is set. Beyond it
+/// users are not held to theirs, and that is counted.
+pub const RATED_USERS_MAX: usize = 65_536;
 /// Users that are always logged in full.
 pub const LOG_USERS_MAX: usize = 1_000;
 /// Longest field of a log line, in bytes (docs/guarantees.md#g12).
@@ -375,6 +394,11 @@ pub const KEEPER_SQL_BEAT_MS: u64 = 1_000;
 pub const SQL_FOLD_PERIOD_MS: u64 = 60_000;
 /// Where a reader was in the way, again after this, in milliseconds.
 pub const SQL_FOLD_RETRY_MS: u64 = 100;
+/// Where a reader goes on being in the way, it is tried again less and less often, down to this, in
+/// milliseconds.
+pub const SQL_FOLD_RETRY_MAX_MS: u64 = 6_400;
+/// Folding waits this long for readers, in milliseconds: records wait meanwhile.
+pub const SQL_FOLD_WAIT_MS: u64 = 20;
 /// Rows of one kind that a move from one store into another takes in one transaction.
 pub const MOVED_ROWS: usize = 500;
 /// Users that one step of a rebuild reads from SQL.
@@ -478,6 +502,40 @@ pub const SQL_START_MS: u64 = 2_000;
 /// Users, keys or rows that one condition of a statement names.
 pub const MYSQL_LIST_MAX: usize = 1_000;
 
+/// Rows of `events` are kept for at least this long, in milliseconds: as long as their tokens are
+/// taken, and a day more, since a repeated event is told by its row.
+pub const RETENTION_EVENTS_MIN_MS: u64 = 8 * 86_400_000;
+/// Rows that one step of retention reads, and deletes at most: some milliseconds.
+pub const RETENTION_ROWS_MAX: u32 = 500;
+/// Retention rests for so many times as long as each of its steps has taken: it has at most one
+/// part in 20 of the thread's time, 5 %.
+pub const RETENTION_REST_FACTOR: u64 = 19;
+/// Retention looks for rows that have grown old this often, in milliseconds, and again so long
+/// after a failure.
+pub const RETENTION_PERIOD_MS: u64 = 600_000;
+/// Hours of `popup_stats` are added up to days at this age, in milliseconds.
+pub const STATS_FOLD_AGE_MS: u64 = 90 * 86_400_000;
+
+// --- backup --------------------------------------------------------------------------------------
+
+/// A node that is asked for a backup waits this long for SQL to catch up, in milliseconds; then the
+/// command asks again.
+pub const BACKUP_WAIT_MS: u64 = 3_000;
+/// It looks so often, in milliseconds.
+pub const BACKUP_LOOK_MS: u64 = 2;
+/// The command asks this often before it gives up: a minute.
+pub const BACKUP_TRIES_MAX: u32 = 20;
+/// The command looks this often what the copy takes from the node, in milliseconds.
+pub const BACKUP_WATCH_MS: u64 = 100;
+/// It tells this often how far it is, in milliseconds.
+pub const BACKUP_PROGRESS_MS: u64 = 5_000;
+/// A copy is given up where the node's write-ahead log, which it keeps from being emptied, grows
+/// larger, in bytes: 4 GiB.
+pub const BACKUP_LOG_BYTES_MAX: u64 = 4 << 30;
+/// Bytes that a copy leaves free on the node's disk: two segments of its journal, and as much
+/// again.
+pub const BACKUP_SPARE_BYTES: u64 = 4 * SEGMENT_BYTES;
+
 // --- admin listener ------------------------------------------------------------------------------
 
 /// A popups file is read up to this size, in bytes: 10,000 popups of the largest content once.
@@ -520,10 +578,15 @@ pub const USER_RECORDS_TOLD: u32 = 50;
 pub const STATS_RANGE_MAX_MS: u64 = 31 * 86_400_000;
 /// Statistics of one popup are told for at most this long, in milliseconds: 366 days.
 pub const STATS_RANGE_OF_ONE_MAX_MS: u64 = 366 * 86_400_000;
-/// `nudged explain` waits this long for each step of a node's answer, in milliseconds.
-pub const EXPLAIN_TIMEOUT_MS: u64 = 5_000;
-/// An answer to `nudged explain` is read up to this size, in bytes: 10,000 popups, 13,000 each.
-pub const EXPLAIN_ANSWER_BYTES_MAX: u64 = 128 * 1_024 * 1_024;
+/// A command that asks a node waits this long for each step of its answer, in milliseconds.
+pub const ASK_TIMEOUT_MS: u64 = 5_000;
+/// An answer to a command is read up to this size, in bytes: 10,000 popups, 13,000 each.
+pub const ADMIN_ANSWER_BYTES_MAX: u64 = 128 * 1_024 * 1_024;
+/// A part of `nudged doctor` that waits for a disk or a server is given up after this, in
+/// milliseconds.
+pub const DOCTOR_PART_MS: u64 = 3_000;
+/// A server has this long for each answer to it, in milliseconds.
+pub const DOCTOR_ANSWER_MS: u64 = 1_500;
 /// An explanation names this many rules of one target, and values of one list.
 pub const EXPLAIN_RULES_MAX: usize = 8;
 /// An explanation names this many windows of one popup.
@@ -601,6 +664,7 @@ const _: () = {
             + RECEIVE_BUFFERS as usize * RECEIVE_BUFFER_BYTES
             < CONNECTION_INPUT_BYTES_MAX
     );
+    assert!(PROXY_LINE_BYTES_MAX < PROXY_HEADER_BYTES_MAX);
     // One bit for each unanswered request.
     assert!(PIPELINE_DEPTH_MAX <= u16::BITS as usize);
     assert!(POOLED_BUFFER_BYTES < POOLED_BUFFER_BYTES_MAX);
@@ -626,6 +690,8 @@ const _: () = {
             < TOKEN_BYTES_MAX
     );
     assert!(IDLE_TIMEOUT_MS > 60_000);
+    // Who gets no answer says so before he is given up.
+    assert!(DOCTOR_ANSWER_MS < DOCTOR_PART_MS);
     assert!(APPLY_RECORDS_MAX <= MYSQL_APPLY_RECORDS_MAX);
     assert!(HISTORY_READ_LINES <= HISTORY_LINES && HISTORY_LINES <= HISTORY_LINES_MAX);
     // The unapplied tail never fills the whole journal, or nothing could be retired.
@@ -637,8 +703,9 @@ const _: () = {
     assert!(SLICE_SHARD_BYTES_MAX / SLICE_PAGE_BYTES as u64 <= 1 << 21);
     assert!(SLICE_BYTES_MAX / SLICE_SHARD_BYTES_MIN >= SHARDS_MAX as u64);
     assert!(POPUPS_MAX as u64 * CONTENT_BYTES_MAX as u64 <= POPUPS_FILE_BYTES_MAX);
-    assert!(LANE_RETRY_MS < SHARD_ANSWER_MS && SHARD_ANSWER_MS < EXPLAIN_TIMEOUT_MS);
-    assert!((POPUPS_MAX * 2 * (POPUP_ID_BYTES_MAX + 64)) as u64 <= EXPLAIN_ANSWER_BYTES_MAX);
+    assert!(BACKUP_WAIT_MS < ASK_TIMEOUT_MS);
+    assert!(LANE_RETRY_MS < SHARD_ANSWER_MS && SHARD_ANSWER_MS < ASK_TIMEOUT_MS);
+    assert!((POPUPS_MAX * 2 * (POPUP_ID_BYTES_MAX + 64)) as u64 <= ADMIN_ANSWER_BYTES_MAX);
     assert!(CONTENT_BYTES_MAX * 2 < ADMIN_BODY_BYTES_MAX && BODY_BYTES_MAX < ADMIN_BODY_BYTES_MAX);
     assert!(ADMIN_REFUSALS_MAX < ADMIN_CONNECTIONS_MAX);
     // One change that SQL says nothing to does not refuse the next, and whoever waited with a

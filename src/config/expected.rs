@@ -16,8 +16,12 @@ pub enum Expectation {
     AutoOrWhole(u64, u64),
     /// A duration, with its range.
     Duration(DurationMs, DurationMs),
+    /// An age at which something goes, with the least, or never.
+    Age(DurationMs),
     /// A size in bytes, with its range.
     Size(u64, u64),
+    /// A rate, or none.
+    Rate,
     /// One of a few words.
     OneOf(&'static [&'static str]),
     /// A list of addresses, with its greatest length.
@@ -26,6 +30,10 @@ pub enum Expectation {
     Address,
     /// A TCP address or a unix socket.
     AdminAddress,
+    /// Networks.
+    Networks,
+    /// One network.
+    Network,
     /// A path.
     Path,
     /// A path, or nothing.
@@ -64,9 +72,18 @@ impl fmt::Display for Expectation {
                 write!(out, "a duration from {min} to {max}, ")?;
                 out.write_str("such as \"500ms\" or \"1h30m\" (units ms s m h d w)")
             }
+            Expectation::Age(min) => {
+                write!(out, "\"never\", or a duration of at least {min} such as \"400d\" (with ")?;
+                out.write_str("a shorter one, repeated events would count twice)")
+            }
             Expectation::Size(min, max) => {
                 write!(out, "a size from {} to {}, ", Size(min), Size(max))?;
                 out.write_str("such as \"256MiB\" (units B KiB MiB GiB TiB)")
+            }
+            Expectation::Rate => {
+                let max = limits::RATE_EVENTS_MAX;
+                write!(out, "a rate of 1 to {max} such as \"100/s\", \"30/m\" or \"1000/h\", ")?;
+                out.write_str("or \"none\"")
             }
             Expectation::OneOf(words) => {
                 out.write_str("one of ")?;
@@ -77,6 +94,9 @@ impl fmt::Display for Expectation {
             }
             Expectation::AdminAddress => {
                 out.write_str("an address such as \"127.0.0.1:8081\", or \"unix:/path\"")
+            }
+            Expectation::Network => {
+                out.write_str("a network such as \"10.0.0.0/8\" or \"2001:db8::/32\"")
             }
             Expectation::Path => out.write_str("a path"),
             Expectation::OptionalPath => out.write_str("a path, or \"\" for none"),
@@ -108,6 +128,7 @@ impl fmt::Display for Expectation {
             }
             Expectation::Section => out.write_str("a section"),
             Expectation::Addresses(_)
+            | Expectation::Networks
             | Expectation::Keys
             | Expectation::Origins
             | Expectation::Users => self.write_list(out),
@@ -122,6 +143,10 @@ impl Expectation {
             Expectation::Addresses(max) => {
                 write!(out, "1 to {max} different addresses such as \"127.0.0.1:8080\" or ")?;
                 out.write_str("\"[::1]:8080\"")
+            }
+            Expectation::Networks => {
+                let max = limits::PROXY_NETWORKS_MAX;
+                write!(out, "a list of up to {max} networks such as \"10.0.0.0/8\"")
             }
             Expectation::Keys => {
                 let max = limits::KEYS_MAX;

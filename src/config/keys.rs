@@ -1,18 +1,20 @@
 //! The table of keys: name, reader, and when a changed value takes effect. One row here is one key
 //! of the file, one `NUDGED_` variable and one line of `vendor-config/nudged.toml`.
 
+use super::listener;
 use super::near::{distance, nearest};
 use super::origin::origins;
 use super::schema::{AckMode, Config, LogFormat, QueueMode};
 use super::tree::TreeValue;
 use super::url;
 use super::value::{
-    ValueRefusal, addresses, admin, boolean, count, cpu, cpus, duration, keys, one_of,
-    optional_path, path, size, users, whole, zone,
+    ValueRefusal, age, boolean, count, cpu, cpus, duration, keys, networks, one_of, optional_path,
+    path, rate, size, users, whole, zone,
 };
 use nudged_base::limits::{
-    BUSY_POLL_US_MAX, CONNECTIONS_MAX, JOURNAL_BYTES_MIN, MYSQL_CONNECTIONS_MAX, SHARDS_MAX,
-    SLICE_BYTES_MAX, SLICE_SHARD_BYTES_MIN, UNSENT_BYTES_MAX, UNSENT_BYTES_MIN,
+    BUSY_POLL_US_MAX, CONNECTIONS_MAX, JOURNAL_BYTES_MIN, MYSQL_CONNECTIONS_MAX, RATE_BURST_MAX,
+    RETENTION_EVENTS_MIN_MS, SHARDS_MAX, SLICE_BYTES_MAX, SLICE_SHARD_BYTES_MIN, UNSENT_BYTES_MAX,
+    UNSENT_BYTES_MIN,
 };
 use nudged_base::telemetry::log::Level;
 use nudged_base::time::DURATION_MAX;
@@ -87,8 +89,8 @@ const LEVELS: [Level; 4] = [Level::Error, Level::Warn, Level::Info, Level::Debug
 const FORMATS: [LogFormat; 3] = [LogFormat::Auto, LogFormat::Json, LogFormat::Text];
 
 keys! {
-    Restart listen = addresses;
-    Restart admin = admin;
+    Restart listen = listener::listeners;
+    Restart admin = listener::admin;
     Restart admin_token_file = optional_path;
     Restart data = path;
     Reload popups = optional_path;
@@ -116,13 +118,19 @@ keys! {
     Restart limits.write_stall_timeout = duration(100, HOUR_MS);
     Restart limits.idle_timeout = duration(SECOND_MS, 24 * HOUR_MS);
     Restart limits.unsent_bytes_max = size(UNSENT_BYTES_MIN, UNSENT_BYTES_MAX);
+    Restart limits.key_rate = rate;
+    Restart limits.key_burst = whole(1, RATE_BURST_MAX);
+    Restart limits.user_rate = rate;
+    Restart limits.user_burst = whole(1, RATE_BURST_MAX);
     Reload keys.server = keys;
     Reload keys.public = keys;
     Reload cors.origins = origins;
     Reload cors.max_age = duration(0, 24 * HOUR_MS);
+    Restart proxy_protocol.networks = networks;
     Reload log.level = one_of(&["error", "warn", "info", "debug"], &LEVELS);
     Reload log.users = users;
     Reload log.format = one_of(&["auto", "json", "text"], &FORMATS);
+    Reload retention.events = age(RETENTION_EVENTS_MIN_MS);
     Restart redis.url = url::redis;
     Restart redis.deadline = duration(1, MINUTE_MS);
     Restart redis.slice_ttl = duration(0, HOUR_MS);

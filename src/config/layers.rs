@@ -84,6 +84,9 @@ impl Layers {
                 self.refuse(origin, key.name, ProblemKind::Refused { expected, got: show(value) });
             }
             ValueRefusal::Url(problem) => self.refuse(origin, key.name, ProblemKind::Url(problem)),
+            ValueRefusal::Word(problem) => {
+                self.refuse(origin, key.name, ProblemKind::Word(problem));
+            }
             ValueRefusal::Elements(problems) => {
                 for (element, problem) in problems {
                     let name = format!("{}[{element}]", key.name);
@@ -100,6 +103,8 @@ impl Layers {
                             ProblemKind::Misspelled { right, got }
                         }
                         ElementProblem::NotAlone => ProblemKind::NotAlone,
+                        ElementProblem::Word(problem) => ProblemKind::Word(problem),
+                        ElementProblem::Inside(network) => ProblemKind::Inside(network),
                     };
                     self.refuse(place.of_element(element), &name, kind);
                 }

@@ -7,15 +7,18 @@
 //! `schema` the settings as values, with their defaults · `keys` the table of keys: name, reader,
 //! when a change takes effect · `tree` a text as values with their places · `near` the name that
 //! was meant · `value` what a key may hold · `expected` its range in words · `load` the layers, one
-//! over the other, `layers` what they have set · `relations` what keys can't mean together · `url`
+//! over the other, `layers` what they have set · `listener` addresses and the `word`s behind them ·
+//! `network` networks · `relations` what keys can't mean together · `url`
 //! where stores are · `origin` how browsers spell origins · `problem` everything that is wrong,
 //! with file, line and range · `reload` which changes wait for a restart.
 
 mod expected;
 mod keys;
 mod layers;
+mod listener;
 mod load;
 pub mod near;
+mod network;
 mod origin;
 mod problem;
 mod relations;
@@ -24,19 +27,23 @@ mod schema;
 pub mod tree;
 mod url;
 mod value;
+mod word;
 
 pub use expected::Expectation;
 pub use keys::variable_of;
 pub use layers::{File, UnknownVariable};
 pub use load::{DEFAULT_FILE, Environment, Examined, Flag, Loaded, examine, load};
+pub use network::Network;
 pub use problem::{ProblemKind, Problems, SettingProblem, SettingSource};
 pub use reload::{Difference, reloadable_difference};
 pub use schema::{
-    AckMode, AdminAddress, Config, CorsSettings, Count, JournalSettings, KeySettings,
-    LimitSettings, LogFormat, LogSettings, MysqlSettings, QueueMode, RedisSettings, SecretText,
+    AckMode, AdminAddress, Config, CorsSettings, Count, DataListener, JournalSettings, KeySettings,
+    LimitSettings, LogFormat, LogSettings, MysqlSettings, ProxySettings, QueueMode, RedisSettings,
+    SecretText,
 };
 pub use url::UrlProblem;
 pub use value::{ElementProblem, ValueRefusal};
+pub use word::WordProblem;
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::expected::Expectation;
+use super::network::Network;
 use super::url::UrlProblem;
+use super::word::WordProblem;
 
 /// Where a setting came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +68,10 @@ pub enum ProblemKind {
     NotAlone,
     /// Something in a URL is wrong.
     Url(UrlProblem),
+    /// A word behind an address is wrong.
+    Word(WordProblem),
+    /// An address within this network stands for it.
+    Inside(Network),
     /// An element of a list is the same as an earlier one, by its name.
     Repeats(String),
     /// The value of an environment variable is no text.
@@ -116,6 +122,7 @@ impl SettingProblem {
             ProblemKind::Unknown(_) => "unknown_key",
             ProblemKind::Refused { .. } | ProblemKind::NotText => "bad_value",
             ProblemKind::Misspelled { .. } | ProblemKind::NotAlone => "bad_value",
+            ProblemKind::Word(_) | ProblemKind::Inside(_) => "bad_value",
             ProblemKind::Url(_) => "bad_url",
             ProblemKind::Repeats(_) | ProblemKind::SameKey(_) => "repeated",
             ProblemKind::NotYet(_) => "not_supported",
@@ -153,6 +160,10 @@ impl fmt::Display for ProblemKind {
                 "`*` allows every origin, so it must be alone: remove it, or all the others",
             ),
             ProblemKind::Url(problem) => write!(out, "{problem}"),
+            ProblemKind::Word(problem) => write!(out, "{problem}"),
+            ProblemKind::Inside(network) => {
+                write!(out, "an address within a network, not its first: write \"{network}\"")
+            }
             ProblemKind::Repeats(other) => write!(out, "the same as `{other}`"),
             ProblemKind::NotText => out.write_str("its value is not UTF-8"),
             ProblemKind::NotYet(store) => write!(

@@ -19,6 +19,13 @@ pub(super) fn check(layers: &mut Layers) {
             layers.refuse_key("keys.public", ProblemKind::SameKey("keys.server"));
         }
     }
+    if layers.config.limits.key_rate.is_some()
+        && layers.config.keys.server.is_empty()
+        && layers.config.keys.public.is_empty()
+        && layers.all_read(&["limits.key_rate", "keys.server", "keys.public"])
+    {
+        layers.refuse_key("limits.key_rate", ProblemKind::Needs("keys.public"));
+    }
     if layers.all_read(&["lame_duck", "drain_timeout"])
         && layers.config.lame_duck > layers.config.drain_timeout
     {
@@ -72,7 +79,15 @@ fn check_listeners(layers: &mut Layers) {
     if !layers.all_read(&["listen"]) {
         return;
     }
-    let listen = layers.config.listen.clone();
+    let needs = layers.config.listen.iter().position(|listener| listener.is_proxied);
+    if let Some(index) = needs
+        && layers.config.proxy_protocol.networks.is_empty()
+        && layers.all_read(&["proxy_protocol.networks"])
+    {
+        let kind = ProblemKind::Needs("proxy_protocol.networks");
+        layers.refuse_key(&format!("listen[{index}]"), kind);
+    }
+    let listen: Vec<_> = layers.config.listen.iter().map(|listener| listener.address).collect();
     for (index, address) in listen.iter().enumerate() {
         if let Some(other) = listen[..index].iter().position(|other| overlap(*other, *address)) {
             let kind = ProblemKind::SameAddress(format!("listen[{other}]"));

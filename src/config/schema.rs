@@ -5,15 +5,17 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use super::network::Network;
 use nudged_base::limits;
+use nudged_base::rate::{Rate, RateLimit};
 use nudged_base::telemetry::log::Level;
-use nudged_base::time::DurationMs;
+use nudged_base::time::{DurationMs, Gap};
 
 /// Every setting of a node. Reading one allocates nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Addresses of the data listeners, 1 to 16; port 0 picks a free one.
-    pub listen: Vec<SocketAddr>,
+    /// The data listeners, 1 to 16; port 0 picks a free one.
+    pub listen: Vec<DataListener>,
     /// Where the admin listener is.
     pub admin: AdminAddress,
     /// File (0600) with the admin listener's bearer token; needed where it is not loopback.
@@ -60,12 +62,40 @@ pub struct Config {
     pub keys: KeySettings,
     /// Origins of browsers.
     pub cors: CorsSettings,
+    /// Balancers that say whose their connections are.
+    pub proxy_protocol: ProxySettings,
     /// The log.
     pub log: LogSettings,
+    /// How long SQL keeps what.
+    pub retention: RetentionSettings,
     /// Redis as arbiter of state.
     pub redis: RedisSettings,
     /// MySQL as store.
     pub mysql: MysqlSettings,
+}
+
+/// One data listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DataListener {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Each of its connections begins with a header of the PROXY protocol.
+    pub is_proxied: bool,
+}
+
+impl DataListener {
+    /// A plain one.
+    pub fn plain(address: SocketAddr) -> DataListener {
+        DataListener { address, is_proxied: false }
+    }
+}
+
+impl fmt::Display for DataListener {
+    /// As it is set: the address, and the words behind it.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}", self.address)?;
+        out.write_str(if self.is_proxied { " proxy_protocol" } else { "" })
+    }
 }
 
 /// The admin listener's address.
@@ -130,6 +160,26 @@ pub struct LimitSettings {
     pub idle_timeout: DurationMs,
     /// Memory of answers that clients have not taken, all shards together, in bytes.
     pub unsent_bytes_max: u64,
+    /// Requests of one access key, on all shards together; `None` for no limit.
+    pub key_rate: Option<Rate>,
+    /// Requests above `key_rate` that may come at once.
+    pub key_burst: u32,
+    /// What one user may ask for beyond what the slice answers; `None` for no limit.
+    pub user_rate: Option<Rate>,
+    /// What above `user_rate` may come at once.
+    pub user_burst: u32,
+}
+
+impl LimitSettings {
+    /// The limit of one access key.
+    pub fn of_key(&self) -> Option<RateLimit> {
+        self.key_rate.map(|rate| RateLimit::new(rate, self.key_burst))
+    }
+
+    /// The limit of one user.
+    pub fn of_user(&self) -> Option<RateLimit> {
+        self.user_rate.map(|rate| RateLimit::new(rate, self.user_burst))
+    }
 }
 
 /// `[keys]`: where there is none of either kind, none is asked for.
@@ -150,6 +200,13 @@ pub struct CorsSettings {
     pub max_age: DurationMs,
 }
 
+/// `[proxy_protocol]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProxySettings {
+    /// Who may connect to a listener that expects the PROXY protocol.
+    pub networks: Vec<Network>,
+}
+
 /// `[log]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSettings {
@@ -159,6 +216,13 @@ pub struct LogSettings {
     pub users: Vec<String>,
     /// How lines look.
     pub format: LogFormat,
+}
+
+/// `[retention]`: ages at which rows of SQL go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetentionSettings {
+    /// Rows of `events`, from `RETENTION_EVENTS_MIN_MS` up.
+    pub events: Gap,
 }
 
 /// How log lines look.
@@ -275,7 +339,7 @@ impl Config {
 impl Default for Config {
     fn default() -> Config {
         Config {
-            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))],
+            listen: vec![DataListener::plain(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)))],
             admin: AdminAddress::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 8081))),
             admin_token_file: None,
             data: PathBuf::from("./nudged-data"),
@@ -299,10 +363,18 @@ impl Default for Config {
             limits: LimitSettings::default(),
             keys: KeySettings::default(),
             cors: CorsSettings { origins: Vec::new(), max_age: DurationMs(600_000) },
+            proxy_protocol: ProxySettings::default(),
             log: LogSettings { level: Level::Info, users: Vec::new(), format: LogFormat::Auto },
+            retention: RetentionSettings::default(),
             redis: RedisSettings::default(),
             mysql: MysqlSettings::default(),
         }
+    }
+}
+
+impl Default for RetentionSettings {
+    fn default() -> RetentionSettings {
+        RetentionSettings { events: Gap::After(DurationMs(400 * DurationMs::DAY.0)) }
     }
 }
 
@@ -347,6 +419,10 @@ impl Default for LimitSettings {
             write_stall_timeout: DurationMs(limits::WRITE_STALL_TIMEOUT_MS),
             idle_timeout: DurationMs(limits::IDLE_TIMEOUT_MS),
             unsent_bytes_max: limits::UNSENT_BYTES_DEFAULT,
+            key_rate: None,
+            key_burst: limits::KEY_BURST_DEFAULT,
+            user_rate: None,
+            user_burst: limits::USER_BURST_DEFAULT,
         }
     }
 }

@@ -99,6 +99,26 @@ const ONE_KEY: &[(&str, &str)] = &[
     ("listen = ['localhost']", "listen[0]: expected an address such as"),
     ("listen = ['[::1]:1',\n'localhost:1']", ":2: listen[1]: expected an address such as"),
     ("listen = [80]", "listen[0]: expected an address such as"),
+    ("listen = ['127.0.0.1:1 proxy_protocol']", "listen[0]: needs `proxy_protocol.networks`"),
+    ("listen = '127.0.0.1:1  proxy_protocol'\nproxy_protocol.networks = ['10.0.0.0/8']", ""),
+    (
+        "listen = ['127.0.0.1:1', '127.0.0.1:1 proxy_protocol']",
+        "listen[1]: the same as `listen[0]`",
+    ),
+    (
+        "listen = '127.0.0.1:1 proxy_protocl'",
+        "unknown word \"proxy_protocl\" after the address; did",
+    ),
+    ("listen = '127.0.0.1:1 proxy-protocol'", "did you mean `proxy_protocol`?"),
+    ("listen = '127.0.0.1:1 http2'", "unknown word \"http2\" after the address; there is"),
+    ("listen = '127.0.0.1:1 proxy_protocol proxy_protocol'", "`proxy_protocol` is there twice"),
+    ("listen = 'proxy_protocol 127.0.0.1:1'", "listen[0]: expected an address such as"),
+    ("admin = '127.0.0.1:1 proxy_protocol'", "admin: `proxy_protocol` is for data listeners only"),
+    ("admin = '127.0.0.1:1 proxy'", "admin: unknown word \"proxy\" after the address"),
+    ("proxy_protocol.networks = ['10.0.0.5/8']", "not its first: write \"10.0.0.0/8\""),
+    ("proxy_protocol.networks = ['10.0.0.0/33']", "networks[0]: expected a network such as"),
+    ("proxy_protocol.networks = '10.0.0.0/8'", "networks: expected a list of up to 256 networks"),
+    ("proxy_protocol.networks = ['::1', '::1/128']", "networks[1]: the same as"),
     ("admin = 'unix:/run/nudged.sock'", ""),
     ("admin = 'unix:run'", "admin: expected an address such as"),
     (
@@ -158,6 +178,16 @@ const ONE_KEY: &[(&str, &str)] = &[
     ("log.users = ['ann', '']", "log.users[1]: expected a user id of 1 to 128 bytes"),
     ("log.users = 'ann'", "log.users: expected a list of up to 1000 user ids"),
     ("log.format = 'xml'", "log.format: expected one of \"auto\", \"json\", \"text\""),
+    ("retention.events = 'never'", ""),
+    ("retention.events = '8d'", ""),
+    (
+        "retention.events = '191h'",
+        "retention.events: expected \"never\", or a duration of at least 8d",
+    ),
+    (
+        "retention.events = 400",
+        "retention.events: expected \"never\", or a duration of at least 8d",
+    ),
     ("redis.url = 'http://h'", "redis.url: expected a URL that starts with \"redis://\""),
     ("redis.url = 'redis://'", "redis.url: it names no host"),
     ("redis.url = 'redis://h1,h2'", "redis.url: it names several hosts"),
@@ -348,9 +378,10 @@ fn control_characters_of_a_file_are_escaped_in_errors() {
 fn a_reload_takes_what_it_may_and_names_the_rest() {
     let running = Config::default();
     let text = "max_per_day = 2\ntz = 'Asia/Tokyo'\nshards = 3\npopups = 'p.toml'\n\
-                [log]\nlevel = 'debug'\n[cors]\norigins = ['*']\n[journal]\nretention = '1h'\n";
+                [log]\nlevel = 'debug'\n[cors]\norigins = ['*']\n[journal]\nretention = '1h'\n\
+                [retention]\nevents = '30d'\n";
     let difference = reloadable_difference(&running, &read(text).unwrap());
-    let applied = ["popups", "tz", "max_per_day", "cors.origins", "log.level"];
+    let applied = ["popups", "tz", "max_per_day", "cors.origins", "log.level", "retention.events"];
     assert_eq!(difference.applied, applied);
     assert_eq!(difference.waiting, ["shards", "journal.retention"]);
     assert_eq!(difference.config.max_per_day, 2);

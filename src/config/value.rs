@@ -1,15 +1,17 @@
 //! The readers that turn what was written into the value of a key. A reader's refusal is the range
 //! that it allows, in the words of `expected`.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::expected::{Expectation, SIZE_UNITS};
+use super::network::{Network, NetworkRefusal};
 use super::schema::{AdminAddress, Count, SecretText};
 use super::tree::TreeValue;
 use super::url::UrlProblem;
+use super::word::WordProblem;
 use nudged_base::limits;
-use nudged_base::time::{DURATION_MAX, DurationMs, parse_duration};
+use nudged_base::rate::Rate;
+use nudged_base::time::{DURATION_MAX, DurationMs, Gap, parse_duration};
 
 /// Why a key does not take a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub enum ValueRefusal {
     Elements(Vec<(usize, ElementProblem)>),
     /// It is a URL with something wrong in it.
     Url(UrlProblem),
+    /// It is an address with a wrong word behind it.
+    Word(WordProblem),
 }
 
 /// What is wrong with one element of a list.
@@ -33,6 +37,10 @@ pub enum ElementProblem {
     Misspelled(String),
     /// It is all that the list may hold, so no other may be beside it.
     NotAlone,
+    /// It is an address with a wrong word behind it.
+    Word(WordProblem),
+    /// It is an address within this network, which is not the network itself.
+    Inside(Network),
 }
 
 impl From<Expectation> for ValueRefusal {
@@ -154,6 +162,32 @@ pub(super) fn duration(value: &TreeValue, min_ms: u64, max_ms: u64) -> Read<Dura
         .ok_or(Expectation::Duration(DurationMs(min_ms), DurationMs(max_ms)))
 }
 
+/// A rate such as `100/s`, `30/m` or `1000/h`; `None` for `none`.
+pub(super) fn rate(value: &TreeValue) -> Read<Option<Rate>> {
+    let text = value.text().ok_or(Expectation::Rate)?;
+    if text == "none" {
+        return Ok(None);
+    }
+    let (events, unit) = text.split_once('/').ok_or(Expectation::Rate)?;
+    let per_s = match unit.trim_start() {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        _ => return Err(Expectation::Rate),
+    };
+    let events = whole(&TreeValue::Loose(events.trim_end().into()), 1, limits::RATE_EVENTS_MAX);
+    events.map(|events| Some(Rate { events, per_s })).map_err(|_| Expectation::Rate)
+}
+
+/// An age at which something goes, or `never`.
+pub(super) fn age(value: &TreeValue, min_ms: u64) -> Read<Gap> {
+    if value.text() == Some("never") {
+        return Ok(Gap::Never);
+    }
+    let age = duration(value, min_ms, DURATION_MAX.0);
+    age.map(Gap::After).map_err(|_| Expectation::Age(DurationMs(min_ms)))
+}
+
 /// A size such as `256MiB`; a bare number is bytes.
 pub(super) fn size(value: &TreeValue, min: u64, max: u64) -> Read<u64> {
     let bytes = value.whole().or_else(|| {
@@ -181,26 +215,8 @@ pub(super) fn one_of<T: Copy>(
         .ok_or(Expectation::OneOf(words))
 }
 
-pub(super) fn addresses(value: &TreeValue) -> Result<Vec<SocketAddr>, ValueRefusal> {
-    let expected = Expectation::Addresses(limits::LISTENERS_MAX);
-    // One address of a file needs no list around it.
-    let one = match value {
-        TreeValue::Text(text) => Some(TreeValue::Loose(text.clone())),
-        _ => None,
-    };
-    let value = one.as_ref().unwrap_or(value);
-    let whole = (expected, limits::LISTENERS_MAX);
-    let addresses = list(value, whole, Expectation::Address, |text| text.parse().ok())?;
-    if addresses.is_empty() {
-        return Err(expected.into());
-    }
-    // Port 0 picks a free port each time, so it may be named more than once.
-    all_differ(&addresses, |a: &SocketAddr, b| a == b && a.port() != 0)?;
-    Ok(addresses)
-}
-
-pub(super) fn admin(value: &TreeValue) -> Read<AdminAddress> {
-    let text = value.text().ok_or(Expectation::AdminAddress)?;
+/// Where the admin listener is, without words behind it.
+pub(super) fn admin_address(text: &str) -> Read<AdminAddress> {
     match text.strip_prefix("unix:") {
         Some(path) if path.starts_with('/') && path.len() > 1 && !path.contains('\0') => {
             Ok(AdminAddress::Unix(PathBuf::from(path)))
@@ -208,6 +224,27 @@ pub(super) fn admin(value: &TreeValue) -> Read<AdminAddress> {
         Some(_) => Err(Expectation::AdminAddress),
         None => text.parse().map(AdminAddress::Tcp).map_err(|_| Expectation::AdminAddress),
     }
+}
+
+pub(super) fn networks(value: &TreeValue) -> Result<Vec<Network>, ValueRefusal> {
+    let elements = elements(value).filter(|elements| elements.len() <= limits::PROXY_NETWORKS_MAX);
+    let (mut found, mut problems) = (Vec::new(), Vec::new());
+    for (index, element) in elements.ok_or(Expectation::Networks)?.into_iter().enumerate() {
+        match element.unwrap_or("").parse::<Network>() {
+            Ok(network) => found.push(network),
+            Err(NetworkRefusal::Inside(network)) => {
+                problems.push((index, ElementProblem::Inside(network)));
+            }
+            Err(NetworkRefusal::Malformed) => {
+                problems.push((index, ElementProblem::Refused(Expectation::Network)));
+            }
+        }
+    }
+    if !problems.is_empty() {
+        return Err(ValueRefusal::Elements(problems));
+    }
+    all_differ(&found, |a, b| a == b)?;
+    Ok(found)
 }
 
 pub(super) fn path(value: &TreeValue) -> Read<PathBuf> {

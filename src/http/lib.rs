@@ -6,7 +6,8 @@
 //! the fields that matter · `head` request heads · `whole` those of one piece · `body` chunked
 //! bodies · `refusal` what is refused and how · `reply` answers as bytes · `pool` buffers for
 //! reuse · `slots` the order of answers · `early` answers before there is a whole request ·
-//! `connection` one connection's state.
+//! `connection` one connection's state · `proxy` what balancers say before a connection's first
+//! byte.
 
 mod authority;
 mod body;
@@ -18,6 +19,7 @@ mod kept;
 mod line;
 mod method;
 pub mod pool;
+pub mod proxy;
 pub mod refusal;
 pub mod reply;
 pub mod scan;

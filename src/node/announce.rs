@@ -1,12 +1,11 @@
 //! What the log says of a node's begin and end: one line each, with what an operator asks first.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Instant;
 
 use nudged_base::telemetry::log::{Log, LogValue, Message};
-use nudged_config::{AckMode, AdminAddress, Config, Loaded, QueueMode};
+use nudged_config::{AckMode, AdminAddress, Config, DataListener, Loaded, QueueMode};
 use nudged_runtime::clocks;
 use nudged_runtime::topology::Topology;
 
@@ -46,8 +45,8 @@ pub(super) fn log_start(log: &Log, loaded: &Loaded, topology: &Topology, connect
 }
 
 /// Says that the node takes requests, where, and how long its start took.
-pub(super) fn log_ready(log: &Log, addresses: &[SocketAddr], admin: &str, begun: Instant) {
-    let listen = list(addresses);
+pub(super) fn log_ready(log: &Log, listeners: &[DataListener], admin: &str, begun: Instant) {
+    let listen = list(listeners);
     let fields = [
         ("listen", LogValue::Text(&listen)),
         ("admin", LogValue::Text(admin)),
@@ -83,8 +82,8 @@ fn absolute(path: &str) -> String {
     whole.map_or_else(|_| path.to_owned(), |whole| whole.display().to_string())
 }
 
-fn list(addresses: &[SocketAddr]) -> String {
-    addresses.iter().map(SocketAddr::to_string).collect::<Vec<String>>().join(", ")
+fn list(listeners: &[DataListener]) -> String {
+    listeners.iter().map(DataListener::to_string).collect::<Vec<String>>().join(", ")
 }
 
 /// Ascending numbers as people write them: `0-3,8`.

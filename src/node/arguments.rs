@@ -64,6 +64,17 @@ Examples:
   nudged check --config /etc/nudged.toml
   nudged check popups.toml --json | jq '.problems[] | select(.severity == \"error\")'")]
     Check(CheckArguments),
+    /// Is this host ready: kernel, limits, sysctls, cores, disk, Redis, MySQL: exit 1 on a fail
+    #[command(after_help = "\
+A line for each check: ok, warn or fail, what was found, why it matters, and the command that mends
+it. Changes nothing, asks the configured servers alone, and ends within 15 s. Run it as the user that
+nudged runs as, with the flags that it is served with; where a node runs in the data directory, its
+limits and control groups count.
+
+Examples:
+  nudged doctor --config /etc/nudged.toml
+  nudged doctor --json | jq -r '.[] | select(.status != \"ok\") | .mend'")]
+    Doctor(DoctorArguments),
     /// Run decision vectors: exit 1 if any failed
     #[command(after_help = "\
 The last line is \"N passed, M failed\".
@@ -98,6 +109,15 @@ Example:
 Example:
   nudged import --config /etc/nudged.toml popups.ndjson")]
     Import(ImportArguments),
+    /// Copy the database of a running embedded node: all that it remembers, in one file
+    #[command(after_help = "\
+The copy has everything that was acknowledged before the command was run. It is made on the node's
+host by this command, so run it as the node's user or as root. FILE must not exist; it is there
+whole or not at all. It has the signing keys: keep it as safe as the data directory.
+
+Example:
+  nudged backup --config /etc/nudged.toml /var/backups/nudged-$(date +%F).db")]
+    Backup(BackupArguments),
     /// Create or upgrade the SQL schema of mysql.url; with --from, move an embedded node there
     #[command(after_help = "\
 Examples:
@@ -112,8 +132,9 @@ pub struct ServeArguments {
     /// Popups file, imported at start and reload [env: NUDGED_POPUPS] [default: none]
     #[arg(long, value_name = "FILE")]
     popups: Option<String>,
-    /// Address for visitors' requests; may be given more than once; port 0 picks a free one [env:
-    /// NUDGED_LISTEN] [default: 127.0.0.1:8080]
+    /// Address for visitors' requests; may be given more than once; port 0 picks a free one;
+    /// 'ADDR:PORT proxy_protocol' behind a balancer that sends it [env: NUDGED_LISTEN] [default:
+    /// 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Vec<String>,
     /// Address for operators, or unix:/PATH [env: NUDGED_ADMIN] [default: 127.0.0.1:8081]
@@ -151,6 +172,29 @@ pub struct CheckArguments {
     #[arg(value_name = "POPUPS")]
     pub popups: Vec<PathBuf>,
     /// One JSON object instead of lines
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `doctor`: those of `serve` that matter to a host.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+pub struct DoctorArguments {
+    /// As of `serve`
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Vec<String>,
+    /// As of `serve`
+    #[arg(long, value_name = "N|auto")]
+    shards: Option<String>,
+    /// As of `serve`
+    #[arg(long, value_name = "LIST")]
+    cpus: Option<String>,
+    /// As of `serve`
+    #[arg(long, value_name = "N")]
+    writer_cpu: Option<String>,
+    /// As of `serve`
+    #[arg(long)]
+    no_pin: bool,
+    /// An array of {"name","status","found","why","mend"} instead of lines
     #[arg(long)]
     pub json: bool,
 }
@@ -224,6 +268,17 @@ pub struct VectorsArguments {
     /// Files of decision vectors
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
+}
+
+/// Arguments of `backup`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct BackupArguments {
+    /// Where the copy goes; a new file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The node's admin address, or unix:/PATH [env: NUDGED_ADMIN] [default: the configuration's]
+    #[arg(long, value_name = "ADDR:PORT")]
+    admin: Option<String>,
 }
 
 /// Arguments of `migrate`.

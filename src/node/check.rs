@@ -19,7 +19,7 @@ use nudged_publish::popups_file;
 use nudged_publish::publisher;
 use nudged_runtime::{clocks, process_limits};
 
-mod directory;
+pub(super) mod directory;
 mod host;
 pub mod report;
 

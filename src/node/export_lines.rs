@@ -72,6 +72,9 @@ struct StatsLine {
     popup_id: String,
     variant: String,
     hour: i64,
+    /// Absent for an hour.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_day: bool,
     set: String,
     counts: [i64; 6],
 }
@@ -110,6 +113,7 @@ pub(super) fn write(item: &ExportItem) -> String {
             popup_id: row.popup.clone(),
             variant: row.variant.clone(),
             hour: row.hour,
+            is_day: row.is_day,
             set: row.set.clone(),
             counts: row.counts,
         }),
@@ -158,9 +162,10 @@ pub(super) fn read(line: &str) -> Result<ExportItem, String> {
             if !is_set || line.counts.iter().any(|count| *count < 0) {
                 return Err("stats: expected a set, and counts of 0 or more".to_owned());
             }
-            let (popup, variant) = (id("popup_id", line.popup_id)?, line.variant);
-            let (hour, set) = (line.hour, line.set);
-            Ok(ExportItem::Stats(WholeStat { popup, variant, hour, set, counts: line.counts }))
+            let popup = id("popup_id", line.popup_id.clone())?;
+            let variant = line.variant.clone();
+            let StatsLine { hour, is_day, set, counts, .. } = line;
+            Ok(ExportItem::Stats(WholeStat { popup, variant, hour, is_day, set, counts }))
         }
     }
 }
@@ -261,6 +266,7 @@ mod tests {
             popup: "p".to_owned(),
             variant: String::new(),
             hour: 3_600_000,
+            is_day: true,
             set: "ab".to_owned(),
             counts: [1, 2, 3, 4, 5, 6],
         };

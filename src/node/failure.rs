@@ -112,9 +112,9 @@ pub enum Failure {
     /// The signing keys can't be used.
     #[error(transparent)]
     Keys(#[from] KeysError),
-    /// There is no explanation.
+    /// A node does not answer a command, or refuses it.
     #[error("{0}")]
-    Explain(String),
+    Asking(String),
     /// Redis does not sync what `ack = "synced"` promises.
     #[error(
         "ack = \"synced\" with queue = \"redis\" needs a Redis that syncs each write before it \
@@ -153,7 +153,7 @@ impl Failure {
     /// The exit code of this reason.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Failure::Explain(_) => 1,
+            Failure::Asking(_) => 1,
             Failure::Listen(error) if is_short_of_descriptors(&error.source) => 3,
             Failure::Configuration(_) | Failure::Listen(_) | Failure::Topology(_) => 2,
             Failure::Store(StoreError::Address { .. }) => 2,

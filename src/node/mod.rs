@@ -9,15 +9,19 @@
 //! `redis_threads` what runs beside Redis, `stoppable` what ends a thread · `signals` · `drain`
 //! reloads and stop · `announce` the log's lines of both.
 //!
-//! Tools: `check` the configuration and popups · `explain` asks a running node · `vectors` decision
-//! vectors · `export` and `import` NDJSON, `import_users` and `export_lines` that of users,
-//! `stopped_journal` whose records they read ·
-//! `journal_command` a journal's records for people, `record_lines` how they are written ·
-//! `migrate` the schema, `migration` a directory into MySQL.
+//! Tools: `check` the configuration and popups · `doctor` this host and its servers · `explain`
+//! asks a running node, as `admin_client` does · `backup` copies a running node's database ·
+//! `vectors` decision vectors · `export` and `import` NDJSON, `import_users` and `export_lines` that
+//! of users, `stopped_journal` whose records they read · `journal_command` a journal's records for
+//! people, `record_lines` how they are written · `migrate` the schema, `migration` a directory into
+//! MySQL.
 
+mod admin_client;
 mod announce;
 pub mod arguments;
+pub mod backup;
 pub mod check;
+pub mod doctor;
 mod drain;
 pub mod explain;
 pub mod export;

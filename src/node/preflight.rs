@@ -34,7 +34,8 @@ pub fn check_host(config: &Config, topology: &Topology) -> Result<(), Failure> {
     Ok(thread_room::check(threads_needed(config, topology.shards))?)
 }
 
-fn threads_needed(config: &Config, shards: u16) -> usize {
+/// Threads of a node of this configuration and so many shards.
+pub(super) fn threads_needed(config: &Config, shards: u16) -> usize {
     let readers = usize::try_from(config.mysql.parallel()).unwrap_or(usize::MAX);
     let drains = if config.queue == QueueMode::Redis { readers } else { 0 };
     (THREADS + THREADS_SPARE + usize::from(shards)).saturating_add(readers).saturating_add(drains)
@@ -55,8 +56,9 @@ pub fn check(config: &Config) -> Result<(), Failure> {
     if ownership::holder(&config.data).is_some() {
         return Ok(());
     }
-    for address in config.listen.iter().filter(|address| address.port() != 0) {
-        listener::probe(*address)?;
+    let addresses = config.listen.iter().map(|listener| listener.address);
+    for address in addresses.filter(|address| address.port() != 0) {
+        listener::probe(address)?;
     }
     // A directory that the start makes is not there yet.
     let is_in_data = |path: &Path| path.starts_with(&config.data) && !config.data.exists();

@@ -10,7 +10,6 @@ pub(super) mod size;
 pub(super) mod threads;
 
 use std::io::Write as _;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -25,7 +24,7 @@ use nudged_api::token::Keys;
 use nudged_base::ids::Sequence;
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Log, LogValue, Message};
-use nudged_config::{Config, Loaded};
+use nudged_config::{Config, DataListener, Loaded};
 use nudged_publish::publisher;
 use nudged_runtime::clocks;
 use nudged_runtime::shard::mesh::Mesh;
@@ -74,8 +73,8 @@ fn serve(
     let read = opening::config_reader(shared, arguments);
     let publisher =
         opening::load_publisher((&config, read), storage.sql == SqlPreflight::Usable, &mesh, &log)?;
-    let (sockets, addresses) = opening::bind(&config, topology.shards)?;
-    opening::warn_of_open_doors(&config, &addresses, &log);
+    let (sockets, listeners) = opening::bind(&config, topology.shards)?;
+    opening::warn_of_open_doors(&config, &listeners, &log);
     let threads = Threads { config: &config, topology: &topology, mesh: &mesh, log: &log };
     let is_sql_asked = storage.sql != SqlPreflight::Unreachable;
     let (set, left) = (storage.set, std::mem::take(&mut storage.unmerged));
@@ -101,7 +100,7 @@ fn serve(
     let shards = threads.start_shards(&parts, sockets)?;
     let (admin, publishing) =
         threads.start_admin(&parts, connections_max, &figures, redis_threads.as_ref())?;
-    announce(&addresses, admin.address());
+    announce(&listeners, admin.address());
     let status = &mesh.redis_status;
     // Who is told to stop before it was ready never is.
     let was_ready = ready::await_sql(is_sql_asked, &figures.fitness, &signals)
@@ -109,7 +108,7 @@ fn serve(
         && !signals.is_stop_asked();
     if was_ready {
         status.start();
-        announce_ready(&log, &addresses, admin.address(), begun);
+        announce_ready(&log, &listeners, admin.address(), begun);
     }
     Ok(drain::serve_until_stopped(RunningNode {
         config,
@@ -150,15 +149,15 @@ fn make_mesh(topology: &Topology) -> Result<Arc<Mesh>, Failure> {
 }
 
 /// Says where the node listens.
-fn announce(addresses: &[SocketAddr], admin: &str) {
-    addresses.iter().for_each(|address| say(&format!("listening data {address}")));
+fn announce(listeners: &[DataListener], admin: &str) {
+    listeners.iter().for_each(|listener| say(&format!("listening data {listener}")));
     say(&format!("listening admin {admin}"));
 }
 
 /// Says that the node takes traffic.
-fn announce_ready(log: &Log, addresses: &[SocketAddr], admin: &str, begun: Instant) {
+fn announce_ready(log: &Log, listeners: &[DataListener], admin: &str, begun: Instant) {
     say("ready");
-    announce::log_ready(log, addresses, admin, begun);
+    announce::log_ready(log, listeners, admin, begun);
 }
 
 /// Says something on standard output, at once. Who does not read it needs no word.

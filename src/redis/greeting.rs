@@ -49,7 +49,7 @@ pub fn run_of(run_id: &[u8]) -> u64 {
 }
 
 /// The value of a field in the text of INFO.
-pub(crate) fn info_field<'a>(info: &'a [u8], name: &str) -> Option<&'a [u8]> {
+pub fn info_field<'a>(info: &'a [u8], name: &str) -> Option<&'a [u8]> {
     info.split(|byte| *byte == b'\n').find_map(|line| {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         line.strip_prefix(name.as_bytes())?.strip_prefix(b":")

@@ -14,7 +14,7 @@ const KERNEL_MIN: (u32, u32) = (6, 1);
 /// Descriptors of the process that are not connections: listeners, files, eventfds, rings.
 pub(super) const DESCRIPTORS_RESERVED: u64 = 256;
 /// Memory that the executor of the dedicated core insists on being allowed to lock, in bytes.
-pub(super) const MEMLOCK_MIN: u64 = 512 * 1_024;
+pub const MEMLOCK_MIN: u64 = 512 * 1_024;
 /// Direct descriptors of one ring at most.
 const DESCRIPTORS_MAX: u64 = 65_536;
 /// Entries of a ring's descriptor table beyond its connections: those that are being refused.
@@ -175,9 +175,7 @@ pub fn check_kernel() -> Result<(), HostUnfit> {
 /// Where the configured number does not fit, with the number that would.
 pub fn connections_per_shard(asked: Option<u64>, shards: u16) -> Result<u32, HostUnfit> {
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(DESCRIPTORS_MAX);
-    let spare = DESCRIPTORS_RESERVED + u64::from(DESCRIPTORS_SPARE);
-    let fits_each = limit.saturating_sub(spare).clamp(1, DESCRIPTORS_MAX);
-    let fits = (fits_each * u64::from(shards)).min(DESCRIPTORS_MAX);
+    let (fits_each, fits) = (fits_in_shard(limit), connections_that_fit(limit, shards));
     let wanted = asked.unwrap_or(fits);
     let each = match asked {
         Some(asked) => asked.div_ceil(u64::from(shards)),
@@ -190,6 +188,17 @@ pub fn connections_per_shard(asked: Option<u64>, shards: u16) -> Result<u32, Hos
         return Err(HostUnfit::TooManyConnections { asked: wanted, limit, shards, fits });
     }
     Ok(u32::try_from(each).expect("bounded by the limit"))
+}
+
+/// Connections that a node of so many shards holds with a limit of descriptors, unless it is told
+/// otherwise.
+pub fn connections_that_fit(limit: u64, shards: u16) -> u64 {
+    (fits_in_shard(limit) * u64::from(shards)).min(DESCRIPTORS_MAX)
+}
+
+fn fits_in_shard(limit: u64) -> u64 {
+    let spare = DESCRIPTORS_RESERVED + u64::from(DESCRIPTORS_SPARE);
+    limit.saturating_sub(spare).clamp(1, DESCRIPTORS_MAX)
 }
 
 /// Explains why a ring was refused.

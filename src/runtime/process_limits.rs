@@ -31,7 +31,12 @@ pub fn check(shards: u16, listeners: usize) -> Result<(), HostUnfit> {
     judge((of(Resource::Nofile), of(Resource::Memlock), of(Resource::Fsize)), shards, listeners)
 }
 
-fn judge(
+/// As [`check`], of limits that were read elsewhere: descriptors, bytes of locked memory, bytes of
+/// a file; `u64::MAX` for none.
+///
+/// # Errors
+/// As [`check`].
+pub fn judge(
     (descriptors, memlock, file_bytes): (u64, u64, u64),
     shards: u16,
     listeners: usize,

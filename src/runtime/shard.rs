@@ -1,13 +1,16 @@
 //! A shard's side of the kernel: one thread with one ring, one place to sleep.
 //!
 //! `thread` starts it · `driver` is the loop on the `ring` · `slot` what the kernel has under way
-//! for a connection · `listener` sockets of clients, `unsent` what the kernel holds of their
-//! answers · `endpoint` where links lead · `mesh` all lanes between cores, `ports` one shard's.
+//! for a connection · `listener` sockets of clients, `entrance` what they ask of connections,
+//! `peers` where accepts put addresses, `unsent` what the kernel holds of answers · `endpoint`
+//! where links lead · `mesh` all lanes between cores, `ports` one shard's.
 
 pub mod driver;
 pub mod endpoint;
+pub mod entrance;
 pub mod listener;
 pub mod mesh;
+mod peers;
 mod ports;
 pub(crate) mod ring;
 mod slot;

@@ -19,6 +19,7 @@ use super::users::evaluate::RequestContext;
 use super::users::in_flight::InFlightTable;
 use super::users::lane::Lane;
 use super::users::memory::{Done, Scratch, Users};
+use super::users::rates::UserRates;
 use super::users::redis::{Arbiter, ArbiterSetup, RedisUsers};
 use super::users::waiting::{StateAccess, Waiter};
 use super::users::{Arbitration, Turn};
@@ -29,6 +30,7 @@ use nudged_api::token::Keys;
 use nudged_base::clock::Now;
 use nudged_base::ids::ShardId;
 use nudged_base::limits::{BUFFERS_POOLED_MAX, COMMIT_TRIES_MAX};
+use nudged_base::rate::RateLimit;
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_base::time::{MonoNs, WallMs};
@@ -67,6 +69,8 @@ pub struct CoreSetup {
     /// Memory of answers that this shard's clients have not taken, in bytes; at it those that owe
     /// the most are reset.
     pub unsent_bytes_max: u64,
+    /// How often a user may ask for more than the slice answers; `None` for no limit.
+    pub user_rate: Option<RateLimit>,
     /// How long a request waits for its user's state, in milliseconds.
     pub read_deadline_ms: u64,
     /// Redis, where it decides whose change is first; `None` where the shard itself does.
@@ -125,6 +129,7 @@ impl Core {
             is_by_redis,
             done: Vec::new(),
             effects: Vec::new(),
+            rates: UserRates::new(setup.user_rate, setup.seed),
             buffers: BufferPool::new(BUFFERS_POOLED_MAX),
             minted: (0, setup.seed),
             read_deadline_ms: setup.read_deadline_ms,
@@ -250,6 +255,7 @@ impl Core {
         self.give_up_late(now);
         self.give_up_pursued(now);
         self.users.buffers.shrink();
+        self.users.rates.forget_quiet(now.mono);
         self.users.count_slice();
         self.count_link();
         self.connections.expire(&mut ShardTurn { view: &self.view, now, outbox });

@@ -4,8 +4,8 @@
 //!
 //! `memory` what there is of them, whoever decides · `evaluate` what commands do to a state · `own`
 //! commands where the shard itself decides · `redis` where Redis does · `in_flight` what is under
-//! way for users · `waiting` who waits for it · `change` what Redis has to take · `lane` the way to
-//! the journal · `unmerged` what was accepted without Redis.
+//! way for users · `waiting` who waits for it · `change` what Redis has to take · `rates` how often
+//! each user may ask · `lane` the way to the journal · `unmerged` what was accepted without Redis.
 
 pub(crate) mod change;
 pub(crate) mod evaluate;
@@ -13,6 +13,7 @@ pub(crate) mod in_flight;
 pub(crate) mod lane;
 pub(crate) mod memory;
 mod own;
+pub(crate) mod rates;
 pub mod redis;
 pub mod unmerged;
 pub(crate) mod waiting;

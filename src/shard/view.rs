@@ -71,6 +71,7 @@ impl View {
             ready: self.ready && self.disk_lack.is_none(),
             disk_lack: self.disk_lack.as_deref(),
             now: now.wall,
+            mono: now.mono,
         }
     }
 }

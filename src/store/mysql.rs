@@ -4,7 +4,8 @@
 //!
 //! `session` one connection · `census` how many · `gate` which of them may ask · `failure` what
 //! their errors mean · `address` the url · `text` statements as text · `rights` what it has to be
-//! let do · `schema` making and upgrading · `settings` what a server should be told.
+//! let do · `schema` making and upgrading · `settings` what a server should be told ·
+//! `survey` what it says of itself.
 //!
 //! Everything is a blocking call: the runtime that drives the client is inside and has one thread,
 //! the caller's. Every wait has a bound, `[mysql] connect_timeout` or `query_timeout`; a connection
@@ -21,11 +22,13 @@ mod rights;
 mod schema;
 mod session;
 mod settings;
+mod survey;
 mod text;
 
 pub use census::{connections_made, connections_open};
 pub use failure::{FailureKind, ServerFailure};
 pub use schema::{dropped_since, migrate};
+pub use survey::{ServerSurvey, survey};
 
 pub(super) use gate::{hold, release};
 pub(super) use rights::missing as missing_rights;

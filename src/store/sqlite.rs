@@ -1,7 +1,8 @@
 //! The embedded store: one SQLite file, `nudged.db`, in the data directory. Owns its connections,
 //! settings and schema. Must not know tables, the journal's files, shards or threads.
 //!
-//! `schema` creating and upgrading · `peek` a look that changes nothing.
+//! `schema` creating and upgrading · `peek` a look that changes nothing · `snapshot` a copy beside
+//! the node that has it.
 //!
 //! Settings, and why:
 //! - WAL: readers neither wait nor hold the writer up.
@@ -17,6 +18,7 @@
 
 mod peek;
 mod schema;
+pub mod snapshot;
 #[cfg(test)]
 mod tests;
 
@@ -35,7 +37,8 @@ use super::session::{Inserted, RowError};
 use super::statement::{Dialect, Insert};
 use super::value::{Row, SqlValue, Unreadable};
 use nudged_base::limits::{
-    SQL_BUSY_TIMEOUT_MS, SQL_READ_CACHE_KIB, SQL_STATEMENTS_MAX, SQL_WAL_PAGES, SQL_WRITE_CACHE_KIB,
+    SQL_BUSY_TIMEOUT_MS, SQL_FOLD_WAIT_MS, SQL_READ_CACHE_KIB, SQL_STATEMENTS_MAX, SQL_WAL_PAGES,
+    SQL_WRITE_CACHE_KIB,
 };
 
 /// The database's name in the data directory.
@@ -91,12 +94,23 @@ impl Embedded {
     pub(super) fn fold(&mut self) -> Result<bool, StoreError> {
         let action = "fold its log in";
         let query = "PRAGMA wal_checkpoint(TRUNCATE)";
-        let is_busy: Vec<i64> = self.query(action, query, &[], |row| row.take())?;
+        // A copy that is being made reads for minutes: records do not wait for it.
+        self.wait_at_most(SQL_FOLD_WAIT_MS)?;
+        let is_busy: Result<Vec<i64>, _> = self.query(action, query, &[], |row| row.take());
+        self.wait_at_most(SQL_BUSY_TIMEOUT_MS)?;
+        let is_busy = is_busy?;
         let is_done = is_busy.first() == Some(&0);
         if is_done {
             (self.is_to_fold, self.must_fold) = (false, false);
         }
         Ok(is_done)
+    }
+
+    /// Locks of others are waited for so long from now on.
+    fn wait_at_most(&self, ms: u64) -> Result<(), StoreError> {
+        self.connection
+            .busy_timeout(Duration::from_millis(ms))
+            .map_err(|source| StoreError::sql(&self.path, "set it up", source))
     }
 
     /// See [`super::session::Session::query`].

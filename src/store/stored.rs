@@ -209,8 +209,10 @@ pub struct StatRow {
     pub popup: String,
     /// The variant's key; empty for none.
     pub variant: String,
-    /// The first millisecond of the hour.
+    /// The first millisecond of the hour, or of the day.
     pub hour: WallMs,
+    /// It is a whole UTC day.
+    pub is_day: bool,
     /// Decided, shown, ignored, dismissed, clicked, converted.
     pub counts: [u64; 6],
 }

@@ -40,8 +40,10 @@ pub struct WholeStat {
     pub popup: String,
     /// The variant's key; empty for none.
     pub variant: String,
-    /// The hour's first millisecond.
+    /// The first millisecond of the hour, or of the day.
     pub hour: i64,
+    /// It is a whole UTC day.
+    pub is_day: bool,
     /// What `streams` calls the stream: a journal's set id in hex, or a list.
     pub set: String,
     /// Decided, shown, ignored, dismissed, clicked, converted.

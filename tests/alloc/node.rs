@@ -10,6 +10,7 @@ use nudged_api::cors::Cors;
 use nudged_api::token::{Keys, Secret};
 use nudged_base::clock::Now;
 use nudged_base::ids::{Sequence, ShardId};
+use nudged_base::rate::{Rate, RateLimit};
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_domain::catalog::compile::{CatalogEntry, compile};
@@ -104,6 +105,7 @@ impl Node {
             connections_max: 16,
             connections_max_of_node: 16,
             unsent_bytes_max: nudged_base::limits::UNSENT_BYTES_DEFAULT,
+            user_rate: Some(RateLimit::new(Rate { events: 1_000_000, per_s: 1 }, 1_000_000)),
             read_deadline_ms: 50,
             arbiter: arbiter.clone(),
             seed: 1,

@@ -176,7 +176,7 @@ fn move_pieces(config: &Config, from: &Path, most: usize) -> usize {
     let mut pieces = 0;
     let moved = migration::run(config, from, (WallMs(1), false), &mut |_| {
         pieces += 1;
-        if pieces < most { Ok(()) } else { Err(Failure::Explain("cut off".to_owned())) }
+        if pieces < most { Ok(()) } else { Err(Failure::Asking("cut off".to_owned())) }
     });
     assert_eq!(moved.is_err(), pieces >= most, "{moved:?}");
     pieces

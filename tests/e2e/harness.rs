@@ -181,6 +181,8 @@ pub struct Exit {
 pub struct Server {
     /// Where visitors ask.
     pub data: SocketAddr,
+    /// Where they ask too, by the flags' further `--listen`.
+    pub others: Vec<SocketAddr>,
     /// Where operators ask.
     pub admin: SocketAddr,
     /// From start to ready.
@@ -202,6 +204,7 @@ impl Server {
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let mut server = Server {
             data: nowhere,
+            others: Vec::new(),
             admin: nowhere,
             ready_after: Duration::ZERO,
             child,
@@ -212,8 +215,12 @@ impl Server {
         let mut stdout = String::new();
         while let Ok(line) = lines.recv_timeout(START_TIMEOUT.saturating_sub(begun.elapsed())) {
             stdout.push_str(&format!("{line}\n"));
-            if let Some(address) = line.strip_prefix("listening data ") {
-                server.data = address.parse().unwrap();
+            if let Some(listener) = line.strip_prefix("listening data ") {
+                let address = listener.split(' ').next().unwrap().parse().unwrap();
+                match server.data == nowhere {
+                    true => server.data = address,
+                    false => server.others.push(address),
+                }
             } else if let Some(address) = line.strip_prefix("listening admin ") {
                 server.admin = address.parse().unwrap();
             }

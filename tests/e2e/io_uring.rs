@@ -11,7 +11,7 @@ use std::io;
 use crate::harness::{Exit, Setup, WELCOME};
 
 /// Lets every system call pass but io_uring_setup, which fails with `errno`.
-fn refuse_io_uring(errno: i32) -> io::Result<()> {
+pub fn refuse_io_uring(errno: i32) -> io::Result<()> {
     let code = |bits: u32| u16::try_from(bits).expect("codes of BPF have 16 bits");
     let io_uring_setup =
         u32::try_from(libc::SYS_io_uring_setup).expect("numbers of calls are small");

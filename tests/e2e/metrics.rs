@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::client::event;
+use crate::client::{Client, event};
 use crate::cluster::{Cluster, Plan, in_turn};
 use crate::harness::{ALWAYS, Server, Setup, until};
 use crate::support::prometheus::{Metrics, promtool};
@@ -39,11 +39,21 @@ const STILL: &[(&str, &[&str])] = &[
             "connections_cut_total",
             "hops_refused_total",
             "parked_full_total",
+            "user_rate_refusals_total",
+            "user_rate_untracked_total",
             "ring_buffers_empty_total",
             "ring_overflows_total",
             "slice_evictions_total",
             "slice_full_total",
             "unsent_bytes",
+        ],
+    ),
+    (
+        "older rows than a day has, and what fails with them (retention)",
+        &[
+            "retention_events_deleted_total",
+            "retention_failures_total",
+            "retention_statistics_folded_total",
         ],
     ),
     (
@@ -162,8 +172,11 @@ fn after_an_ordinary_day_no_metric_stands_at_zero() {
 
 /// An embedded node that knows its users again after a restart.
 fn embedded() -> Metrics {
-    let setup = Setup::new(ALWAYS).config("connections_max = 4\n");
-    let setup = setup.flags(&["--shards", "2", "--no-pin"]);
+    let config = "connections_max = 4\n[proxy_protocol]\nnetworks = [\"127.0.0.1\"]\n\
+        [limits]\nuser_rate = \"1000000/s\"\n";
+    let setup = Setup::new(ALWAYS).config(config);
+    let proxied = ["--listen", "127.0.0.1:0 proxy_protocol"];
+    let setup = setup.flags(&["--shards", "2", "--no-pin"]).flags(&proxied);
     let server = setup.start();
     visit(&server, "early");
     server.stop();
@@ -177,6 +190,12 @@ fn embedded() -> Metrics {
     until("all in SQL", || {
         (check(&text(&server)).sum("nudged_sql_lag_records") == 0.0).then_some(())
     });
+    for header in ["PROXY UNKNOWN\r\n", "GET / HTTP/1.1\r\n"] {
+        let mut client = Client::connect(server.others[0]);
+        client.send(header.as_bytes());
+        // What is no header ends the connection.
+        let _ = client.try_ask("GET", "/health", "");
+    }
     let mut open = server.client();
     open.get("/health").expect(200);
     server.operator().ask("POST", "/v1/popups/banner/pause", "").expect(200);

@@ -51,6 +51,19 @@ fn migrate_at(url: &str) -> Exit {
 }
 
 #[test]
+fn a_backup_of_mysql_is_refused_with_what_to_do() {
+    let (setup, database) = single(WELCOME);
+    assert_eq!(migrate(&database).code, Some(0));
+    let server = setup.start();
+    let admin = server.admin.to_string();
+    let exit = setup.run(&["backup", "--admin", &admin, "copy.db"]);
+    assert_eq!(exit.code, Some(1), "{exit:?}");
+    assert!(exit.stderr.contains("mysqldump"), "{exit:?}");
+    assert!(!setup.path("copy.db").exists());
+    server.stop();
+}
+
+#[test]
 fn without_its_schema_a_node_says_which_command_makes_it() {
     let (setup, _) = single(WELCOME);
     let exit = setup.start_fails(&[]);

@@ -32,7 +32,12 @@ const SMOKES: &[(&str, Smoke)] = &[
     ("cargo test --test it", Ci),
     ("cargo test --test stores", Ci),
     ("kill", Test("e2e/reload.rs", "a_bad_file_changes_nothing_and_every_error_is_named")),
+    (
+        "nudged backup",
+        Test("e2e/backup.rs", "a_copy_made_under_load_has_all_that_was_acknowledged_and_serves"),
+    ),
     ("nudged check", Test("e2e/first_minute.rs", "the_samples_that_are_shipped_are_right")),
+    ("nudged doctor", Test("e2e/doctor.rs", "a_host_is_looked_at_beside_the_node_that_runs_on_it")),
     ("nudged explain", Test("e2e/admin.rs", "explanations_record_nothing")),
     ("nudged export", Test("e2e/catalog.rs", "popups_go_out_and_in_again")),
     ("nudged import", Test("e2e/catalog.rs", "popups_go_out_and_in_again")),

@@ -172,6 +172,7 @@ impl Shard {
             connections_max: 64,
             connections_max_of_node: 64,
             unsent_bytes_max: UNSENT_BYTES_DEFAULT,
+            user_rate: None,
             read_deadline_ms: READ_DEADLINE_MS,
             arbiter: scene.config.has_redis.then(|| arbiter(scene, setup)),
             seed: scene.config.seed ^ (life << 32) ^ u64::from(setup.shard.0),

@@ -4,6 +4,7 @@ mod catalog;
 mod erase;
 mod ids;
 mod reading;
+mod retention;
 mod streams;
 mod taken;
 mod withdrawn;

@@ -24,6 +24,7 @@ use nudged_http::connection::{Answer, Timeouts};
 use nudged_http::head::Request;
 use nudged_http::reply::{self, ImfDate};
 use nudged_runtime::shard::driver::{Driver, Setup};
+use nudged_runtime::shard::entrance::Entrance;
 use nudged_runtime::shard::listener;
 use nudged_runtime::shard::mesh::Mesh;
 use nudged_runtime::{clocks, topology};
@@ -144,6 +145,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         mesh: Arc::new(Mesh::new(1)?),
         counters,
         log: None,
+        entrance: Entrance::default(),
     };
     let mut driver = Driver::new(setup, Constant { view, connections, is_echo })?;
     println!("listening data {bound}\nready");

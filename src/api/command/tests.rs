@@ -8,7 +8,7 @@ use crate::access::Access;
 use crate::cors::Cors;
 use crate::fixture::{FRAME, NOW, get, keys, post, token_text};
 use crate::routes::{RequestPolicy, Routed, route};
-use nudged_base::time::WallMs;
+use nudged_base::time::{MonoNs, WallMs};
 use nudged_http::head::Request;
 
 /// An attribute's value that owns itself.
@@ -77,6 +77,7 @@ fn commanded<T>(request: &Request<'_>, look: impl FnOnce(Command<'_>) -> T) -> T
         ready: true,
         disk_lack: None,
         now: NOW,
+        mono: MonoNs(0),
     };
     match route(request, &policy, &bump, &FRAME, &mut Vec::new()) {
         Routed::Command(command) => look(command),

@@ -72,6 +72,7 @@ impl Node {
             ready: self.ready,
             disk_lack: None,
             now: NOW,
+            mono: MonoNs(0),
         };
         let frame = ResponseFlags { head_only: request.method == Method::Head, ..FRAME };
         let mut out = Vec::new();

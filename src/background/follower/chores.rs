@@ -1,12 +1,14 @@
-//! What a follower does beside applying: old tombstones go, a file of the node's own is folded
+//! What a follower does beside applying: what is old goes, a file of the node's own is folded
 //! together now and then, and where no keeper does, SQL is told that this node is alive. One after
 //! the other, after each try.
 
 use std::collections::VecDeque;
 
 use super::{Effect, Follower, Input, Stage, View, log_weaknesses};
+use crate::retention::RetentionView;
 use nudged_base::limits::{
-    KEEPER_SQL_BEAT_MS, RIGHTS_AGAIN_MS, SQL_FOLD_PERIOD_MS, SQL_FOLD_RETRY_MS,
+    KEEPER_SQL_BEAT_MS, RIGHTS_AGAIN_MS, SQL_FOLD_PERIOD_MS, SQL_FOLD_RETRY_MAX_MS,
+    SQL_FOLD_RETRY_MS,
 };
 use nudged_base::telemetry::log::Message;
 use nudged_journal::disk::DiskRead;
@@ -21,6 +23,8 @@ pub(super) enum Chore {
     /// that was set up anew.
     Check,
     Purge,
+    /// One step, where it is time for one.
+    Retain,
     Fold,
     /// All of the others, where what is left of an erased user has to be folded away.
     FoldNow,
@@ -43,6 +47,9 @@ pub(super) struct Chores {
     purge_due_ms: u64,
     beat_due_ms: u64,
     fold_due_ms: u64,
+    /// Not before, whatever is to be folded: a reader was in the way.
+    fold_again_ms: u64,
+    fold_tries: u32,
     fold_wait_ms: Option<u64>,
     left: VecDeque<Chore>,
 }
@@ -91,6 +98,11 @@ impl Follower {
                 chores.purge_due_ms = now_ms + PURGE_PERIOD_MS;
                 Effect::Purge
             }),
+            Chore::Retain if view.is_stopping => None,
+            Chore::Retain => self
+                .retention
+                .begin(view.now.mono, self.setup.stream, &view.sql.retention)
+                .map(Effect::Retain),
             Chore::FoldNow => {
                 if view.sql.must_fold {
                     chores.left.extend([Chore::Purge, Chore::Fold, Chore::Heartbeat]);
@@ -124,7 +136,8 @@ impl Follower {
             self.chores.fold_due_ms = now_ms + SQL_FOLD_PERIOD_MS;
             return None;
         }
-        if view.sql.must_fold || now_ms >= self.chores.fold_due_ms {
+        let is_due = view.sql.must_fold || now_ms >= self.chores.fold_due_ms;
+        if is_due && now_ms >= self.chores.fold_again_ms {
             return Some(Effect::Fold);
         }
         self.plan_fold(view);
@@ -132,10 +145,25 @@ impl Follower {
     }
 
     fn plan_fold(&mut self, view: &View<'_, impl DiskRead>) {
-        let left_ms = self.chores.fold_due_ms.saturating_sub(ms_of(view));
-        let is_urgent = view.sql.must_fold;
-        self.chores.fold_wait_ms =
-            Some(if is_urgent { left_ms.min(SQL_FOLD_RETRY_MS) } else { left_ms });
+        let Chores { fold_due_ms, fold_again_ms, .. } = self.chores;
+        let due_ms = if view.sql.must_fold { fold_again_ms } else { fold_due_ms };
+        self.chores.fold_wait_ms = Some(due_ms.max(fold_again_ms).saturating_sub(ms_of(view)));
+    }
+
+    /// A reader may be in the way: it is tried again soon, and less often where it stays, as one
+    /// does that makes a copy.
+    fn take_folded(&mut self, view: &View<'_, impl DiskRead>, is_done: bool) {
+        if is_done {
+            (self.chores.fold_again_ms, self.chores.fold_tries) = (0, 0);
+            return;
+        }
+        let wait_ms = SQL_FOLD_RETRY_MS << self.chores.fold_tries;
+        if wait_ms < SQL_FOLD_RETRY_MAX_MS {
+            self.chores.fold_tries += 1;
+        }
+        self.chores.fold_again_ms = ms_of(view) + wait_ms;
+        self.chores.fold_due_ms = self.chores.fold_again_ms;
+        self.plan_fold(view);
     }
 
     /// What came of a chore.
@@ -144,15 +172,17 @@ impl Follower {
             (Chore::Check, Input::Checked(warnings)) => {
                 log_weaknesses(&self.setup.log, view.now, &warnings);
             }
+            (Chore::Retain, Input::Retained(outcome)) => {
+                let metrics = &self.setup.metrics.retention;
+                if let Err(error) = self.retention.end(view.now.mono, outcome, metrics) {
+                    self.failed(view, &error);
+                }
+            }
             (Chore::Fold, Input::Folded(folded)) => {
-                // A reader may be in the way: it is tried again.
                 if let Err(error) = &folded {
                     self.setup.log.write_error(view.now, Message::SqlFailed, &error.text);
                 }
-                if !folded.unwrap_or(false) {
-                    self.chores.fold_due_ms = ms_of(view) + SQL_FOLD_RETRY_MS;
-                    self.plan_fold(view);
-                }
+                self.take_folded(view, folded.unwrap_or(false));
             }
             (Chore::Purge | Chore::Heartbeat, Input::Done(Err(error))) => {
                 self.failed(view, &error);
@@ -170,7 +200,11 @@ impl Follower {
         let Chores { beat_due_ms, fold_wait_ms, .. } = &self.chores;
         let beats = self.setup.beats && self.setup.stream.is_some();
         let beat_wait_ms = beats.then(|| beat_due_ms.saturating_sub(ms_of(view)));
-        let wait_ms = fold_wait_ms.iter().copied().chain(beat_wait_ms).min().map(|ms| ms.max(1));
+        let is_kept = view.sql.retention == RetentionView::default();
+        let retention_ms = (!is_kept && self.setup.stream.is_some())
+            .then(|| self.retention.due().0.saturating_sub(view.now.mono.0).div_ceil(1_000_000));
+        let waits_ms = fold_wait_ms.iter().copied().chain(beat_wait_ms).chain(retention_ms);
+        let wait_ms = waits_ms.min().map(|ms| ms.max(1));
         let rights_ms = self.rights_due.map(|_| RIGHTS_AGAIN_MS);
         let limit_ms = wait_ms.into_iter().chain(rights_ms).min();
         Effect::Sleep(self.next_sequence(), limit_ms)

@@ -1,6 +1,7 @@
 //! What passes between a follower and whoever carries out what it wants: how it is around it, whole
 //! things that are to be done, and what came of them.
 
+use crate::retention::{RetentionOutcome, RetentionStep, RetentionView};
 use crate::sql_failure::SqlFailure;
 use nudged_base::clock::Now;
 use nudged_base::ids::{Sequence, StreamId, UserKey};
@@ -35,6 +36,10 @@ pub struct SqlView {
     pub is_to_fold: bool,
     /// A user was erased whose id is still beside the database's file.
     pub must_fold: bool,
+    /// What of it is old.
+    pub retention: RetentionView,
+    /// That was set anew since the last step.
+    pub is_retention_new: bool,
 }
 
 /// What the machine wants done, one thing at a time.
@@ -62,6 +67,8 @@ pub enum Effect {
     Purge,
     /// Fold what was written into the database's file; [`Input::Folded`].
     Fold,
+    /// Delete what is old, in one small transaction; [`Input::Retained`].
+    Retain(RetentionStep),
     /// Say in SQL that the node of this name is alive; [`Input::Done`].
     Heartbeat(StreamId, String),
     /// Say in SQL that the node has stopped. Where that fails, it counts as one that was killed,
@@ -105,6 +112,8 @@ pub enum Input {
     Checked(Vec<String>),
     /// Whether all is folded.
     Folded(Result<bool, SqlFailure>),
+    /// What came of a step of retention.
+    Retained(Result<RetentionOutcome, SqlFailure>),
     /// It is done.
     Done(Result<(), SqlFailure>),
 }

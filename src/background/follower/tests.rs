@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use nudged_base::ids::{LaneSequence, Revision, ShardId};
-use nudged_base::limits::SEGMENT_BYTES_MIN;
+use nudged_base::limits::{SEGMENT_BYTES_MIN, SQL_FOLD_PERIOD_MS};
 use nudged_base::telemetry::log::Level;
 use nudged_base::time::WallMs;
 use nudged_journal::appender::{Appender, AppenderConfig};
@@ -316,6 +316,30 @@ fn the_chores_come_in_their_order_and_each_when_it_is_due() {
     ]);
     bench.now_ms += 1_000;
     bench.play(vec![(Input::Go, "Fold"), (Input::Folded(Ok(true)), &heartbeat)]);
+}
+
+#[test]
+fn a_reader_that_stays_in_the_way_is_asked_less_and_less_often() {
+    let mut bench = bench(Some(STREAM), 3, 1, false);
+    bench.until_apply();
+    bench.sql.is_to_fold = true;
+    bench.play(vec![(applied(), "Purge"), (Input::Done(Ok(())), "Fold")]);
+    for must_fold in [false, true] {
+        bench.sql.must_fold = must_fold;
+        for wait_ms in [100, 200, 400, 800, 1_600, 3_200, 6_400, 6_400] {
+            let said = bench.step(Input::Folded(Ok(false)));
+            assert_eq!(said, format!("Sleep(Sequence(4), Some({wait_ms}))"));
+            bench.now_ms += wait_ms - 1;
+            assert_eq!(bench.step(Input::Go), "Sleep(Sequence(4), Some(1))");
+            bench.now_ms += 1;
+            assert_eq!(bench.step(Input::Go), "Fold");
+        }
+        bench.sql.is_to_fold = false;
+        assert_eq!(bench.step(Input::Folded(Ok(true))), "Sleep(Sequence(4), None)");
+        bench.sql.is_to_fold = true;
+        bench.now_ms += SQL_FOLD_PERIOD_MS;
+        assert_eq!(bench.step(Input::Go), "Fold");
+    }
 }
 
 #[test]

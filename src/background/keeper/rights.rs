@@ -8,12 +8,18 @@
 //! CONFIG, SUBSCRIBE                     by themselves
 //! ```
 
+use crate::keeper::scripts;
 use nudged_redis::refusal::RedisRefusal;
+use nudged_redis::request::{CommandWords, OwnedReply, RedisError, RedisRequest, command, load};
+use nudged_redis::scripts::hash_of;
 
 /// Without it nothing is decided by Redis.
 const DECIDES: bool = true;
 /// Without it a part of the keeper's work is left, and decisions go on.
 const KEEPS: bool = false;
+
+/// A channel that shards listen to, and the one of the catalog.
+pub const CHANNELS: &[&str] = &["nudged:changed:0", "nudged:catalog"];
 
 /// A command that a script may call: its right, whether decisions need it, words that do nothing.
 type Tried = (&'static str, bool, &'static [&'static str]);
@@ -87,11 +93,21 @@ impl Missing {
         self.is_deciding |= is_deciding;
     }
 
-    /// The right to hear of changes is refused with these words.
-    pub(crate) fn add_hearing(&mut self, text: &str) {
-        self.is_hearing = true;
+    /// Takes what became of a subscription to [`CHANNELS`]. Without another connection nothing is
+    /// learnt of it.
+    pub fn take_heard(&mut self, heard: &Result<(), RedisError>) {
+        let Err(RedisError::Refused { text, .. }) = heard else { return };
         let is_channel = text.contains("channel");
-        self.add(if is_channel { "&nudged:*" } else { "+subscribe" }, false);
+        // A refusal of the subscription, and not of the connection for it.
+        if text.starts_with("NOPERM") && (is_channel || text.contains("subscribe")) {
+            self.is_hearing = true;
+            self.add(if is_channel { "&nudged:*" } else { "+subscribe" }, false);
+        }
+    }
+
+    /// The rights as `ACL SETUSER` takes them.
+    pub fn rules(&self) -> String {
+        self.names.join(" ")
     }
 
     /// Whether none is.
@@ -101,7 +117,7 @@ impl Missing {
 
     /// What is wrong and what mends it, for people; `None` where none is missing.
     pub fn message(&self) -> Option<String> {
-        let names = self.names.join(" ");
+        let names = self.rules();
         (!self.is_none()).then(|| {
             format!(
                 "Redis denies nudged {names}: add that with ACL SETUSER, or grant the rights in \
@@ -138,6 +154,63 @@ impl Trial {
         self.commands().flat_map(counted).collect()
     }
 
+    /// Everything that is asked at once, each by itself; [`Trial::take_tried`] takes the answers.
+    pub fn begin(&self) -> RedisRequest {
+        RedisRequest::Each(vec![
+            load(scripts::RIGHTS),
+            self.words(b"EVALSHA", &hash_of(scripts::RIGHTS)),
+            command(&[b"EVAL", scripts::NOTHING.as_bytes(), b"0"]),
+            command(&[b"CONFIG", b"GET", b"appendfsync"]),
+        ])
+    }
+
+    /// The script that tries what scripts may call, as a text.
+    pub fn by_text(&self) -> RedisRequest {
+        RedisRequest::Each(vec![self.words(b"EVAL", scripts::RIGHTS.as_bytes())])
+    }
+
+    fn words(&self, name: &[u8], body: &[u8]) -> CommandWords {
+        let arguments = self.arguments().into_iter().map(String::into_bytes);
+        command(&[name, body, b"0"]).into_iter().chain(arguments).collect()
+    }
+
+    /// Takes what was answered to [`Trial::begin`]; whether the script ran by its hash, and has not
+    /// to be sent as a text.
+    pub fn take_tried(
+        &self,
+        answers: &[OwnedReply],
+        needs_config: bool,
+        missing: &mut Missing,
+    ) -> bool {
+        let denied = |place: usize| answers.get(place).is_some_and(is_denied);
+        for (place, name, is_deciding) in [
+            (0, "+script|load", false),
+            (1, "+evalsha", true),
+            // Scripts that are loaded run without it, until Redis starts again.
+            (2, "+eval", false),
+        ] {
+            if denied(place) {
+                missing.add(name, is_deciding);
+            }
+        }
+        if needs_config && denied(3) {
+            missing.add("+config|get", false);
+        }
+        self.take_script(answers.get(1), missing)
+    }
+
+    /// Takes what the script gave, where it ran; whether it did.
+    pub fn take_script(&self, answer: Option<&OwnedReply>, missing: &mut Missing) -> bool {
+        let Some(OwnedReply::List(texts)) = answer else { return false };
+        let text = |answer: &OwnedReply| match answer {
+            OwnedReply::Text(text) => String::from_utf8_lossy(text).into_owned(),
+            _ => String::new(),
+        };
+        let texts: Vec<String> = texts.iter().map(text).collect();
+        self.take(&texts, missing);
+        true
+    }
+
     /// Takes what the script gave: a text for each command.
     pub fn take(&self, said: &[String], missing: &mut Missing) {
         let rights = self.tried.iter().map(|(right, decides, _)| (*right, *decides));
@@ -156,6 +229,10 @@ impl Trial {
             }
         }
     }
+}
+
+fn is_denied(answer: &OwnedReply) -> bool {
+    matches!(answer, OwnedReply::Error(text) if RedisRefusal::of(text.as_bytes()) == RedisRefusal::Denied)
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use nudged_journal::record::{Impression, Withdrawn};
 
 /// Milliseconds of an hour: the grain of `popup_stats`.
 pub const HOUR_MS: i64 = 3_600_000;
+/// Milliseconds of a UTC day: the grain of old rows.
+pub const DAY_MS: i64 = 86_400_000;
 
 /// What is counted: a popup's variant in an hour (its first millisecond).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,6 +74,11 @@ impl<'a> Tally<'a> {
         rows.sort_unstable_by_key(|(key, _)| *key);
         rows
     }
+}
+
+/// The first millisecond of the UTC day that a time is in.
+pub fn day_of(at: WallMs) -> i64 {
+    at.0.saturating_sub(at.0.rem_euclid(DAY_MS))
 }
 
 /// The first millisecond of the hour that a time is in.

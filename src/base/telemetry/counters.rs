@@ -205,9 +205,13 @@ pub const REFUSALS: [&str; 12] = [
     "no_command",
     "other",
 ];
-const STATUSES: [&str; 15] = [
-    "400", "401", "403", "404", "405", "408", "413", "414", "415", "417", "431", "501", "503",
-    "505", "other",
+/// Why a connection to a listener of the PROXY protocol was closed, as `http::proxy` and the driver
+/// name it.
+const PROXY_REFUSALS: [&str; 8] =
+    ["network", "missing", "malformed", "too_long", "checksum", "timeout", "cut", "other"];
+const STATUSES: [&str; 16] = [
+    "400", "401", "403", "404", "405", "408", "413", "414", "415", "417", "429", "431", "501",
+    "503", "505", "other",
 ];
 
 shard_counters! {
@@ -223,6 +227,8 @@ shard_counters! {
             "Request and answer buffers returned to the allocator, in bytes.";
         Counter accept_errors "accept_errors_total"
             "Accepts that failed for want of descriptors or memory.";
+        Counter proxy_protocol_accepted "proxy_protocol_accepted_total"
+            "Connections that began with a PROXY protocol header.";
         Gauge clock_apart_ms "clock_apart_seconds"
             "Difference between the wall clock and the node's time." in Milliseconds;
         Counter decisions_shown "decisions_shown_total" "Decisions that returned a popup.";
@@ -251,6 +257,11 @@ shard_counters! {
         Counter reads "reads_total" "Users read back from SQL.";
         Counter reads_failed "reads_failed_total" "Users that could not be read back from SQL.";
         Counter reads_late "reads_late_total" "Requests whose user was not read back in time.";
+        Counter users_limited "user_rate_refusals_total"
+            "Requests and events refused because their user asks more often than it may.";
+        Counter users_untracked "user_rate_untracked_total"
+            "Requests of users whose rate was not counted: too many users at once.";
+        Gauge users_rated "user_rate_users" "Users whose rate is counted.";
         Counter parked_full "parked_full_total"
             "Requests that could not wait for their user's state: too many did.";
         Counter acks_late "acks_late_total" "Answers given up because the journal was too slow.";
@@ -316,6 +327,8 @@ shard_counters! {
             "Unseen shows whose replies were lost with their connections, by outcome.";
         redis_refused "redis_refused_total" ["kind" REFUSALS]
             "Commands that Redis refused, by kind; some are sent again.";
+        proxy_protocol_refused "proxy_protocol_refused_total" ["reason" PROXY_REFUSALS]
+            "Connections to proxy_protocol listeners that were closed, by reason.";
         http_errors "http_errors_total" ["status" STATUSES] "Refusals by status.";
     }
     histograms {

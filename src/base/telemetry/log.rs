@@ -153,6 +153,11 @@ messages! {
     Warn ConnectionsFew "connections_few"
         "connections_max is below 1,000: raise RLIMIT_NOFILE (`LimitNOFILE=`) or the setting";
     Warn AcceptFailed "accept_failed" "connections could not be accepted";
+    Warn ProxyRefused "proxy_refused"
+        "connections to a proxy_protocol listener were closed: only balancers in \
+         proxy_protocol.networks may connect, and must send the header";
+    Info ProxyAccepted "proxy_accepted"
+        "every connection to a proxy_protocol listener has its header again";
     Info AcceptResumed "accept_resumed" "connections can be accepted again";
     Warn LaneFull "lane_full" "a shard is overloaded: requests for it were refused with 503";
     Info LaneRoom "lane_room" "shards accept all requests again";

@@ -3,7 +3,7 @@
 use nudged_config::Flag;
 use nudged_config::tree::TreeValue;
 
-use super::{ExplainArguments, ServeArguments, SharedArguments};
+use super::{BackupArguments, DoctorArguments, ExplainArguments, ServeArguments, SharedArguments};
 
 impl SharedArguments {
     /// The flags that stand for settings.
@@ -36,6 +36,23 @@ impl ServeArguments {
             flag("--busy-poll", "busy_poll_us", self.busy_poll.as_ref()),
         ];
         flags.into_iter().flatten().collect()
+    }
+}
+
+impl DoctorArguments {
+    /// The flags that stand for settings.
+    pub fn flags(&self) -> Vec<Flag> {
+        let DoctorArguments { listen, shards, cpus, writer_cpu, no_pin, .. } = self.clone();
+        let of_serve =
+            ServeArguments { listen, shards, cpus, writer_cpu, no_pin, ..Default::default() };
+        of_serve.flags()
+    }
+}
+
+impl BackupArguments {
+    /// The flags that stand for settings.
+    pub fn flags(&self) -> Vec<Flag> {
+        flag("--admin", "admin", self.admin.as_ref()).into_iter().collect()
     }
 }
 

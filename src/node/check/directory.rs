@@ -9,14 +9,21 @@ use std::path::Path;
 use rustix::fs::{Access, access};
 
 use super::host::HostCheck;
+use super::report::CheckReport;
 use crate::node::ownership::{self, StoreMark};
 use crate::node::{signing_keys, storage};
+use nudged_config::Examined;
 
 /// The database of an embedded node.
 const DATABASE: &str = "nudged.db";
 /// What every SQLite database begins with.
 const MAGIC: &[u8] = b"SQLite format 3\0";
 const KEY: &str = "data";
+
+/// Looks at the directory of a configuration, and at nothing else of it.
+pub(in crate::node) fn look(examined: &Examined, report: &mut CheckReport) {
+    check(&mut HostCheck { examined, report });
+}
 
 /// Looks at the directory of the configuration.
 pub(super) fn check(look: &mut HostCheck<'_>) {

@@ -134,7 +134,8 @@ fn check_listeners(look: &mut HostCheck<'_>) {
     let mut addresses: Vec<(String, SocketAddr)> = Vec::new();
     if is_listen_right {
         let names = (0..).map(|index| format!("listen[{index}]"));
-        addresses.extend(names.zip(config.listen.iter().copied()));
+        let listeners = config.listen.iter().map(|listener| listener.address);
+        addresses.extend(names.zip(listeners));
     }
     match &config.admin {
         AdminAddress::Tcp(address) if is_admin_right => {
@@ -191,8 +192,8 @@ fn check_doors(look: &mut HostCheck<'_>) {
     let config = look.config();
     let has_keys = !config.keys.server.is_empty() || !config.keys.public.is_empty();
     if !has_keys && look.examined.are_right(&["listen", "keys.server", "keys.public"]) {
-        for (index, address) in config.listen.iter().enumerate() {
-            if !address.ip().is_loopback() {
+        for (index, listener) in config.listen.iter().enumerate() {
+            if !listener.address.ip().is_loopback() {
                 let key = format!("listen[{index}]");
                 let message = "other hosts can reach it, but `keys` has no key to ask them for";
                 look.warn(&key, "keys_missing", message);

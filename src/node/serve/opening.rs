@@ -1,7 +1,6 @@
 //! What a node opens before its threads start: the way to Redis with the keys that nodes share, the
 //! popups, its clock and its sockets.
 
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -16,7 +15,7 @@ use nudged_api::token::Secret;
 use nudged_base::clock::NodeClock;
 use nudged_base::limits::CLOCK_APART_MS;
 use nudged_base::telemetry::log::{Log, LogValue, Message};
-use nudged_config::Config;
+use nudged_config::{Config, DataListener};
 use nudged_publish::publisher::{
     ConfigRefused, PublishError, Publisher, PublisherSetup, ReadConfig,
 };
@@ -103,25 +102,25 @@ pub(super) fn start_clock(
 pub(super) type Sockets = Vec<Vec<OwnedFd>>;
 
 /// Binds every address for every shard; gives the sockets by shard.
-pub(super) fn bind(config: &Config, shards: u16) -> Result<(Sockets, Vec<SocketAddr>), Failure> {
+pub(super) fn bind(config: &Config, shards: u16) -> Result<(Sockets, Vec<DataListener>), Failure> {
     let mut by_shard: Sockets = (0..shards).map(|_| Vec::new()).collect();
-    let mut addresses = Vec::new();
-    for address in &config.listen {
-        let (sockets, bound) = listener::bind_all(*address, shards)?;
+    let mut listeners = Vec::new();
+    for asked in &config.listen {
+        let (sockets, bound) = listener::bind_all(asked.address, shards)?;
         for (shard, socket) in by_shard.iter_mut().zip(sockets) {
             shard.push(socket);
         }
-        addresses.push(bound);
+        listeners.push(DataListener { address: bound, ..*asked });
     }
-    Ok((by_shard, addresses))
+    Ok((by_shard, listeners))
 }
 
-pub(super) fn warn_of_open_doors(config: &Config, addresses: &[SocketAddr], log: &Log) {
+pub(super) fn warn_of_open_doors(config: &Config, listeners: &[DataListener], log: &Log) {
     if !config.keys.server.is_empty() || !config.keys.public.is_empty() {
         return;
     }
-    for address in addresses.iter().filter(|address| !address.ip().is_loopback()) {
-        let text = address.to_string();
+    for listener in listeners.iter().filter(|listener| !listener.address.ip().is_loopback()) {
+        let text = listener.address.to_string();
         log.write(clocks::now(), Message::KeysMissing, &[("listener", LogValue::Text(&text))]);
     }
 }

@@ -8,7 +8,12 @@ use nudged_runtime::probe;
 use nudged_runtime::topology::{Topology, TopologyRequest, allowed_cpus};
 
 pub(in crate::node) fn plan(config: &Config) -> Result<Topology, Failure> {
-    let request = TopologyRequest {
+    Ok(Topology::plan(&request(config), &allowed_cpus())?)
+}
+
+/// What the configuration asks for of the cores.
+pub(in crate::node) fn request(config: &Config) -> TopologyRequest {
+    TopologyRequest {
         cpus: config.cpus.as_ref().map(|cpus| cpus.iter().copied().map(usize::from).collect()),
         writer_cpu: config.writer_cpu.map(usize::from),
         shards: match config.shards {
@@ -16,8 +21,7 @@ pub(in crate::node) fn plan(config: &Config) -> Result<Topology, Failure> {
             Count::Exactly(count) => Some(u16::try_from(count).unwrap_or(u16::MAX)),
         },
         pin: config.pin,
-    };
-    Ok(Topology::plan(&request, &allowed_cpus())?)
+    }
 }
 
 pub(in crate::node) fn check_slice(config: &Config, shards: u16) -> Result<(), Failure> {

@@ -29,6 +29,7 @@ use nudged_runtime::journal::directory::JournalDirectory;
 use nudged_runtime::journal::executor::{self, JournalConfig, JournalHandle, JournalWakers};
 use nudged_runtime::probe::{self, HostUnfit};
 use nudged_runtime::shard::driver::Setup;
+use nudged_runtime::shard::entrance::Entrance;
 use nudged_runtime::shard::mesh::Mesh;
 use nudged_runtime::shard::thread as shard_thread;
 use nudged_runtime::threads::sql_reader::{self, ReaderSetup, ReaderTurn};
@@ -143,6 +144,7 @@ impl Threads<'_> {
             cpu: self.writer_cpu(),
             log: self.log.clone(),
             figures: Arc::clone(&figures),
+            retention: Arc::clone(&self.mesh.retention),
             redis_status: self
                 .config
                 .redis
@@ -254,6 +256,7 @@ impl Threads<'_> {
                 mesh: Arc::clone(self.mesh),
                 counters: Arc::clone(counters),
                 log: Some(self.log.clone()),
+                entrance: Entrance::of(self.config),
             };
             let seed = random()?;
             // The link's connection comes behind those that are accepted.
@@ -277,6 +280,7 @@ impl Threads<'_> {
                     parts.connections,
                 ),
                 unsent_bytes_max: self.config.unsent_bytes_per_shard(self.topology.shards),
+                user_rate: self.config.limits.of_user(),
                 read_deadline_ms: self.config.limits.read_deadline.0,
                 arbiter,
                 seed,

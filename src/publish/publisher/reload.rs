@@ -202,6 +202,7 @@ impl Publisher {
         *self.config.write().unwrap_or_else(PoisonError::into_inner) =
             Arc::new(difference.config.clone());
         self.apply_log(&difference);
+        self.apply_retention(&difference);
         self.swap_rules(&difference)?;
         let Difference { applied, waiting, .. } = difference;
         let version = shown.snapshot.version;
@@ -268,6 +269,10 @@ impl Publisher {
         }
         let rules = Arc::new(rules_of(&difference.config));
         self.command_shards(|| ControlRequest::SwapRules(Arc::clone(&rules)))
+    }
+
+    fn apply_retention(&self, difference: &Difference) {
+        self.mesh.retention.set(difference.config.retention.events);
     }
 
     fn apply_log(&self, difference: &Difference) {

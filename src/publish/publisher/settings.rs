@@ -34,7 +34,7 @@ pub fn settings_of(config: &Config) -> Settings {
 pub(super) fn rules_of(config: &Config) -> Rules {
     let server = config.keys.server.iter().map(|key| key.expose());
     let public = config.keys.public.iter().map(|key| key.expose());
-    let access = Access::new(server, public);
+    let access = Access::new(server, public).limited(config.limits.of_key());
     let cors = Cors::new(config.cors.origins.clone(), config.cors.max_age);
     Rules { access: vec![access; config.listen.len()], cors }
 }

@@ -212,9 +212,11 @@ fn what_a_file_pauses_holds_where_changes_before_its_reload_take_too_long() {
 
 #[test]
 fn keys_are_asked_for_on_every_listener() {
-    use nudged_config::SecretText;
+    use nudged_config::{DataListener, SecretText};
     let config = Config {
-        listen: vec!["127.0.0.1:0".parse().unwrap(), "0.0.0.0:0".parse().unwrap()],
+        listen: ["127.0.0.1:0", "0.0.0.0:0"]
+            .map(|text| DataListener::plain(text.parse().unwrap()))
+            .into(),
         keys: nudged_config::KeySettings {
             server: vec![SecretText::new("0123456789abcdef".to_owned())],
             public: Vec::new(),

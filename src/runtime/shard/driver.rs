@@ -9,6 +9,7 @@
 
 mod accepting;
 mod connections;
+mod headers;
 mod links;
 
 use std::io;
@@ -21,10 +22,14 @@ use io_uring::types::Fd;
 
 use crate::clocks;
 use crate::shard::endpoint::Endpoint;
+use crate::shard::entrance::Entrance;
 use crate::shard::mesh::Mesh;
+use crate::shard::peers::PeerAddresses;
 use crate::shard::ports::Ports;
 use crate::shard::ring::{Completion, Ring};
-use crate::shard::slot::{ConnectionSlot, LinkSocket, ListenerSlot, Operation, pack, unpack};
+use crate::shard::slot::{
+    ConnectionSlot, LinkSocket, ListenerSlot, Operation, SINGLES_MAX, pack, unpack,
+};
 use nudged_base::clock::{NodeClock, Now};
 use nudged_base::ids::ShardId;
 use nudged_base::limits::{CLOCK_APART_MS, TICK_MS};
@@ -61,6 +66,8 @@ pub struct Setup {
     pub counters: Arc<ShardCounters>,
     /// Where failed accepts are told of, and by the first shard the node's clock.
     pub log: Option<Log>,
+    /// What its listeners ask of connections.
+    pub entrance: Entrance,
 }
 
 /// The loop of one shard.
@@ -74,6 +81,10 @@ pub struct Driver<S> {
     /// Places of the table that accepted connections have.
     accepted_open: u32,
     listeners: Vec<ListenerSlot>,
+    entrance: Entrance,
+    /// Connections whose header is waited for, with their generation, in the order of their
+    /// deadlines. Those that have it go at the next tick.
+    headers_due: Vec<(MonoNs, u32, u32)>,
     outbox: Outbox,
     /// Effects that are being carried out; empty in between, kept for its memory.
     carried: Vec<Effect>,
@@ -104,7 +115,11 @@ impl<S: Step> Driver<S> {
         let ring = Ring::new(setup.descriptors, reserved)?;
         let mut slots = Vec::new();
         slots.resize_with((setup.descriptors + reserved) as usize, ConnectionSlot::default);
-        let listeners = setup.listeners.into_iter().map(ListenerSlot::new).collect();
+        let listeners = setup.listeners.into_iter().enumerate().map(|(index, socket)| {
+            let is_proxied = setup.entrance.is_proxied(index);
+            ListenerSlot::new(socket, is_proxied.then(|| PeerAddresses::new(SINGLES_MAX)))
+        });
+        let listeners = listeners.collect();
         let now = Now { mono: clocks::mono(), wall: setup.clock.at(clocks::mono()) };
         Ok(Driver {
             ring,
@@ -114,6 +129,8 @@ impl<S: Step> Driver<S> {
             first_link: setup.descriptors,
             accepted_open: 0,
             listeners,
+            entrance: setup.entrance,
+            headers_due: Vec::new(),
             outbox: Outbox::default(),
             carried: Vec::new(),
             completions: Vec::with_capacity(8_192),
@@ -234,7 +251,7 @@ impl<S: Step> Driver<S> {
                 continue;
             };
             match operation {
-                Operation::Accept => self.on_accept(completion, slot),
+                Operation::Accept => self.on_accept(completion, generation, slot),
                 Operation::Receive => self.on_receive(completion, generation, slot)?,
                 Operation::Send => self.on_send(completion, slot)?,
                 Operation::Wake => {
@@ -268,6 +285,7 @@ impl<S: Step> Driver<S> {
         let deadline = self.step.next_deadline().unwrap_or(MonoNs(u64::MAX));
         if self.now.mono >= self.tick_due || self.now.mono >= deadline {
             self.tick_due = self.now.mono.plus_ms(TICK_MS);
+            self.expire_headers();
             self.step.step(self.now, Input::Tick, &mut self.outbox);
         }
     }

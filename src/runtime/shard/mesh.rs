@@ -8,6 +8,7 @@ use crossbeam::queue::ArrayQueue;
 
 use crate::journal::lanes::JournalLanes;
 use crate::redis_status::RedisStatus;
+use crate::retention_ages::RetentionAges;
 use crate::wake::Waker;
 use nudged_base::ids::ShardId;
 use nudged_base::limits::{HOPS_OUTSTANDING_MAX, READS_OUTSTANDING_MAX};
@@ -56,6 +57,8 @@ pub struct Mesh {
     pub reader: Waker,
     /// What shards and the keeper of Redis tell each other.
     pub redis_status: Arc<RedisStatus>,
+    /// How long SQL keeps what.
+    pub retention: Arc<RetentionAges>,
 }
 
 impl Mesh {
@@ -73,6 +76,7 @@ impl Mesh {
             reads: ArrayQueue::new(READS_OUTSTANDING_MAX * usize::from(shards)),
             reader: Waker::new()?,
             redis_status: Arc::new(RedisStatus::new(wakers)?),
+            retention: Arc::default(),
         })
     }
 

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use rustix::net::SocketAddrAny;
 
 use super::endpoint::Endpoint;
+use super::peers::PeerAddresses;
 use nudged_base::time::MonoNs;
+use nudged_http::proxy::ProxyReader;
 
 /// A connection as the driver sees it.
 #[derive(Debug, Default)]
@@ -34,6 +36,20 @@ pub struct ConnectionSlot {
     pub connecting: bool,
     /// The bytes of the send that is under way.
     pub sending: Option<Vec<u8>>,
+    /// What its bytes go through on their way to the shard.
+    pub passage: Passage,
+}
+
+/// What the bytes of a connection are before they are the shard's.
+#[derive(Debug, Default)]
+pub enum Passage {
+    /// The shard's as they come.
+    #[default]
+    Open,
+    /// A header of the PROXY protocol comes first.
+    Header(ProxyReader),
+    /// Nobody's: the connection was refused and is about to be closed.
+    Refused,
 }
 
 impl ConnectionSlot {
@@ -42,6 +58,9 @@ impl ConnectionSlot {
         self.receiving || self.shutting || self.connecting || self.sending.is_some()
     }
 }
+
+/// Single accepts of one listener at once.
+pub(super) const SINGLES_MAX: u32 = 64;
 
 /// What the driver keeps of a listener.
 #[derive(Debug)]
@@ -58,11 +77,13 @@ pub struct ListenerSlot {
     pub rest_until: Option<MonoNs>,
     /// No more connections are wanted.
     pub stopping: bool,
+    /// Where the kernel puts the addresses of those who connect, on a listener where they matter.
+    pub peers: Option<PeerAddresses>,
 }
 
 impl ListenerSlot {
     /// Nothing is under way yet.
-    pub fn new(socket: OwnedFd) -> ListenerSlot {
+    pub fn new(socket: OwnedFd, peers: Option<PeerAddresses>) -> ListenerSlot {
         ListenerSlot {
             socket: Some(socket),
             armed: 0,
@@ -70,6 +91,7 @@ impl ListenerSlot {
             is_ending: false,
             rest_until: None,
             stopping: false,
+            peers,
         }
     }
 }

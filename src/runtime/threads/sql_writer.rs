@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::clocks;
 use crate::journal::lanes::JournalLanes;
 use crate::redis_status::RedisStatus;
+use crate::retention_ages::RetentionAges;
 use crate::threads::sql_fitness::{Asker, SqlFitness};
 use crate::threads::{self, failure_of};
 use crate::wake::Waker;
@@ -16,9 +17,13 @@ pub use nudged_background::follower::FollowerMetrics;
 use nudged_background::follower::{
     ClaimOutcome, Effect, Follower, FollowerSetup, Input, SqlView, View,
 };
+pub use nudged_background::retention::RetentionMetrics;
+use nudged_background::retention::RetentionView;
 use nudged_background::sql_failure::SqlFailure;
+use nudged_base::clock::NodeClock;
 use nudged_base::ids::{Sequence, UserKey};
 use nudged_base::telemetry::log::Log;
+use nudged_base::time::WallMs;
 use nudged_journal::disk::DiskRead;
 use nudged_journal::reader::Tail;
 use nudged_journal::segment::SetId;
@@ -58,6 +63,8 @@ pub struct WriterSetup<D> {
     pub log: Log,
     /// Where it counts.
     pub figures: Arc<WriterFigures>,
+    /// How long SQL keeps what.
+    pub retention: Arc<RetentionAges>,
     /// Says which unmerged records the shards have merged, where there is a Redis to merge into.
     /// None waits without.
     pub redis_status: Option<Arc<RedisStatus>>,
@@ -87,6 +94,7 @@ where
         let _ = setup.figures.stream.set(stream);
     }
     setup.figures.fitness.set_trier(&setup.waker);
+    setup.retention.wake_by(&setup.waker);
     let machine = Follower::new(FollowerSetup {
         stream: setup.stream,
         set: setup.set,
@@ -107,6 +115,10 @@ where
         waker: setup.waker,
         stop: setup.stop,
         figures: setup.figures,
+        retention: setup.retention,
+        // What was set right since is followed slowly, so that a wall clock that is set forward
+        // for an hour makes nothing old.
+        clock: NodeClock::start(clocks::mono(), clocks::wall(), WallMs(0)),
         redis_status: setup.redis_status,
     };
     threads::start("sql-writer".to_owned(), cpu, &ended, move || {
@@ -124,6 +136,8 @@ struct WriterThread<D> {
     waker: Arc<Waker>,
     stop: Arc<AtomicBool>,
     figures: Arc<WriterFigures>,
+    retention: Arc<RetentionAges>,
+    clock: NodeClock,
     redis_status: Option<Arc<RedisStatus>>,
 }
 
@@ -162,7 +176,17 @@ impl<D: DiskRead> WriterThread<D> {
         self.stop.load(Ordering::Acquire)
     }
 
+    /// What is old by the earlier of the node's time and the wall clock: one that is wrong for a
+    /// while deletes nothing early.
+    fn retention(&mut self) -> RetentionView {
+        let (mono, wall) = (clocks::mono(), clocks::wall());
+        self.clock.observe(mono, wall);
+        let is_shared = self.store.shared().is_some();
+        self.retention.at(self.clock.at(mono).min(wall), is_shared)
+    }
+
     fn step(&mut self, input: Input) -> Effect {
+        let retention = self.retention();
         let WriterThread { machine, store, disk, lanes, figures, redis_status, .. } = self;
         let may_pass = |sequence, user: UserKey| {
             redis_status.as_deref().is_none_or(|redis_status| redis_status.may_pass(sequence, user))
@@ -179,6 +203,8 @@ impl<D: DiskRead> WriterThread<D> {
                 is_denied: figures.fitness.is_denied(),
                 is_to_fold: store.is_to_fold(),
                 must_fold: store.must_fold(),
+                retention,
+                is_retention_new: self.retention.take_new(),
             },
         };
         let effect = machine.step(&view, input);
@@ -195,7 +221,8 @@ impl<D: DiskRead> WriterThread<D> {
     fn sleep(&self, next: Sequence, limit_ms: Option<u64>) -> Input {
         let has_work = || {
             let is_doubted = self.figures.fitness.is_doubted();
-            self.lanes.written() >= next || self.is_stopping() || is_doubted
+            let is_retention_new = self.retention.is_new();
+            self.lanes.written() >= next || self.is_stopping() || is_doubted || is_retention_new
         };
         match limit_ms {
             Some(limit_ms) => {
@@ -278,6 +305,11 @@ pub fn carry_out(
             Ok(_) => Input::Done(Ok(())),
             Err(error) => Input::Done(tell(Err(error))),
         },
+        Effect::Retain(step) => {
+            let retained = store.retain(step);
+            told(retained.as_ref().map(drop));
+            Input::Retained(retained.map_err(|error| failure_of(&error)))
+        }
         Effect::Fold => Input::Folded(store.fold().map_err(|error| failure_of(&error))),
         Effect::Heartbeat(stream, name) => {
             let shared = store.shared();

@@ -321,6 +321,9 @@ impl Users {
         event: &Event<'_>,
     ) -> Verdict {
         let token = &event.token;
+        if self.count_user(token.user, now.mono).is_err() {
+            return Verdict::RATE_LIMITED;
+        }
         let shown = shown_of(token);
         let state = &mut scratch.state;
         let verdict = apply::event(state, shown, event.action, event.ts, now.wall);

@@ -8,6 +8,7 @@ use bumpalo::Bump;
 
 use super::in_flight::InFlightTable;
 use super::lane::{Lane, LaneMark};
+use super::rates::{RateVerdict, UserRates};
 use crate::fanout::Fanouts;
 use crate::origin::Origin;
 use crate::seam::Effect;
@@ -16,9 +17,11 @@ use nudged_api::outcome::{EncodedOutcome, Outcome};
 use nudged_api::verdict::PlacedVerdict;
 use nudged_base::clock::Now;
 use nudged_base::ids::{LaneSequence, Revision, UserKey};
+use nudged_base::rate::OverRate;
 use nudged_base::slab::Handle;
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Log, LogField, LogValue, Message};
+use nudged_base::time::MonoNs;
 use nudged_domain::decide::gates::Gate;
 use nudged_domain::state::apply::ShowParts;
 use nudged_domain::state::slice::Slice;
@@ -98,6 +101,8 @@ pub(crate) struct Users {
     pub(crate) done: Vec<Done>,
     /// What else this step wants done.
     pub(crate) effects: Vec<Effect>,
+    /// How often each user may ask for more than the slice answers.
+    pub(crate) rates: UserRates,
     /// Buffers at rest.
     pub(crate) buffers: BufferPool,
     /// Users minted so far, and the seed that makes their ids unguessable.
@@ -131,6 +136,24 @@ impl Users {
         }
     }
 
+    /// Counts what a user asks for beyond what the slice answers.
+    ///
+    /// # Errors
+    /// Where the user asks too often: nothing may be done for it then.
+    pub(super) fn count_user(&mut self, user: &str, now: MonoNs) -> Result<(), OverRate> {
+        match self.rates.take(user, now) {
+            RateVerdict::Taken => Ok(()),
+            RateVerdict::Untracked => {
+                self.counters.users_untracked.add(1);
+                Ok(())
+            }
+            RateVerdict::Over(over) => {
+                self.counters.users_limited.add(1);
+                Err(over)
+            }
+        }
+    }
+
     /// An empty buffer.
     pub(crate) fn buffer(&mut self) -> Vec<u8> {
         self.buffers.take_kept().unwrap_or_default()
@@ -143,6 +166,7 @@ impl Users {
 
     /// Tells how full the slice is.
     pub(crate) fn count_slice(&self) {
+        self.counters.users_rated.set(self.rates.len() as u64);
         self.counters.slice_entries.set(self.slice.len() as u64);
         self.counters.slice_bytes.set(self.slice.bytes_used());
         self.counters.slice_evictions.set(self.slice.evictions());

@@ -38,6 +38,9 @@ impl OwnUsers<'_> {
         }
         let user = request.context.user;
         let Some((state, last_change)) = self.users.look_up(user) else {
+            if let Err(over) = self.users.count_user(user, context.now.mono) {
+                return Some(Outcome::RateLimited(over));
+            }
             let waiter = self.users.waiter(context, &Command::Decide(*request));
             let is_parked = self.users.park(context.view.shard, user, waiter);
             return if is_parked { None } else { self.decide_degraded(context, request) };
@@ -57,6 +60,10 @@ impl OwnUsers<'_> {
         };
         if !is_ready {
             state.decode(&mut self.scratch.state);
+        }
+        if let Err(over) = self.users.count_user(user, context.now.mono) {
+            self.scratch.forget_shown();
+            return Some(Outcome::RateLimited(over));
         }
         let mark = self.users.lane.mark();
         let has_room = self.users.lane.has_room(request.events.len() + 1);

@@ -13,7 +13,7 @@ const TABLES: &[(&str, &str, bool)] = &[
     ("users", "session", true),
     ("user_popups", "shows", true),
     ("events", "at", true),
-    ("popup_stats", "shown", false),
+    ("popup_stats", "shown", true),
     ("erased_users", "erased_at", true),
     ("popups", "version", false),
     ("override_entries", "ended_at", false),

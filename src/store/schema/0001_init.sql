@@ -79,7 +79,8 @@ CREATE TABLE events (
 CREATE UNIQUE INDEX events_decision ON events (decision, action);
 CREATE INDEX events_user ON events (user_id, at) WHERE user_id IS NOT NULL;
 
--- Counts per popup, variant and hour (its first millisecond); readers sum over stream and part.
+-- Counts per popup, variant and hour (its first millisecond); readers sum over stream and part. A
+-- row of part 1 is a whole UTC day, which the hours of 90 days ago and more are added up to.
 CREATE TABLE popup_stats (
     popup_id  TEXT NOT NULL COLLATE BINARY,
     variant   TEXT NOT NULL COLLATE BINARY,

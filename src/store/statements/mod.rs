@@ -3,8 +3,8 @@
 //!
 //! `apply` records → transactions · `events`, `users`, `statistics`, `erased` their rows ·
 //! `streams` claims and positions · `reading` users for shards, events for people · `popups`,
-//! `overrides` the catalog · `keys` signing keys · `nodes` who is alive · `whole` users on their
-//! way into another store.
+//! `overrides` the catalog · `keys` signing keys · `nodes` who is alive · `retention` what is old
+//! goes · `whole` users on their way into another store.
 
 mod apply;
 mod erased;
@@ -14,6 +14,7 @@ mod nodes;
 pub(super) mod overrides;
 mod popups;
 mod reading;
+mod retention;
 mod statistics;
 pub(super) mod streams;
 mod users;

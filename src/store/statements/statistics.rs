@@ -1,5 +1,7 @@
-//! Rows of `popup_stats`: counts per popup, variant and hour, of each stream for itself. Knows
-//! columns; must not know what is counted.
+//! Rows of `popup_stats`: counts per popup, variant and hour, of each stream for itself; what is
+//! old is counted per day. Knows columns; must not know what is counted.
+
+use std::collections::BTreeMap;
 
 use crate::error::StoreError;
 use crate::session::{RowError, Session};
@@ -9,8 +11,15 @@ use crate::stored::{StatRow, StreamId};
 use crate::value::{Row, SqlValue, Unreadable};
 use crate::whole::WholeStat;
 use crate::{Store, StoreReader};
-use nudged_background::projection::stats::{StatCounts, StatKey, hour_of};
+use nudged_background::projection::stats::{DAY_MS, StatCounts, StatKey, day_of, hour_of};
+use nudged_background::retention::StatPlace;
+use nudged_base::limits::{MYSQL_LIST_MAX, RETENTION_ROWS_MAX};
 use nudged_base::time::WallMs;
+
+/// The part of a row that stands for a whole UTC day, its `hour` being the day's first millisecond;
+/// one of [`PART`] is an hour. No writer adds to a day, so that late counts are a row beside it
+/// until they are added up too.
+const DAY_PART: i64 = 1;
 
 /// The six counts, in the order of a row's.
 const COUNTS: &str = "decided, shown, ignored, dismissed, clicked, converted";
@@ -25,8 +34,12 @@ fn insert(on_conflict: OnConflict<'_>) -> Insert<'_> {
     }
 }
 
-fn values<'v>(key: StatKey<'v>, stream: StreamId, counts: [i64; 6]) -> [SqlValue<'v>; 11] {
-    let of = [key.popup.into(), key.variant.into(), key.hour.into(), stream.0.into(), PART.into()];
+fn values<'v>(
+    key: StatKey<'v>,
+    (stream, part): (StreamId, i64),
+    counts: [i64; 6],
+) -> [SqlValue<'v>; 11] {
+    let of = [key.popup.into(), key.variant.into(), key.hour.into(), stream.0.into(), part.into()];
     let mut values = [SqlValue::Null; 11];
     let all = of.into_iter().chain(counts.map(SqlValue::Number));
     values.iter_mut().zip(all).for_each(|(place, value)| *place = value);
@@ -47,13 +60,13 @@ pub(super) fn add_stats(
     stats: &[(StreamId, StatKey<'_>, StatCounts)],
 ) -> Result<(), RowError> {
     let insert = insert(OnConflict::Update(&[(COUNTS, ColumnChange::Sum)]));
-    let rows = stats.iter().map(|(stream, key, row)| values(*key, *stream, row.counts));
+    let rows = stats.iter().map(|(stream, key, row)| values(*key, (*stream, PART), row.counts));
     let written = session.insert("write statistics", &insert, rows);
     written.map(drop).map_err(|error| error.renumbered(|row| stats[row].2.index))
 }
 
 impl Store {
-    /// Statistics behind a row, in the order of (popup, variant, hour, set), at most `count`.
+    /// Statistics behind a row, in the order of (popup, variant, hour, set, part), at most `count`.
     ///
     /// # Errors
     /// Where the database fails.
@@ -65,21 +78,22 @@ impl Store {
         let (condition, values) = match after {
             // The first column alone lets a server begin at the right place.
             Some(row) => (
-                "WHERE popup_id >= ? AND (popup_id, variant, hour, set_id) > (?, ?, ?, ?)",
+                "WHERE popup_id >= ? AND (popup_id, variant, hour, set_id, part) > (?, ?, ?, ?, ?)",
                 vec![
                     SqlValue::from(&row.popup),
                     SqlValue::from(&row.popup),
                     SqlValue::from(&row.variant),
                     SqlValue::from(row.hour),
                     SqlValue::from(&row.set),
+                    SqlValue::from(part_of(row.is_day)),
                 ],
             ),
             None => ("", Vec::new()),
         };
         let query = format!(
-            "SELECT popup_id, variant, hour, set_id, {COUNTS} \
+            "SELECT popup_id, variant, hour, set_id, part, {COUNTS} \
              FROM popup_stats JOIN streams ON streams.stream = popup_stats.stream {condition} \
-             ORDER BY popup_id, variant, hour, set_id LIMIT {count}"
+             ORDER BY popup_id, variant, hour, set_id, part LIMIT {count}"
         );
         self.session.get_mut().query("read statistics", &query, &values, |row| {
             Ok(WholeStat {
@@ -87,6 +101,7 @@ impl Store {
                 variant: row.take()?,
                 hour: row.take()?,
                 set: row.take()?,
+                is_day: row.take::<i64>()? == DAY_PART,
                 counts: read_counts(row)?,
             })
         })
@@ -109,9 +124,16 @@ impl Store {
             if session.dialect() == Dialect::Sqlite {
                 make_positions(session, streams.values())?;
             }
-            let rows = stats.iter().map(|row| {
-                let WholeStat { popup, variant, hour, set, counts } = row;
-                values(StatKey { popup, variant, hour: *hour }, streams[set], *counts)
+            let mut taken: Vec<&WholeStat> = Vec::with_capacity(stats.len());
+            for row in stats {
+                if is_to_take(session, row, streams[&row.set])? {
+                    taken.push(row);
+                }
+            }
+            let rows = taken.iter().map(|row| {
+                let WholeStat { popup, variant, hour, set, counts, is_day } = row;
+                let key = StatKey { popup, variant, hour: *hour };
+                values(key, (streams[set], part_of(*is_day)), *counts)
             });
             session.insert("take statistics in", &insert, rows)?;
             Ok(())
@@ -119,9 +141,126 @@ impl Store {
     }
 }
 
+fn part_of(is_day: bool) -> i64 {
+    if is_day { DAY_PART } else { PART }
+}
+
+/// Whether a row of another store is to be written beside what is there of its stream: an hour is
+/// in its day where that was added up here; the hours of a day that was added up there go.
+fn is_to_take(
+    session: &mut Session,
+    row: &WholeStat,
+    stream: StreamId,
+) -> Result<bool, StoreError> {
+    let action = "take statistics in";
+    let day = day_of(WallMs(row.hour));
+    let place = [SqlValue::from(&row.popup), SqlValue::from(&row.variant)];
+    if row.is_day {
+        let delete = format!(
+            "DELETE FROM popup_stats WHERE popup_id = ? AND variant = ? \
+             AND hour >= ? AND hour < ? AND stream = ? AND part = {PART}"
+        );
+        let hours = [day.into(), day.saturating_add(DAY_MS).into(), stream.0.into()];
+        session.execute(action, &delete, &[&place[..], &hours].concat())?;
+        return Ok(true);
+    }
+    let query = format!(
+        "SELECT hour FROM popup_stats WHERE popup_id = ? AND variant = ? \
+         AND hour = ? AND stream = ? AND part = {DAY_PART}"
+    );
+    let values = [&place[..], &[day.into(), stream.0.into()]].concat();
+    Ok(session.query_one(action, &query, &values, |row| row.take::<i64>())?.is_none())
+}
+
+/// Adds hours from before a time up to days, in the first place behind one; gives the number of
+/// rows that became part of a day, and behind which place to go on, `None` behind the last.
+///
+/// # Errors
+/// Where the database fails.
+pub(super) fn fold_hours(
+    session: &mut Session,
+    after: Option<&StatPlace>,
+    before: WallMs,
+) -> Result<(u64, Option<Option<StatPlace>>), StoreError> {
+    let Some(place) = next_place(session, after)? else { return Ok((0, None)) };
+    let folded = session.transaction(|session| fold_place(session, &place, before))?;
+    session.note_applied(false);
+    let is_full = folded >= u64::from(RETENTION_ROWS_MAX);
+    Ok((folded, Some(if is_full { after.cloned() } else { Some(place) })))
+}
+
+/// The first popup and variant behind a place: by two ranges of the key.
+fn next_place(
+    session: &mut Session,
+    after: Option<&StatPlace>,
+) -> Result<Option<StatPlace>, StoreError> {
+    let (popup, variant) = after.map_or(("", ""), |(popup, variant)| (popup, variant));
+    let ranges = [
+        ("popup_id = ? AND variant > ?", vec![popup.into(), variant.into()]),
+        ("popup_id > ?", vec![popup.into()]),
+    ];
+    for (range, values) in ranges {
+        let query = format!(
+            "SELECT popup_id, variant FROM popup_stats WHERE {range} \
+             ORDER BY popup_id, variant LIMIT 1"
+        );
+        let found = session.query_one("find statistics", &query, &values, |row| {
+            Ok((row.take::<String>()?, row.take::<String>()?))
+        })?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+/// Adds up to [`RETENTION_ROWS_MAX`] hours of a popup's variant to the days of their streams.
+fn fold_place(
+    session: &mut Session,
+    (popup, variant): &StatPlace,
+    before: WallMs,
+) -> Result<u64, StoreError> {
+    let action = "add statistics up";
+    let query = format!(
+        "SELECT hour, stream, {COUNTS} FROM popup_stats WHERE popup_id = ? AND variant = ? \
+         AND hour < ? AND part = {PART} ORDER BY hour, stream LIMIT {RETENTION_ROWS_MAX}{}",
+        session.dialect().lock()
+    );
+    let place = [SqlValue::from(popup), SqlValue::from(variant)];
+    let range = [&place[..], &[before.into()]].concat();
+    let hours = session.query(action, &query, &range, |row| {
+        Ok((row.take_time()?, StreamId(row.take()?), read_counts(row)?))
+    })?;
+    let mut days: BTreeMap<(i64, StreamId), [i64; 6]> = BTreeMap::new();
+    for (hour, stream, counts) in &hours {
+        let day = days.entry((day_of(*hour), *stream)).or_default();
+        day.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+    }
+    let insert = insert(OnConflict::Update(&[(COUNTS, ColumnChange::Sum)]));
+    let rows = days.iter().map(|((day, stream), counts)| {
+        values(StatKey { popup, variant, hour: *day }, (*stream, DAY_PART), *counts)
+    });
+    session.insert(action, &insert, rows)?;
+    // Those that were read, and no row that has come since.
+    let most = session.dialect().named_max(MYSQL_LIST_MAX);
+    for hours in hours.chunks(most) {
+        let rows = vec!["(hour = ? AND stream = ?)"; hours.len()].join(" OR ");
+        let delete = format!(
+            "DELETE FROM popup_stats WHERE popup_id = ? AND variant = ? AND part = {PART} \
+             AND ({rows})"
+        );
+        let keys = hours.iter().flat_map(|(hour, stream, _)| [(*hour).into(), stream.0.into()]);
+        let named: Vec<SqlValue<'_>> = place.iter().copied().chain(keys).collect();
+        let deleted = session.execute(action, &delete, &named)?;
+        assert_eq!(usize::try_from(deleted).ok(), Some(hours.len()), "the rows were locked");
+    }
+    Ok(u64::try_from(hours.len()).unwrap_or(u64::MAX))
+}
+
 impl StoreReader {
     /// Counts per popup, variant and hour for hours in `[from, to)`, of one popup or of all, summed
-    /// over streams and sorted by key, where there is anything.
+    /// over streams and sorted by key, where there is anything. What is old is there as days, each
+    /// where its first hour is.
     ///
     /// # Errors
     /// Where the database fails.
@@ -136,8 +275,9 @@ impl StoreReader {
         values.extend(popup.map(SqlValue::Text));
         // An hour whose only show was taken back is left with a row of zeros.
         let query = format!(
-            "SELECT popup_id, variant, hour, {} FROM popup_stats WHERE hour >= ? AND hour < ?{} \
-             GROUP BY popup_id, variant, hour HAVING SUM({}) > 0 ORDER BY popup_id, variant, hour",
+            "SELECT popup_id, variant, hour, part, {} FROM popup_stats \
+             WHERE hour >= ? AND hour < ?{} GROUP BY popup_id, variant, hour, part \
+             HAVING SUM({}) > 0 ORDER BY popup_id, variant, hour, part",
             sums.join(", "),
             if popup.is_some() { " AND popup_id = ?" } else { "" },
             COUNTS.replace(", ", " + "),
@@ -147,6 +287,7 @@ impl StoreReader {
                 popup: row.take()?,
                 variant: row.take()?,
                 hour: row.take_time()?,
+                is_day: row.take::<i64>()? == DAY_PART,
                 counts: read_counts(row)?.map(|count| u64::try_from(count).unwrap_or(0)),
             })
         })

@@ -121,6 +121,7 @@ fn of_popups_variants_and_decisions_that_are_taken_in() {
         popup: text.to_owned(),
         variant: text.to_owned(),
         hour: 0,
+        is_day: false,
         set: text.to_owned(),
         counts: [1, 0, 0, 0, 0, 0],
     };

@@ -16,6 +16,7 @@ fn of_statistics_each_count_is_the_higher_one() {
             popup: "p".to_owned(),
             variant: String::new(),
             hour: 3_600_000,
+            is_day: false,
             set: "ab".repeat(16),
             counts,
         };

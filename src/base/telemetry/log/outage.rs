@@ -127,6 +127,7 @@ outages! {
     Lanes "lanes" { LaneFull to LaneRoom Reason Quiet; }
     Connections "connections" { ConnectionsFull to ConnectionsRoom Reason Quiet; }
     Unsent "unsent" { UnsentFull to UnsentRoom Reason Quiet; }
+    Proxied "proxied" { ProxyRefused to ProxyAccepted Reason Quiet; }
     Accepts "accepts" { AcceptFailed to AcceptResumed Reason Quiet; }
 }
 

@@ -5,8 +5,12 @@
 //! without a word. So it is used only while a whole queue would find room; with fewer free places
 //! accepts are single ones, no more of them than there are places. What is beyond the connections'
 //! bound then waits in the queue until it can be told so.
+//!
+//! Where the peers' addresses matter accepts are single ones too, each with a place of its own for
+//! the address.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr;
 
@@ -16,8 +20,9 @@ use io_uring::{cqueue, opcode};
 use super::Driver;
 use super::connections::is_interrupted;
 use crate::shard::listener::BACKLOG;
+use crate::shard::peers::PeerAddresses;
 use crate::shard::ring::Completion;
-use crate::shard::slot::{ConnectionSlot, Operation, pack};
+use crate::shard::slot::{ConnectionSlot, Operation, SINGLES_MAX, pack};
 use crate::threads::log_writer;
 use nudged_base::telemetry::log::Message;
 use nudged_shard::seam::{Input, Step};
@@ -28,19 +33,18 @@ const ACCEPT_REST_MS: u64 = 20;
 
 /// With fewer free places than this accepts are single: as many as may wait in a queue.
 const PLACES_FOR_MULTISHOT: u32 = BACKLOG.unsigned_abs();
-/// Single accepts of one listener at once.
-const SINGLES_MAX: u32 = 64;
 
 impl<S: Step> Driver<S> {
-    pub(super) fn on_accept(&mut self, completion: Completion, index: u32) {
+    pub(super) fn on_accept(&mut self, completion: Completion, place: u32, index: u32) {
         let listener = &mut self.listeners[index as usize];
+        let peer = listener.peers.as_mut().and_then(|peers| peers.give_back(place));
         let is_told = listener.stopping || listener.is_ending;
         if !cqueue::more(completion.flags) {
             listener.armed -= 1;
             listener.is_ending = false;
         }
         match u32::try_from(completion.result) {
-            Ok(slot) => self.accepted(slot, index),
+            Ok(slot) => self.accepted(slot, index, peer),
             // It is armed again at once: nothing is short.
             Err(_) if is_interrupted(completion.result) => {}
             Err(_) if is_told && completion.result == -libc::ECANCELED => {}
@@ -57,12 +61,16 @@ impl<S: Step> Driver<S> {
         log_writer::tell(log, Message::AcceptFailed, &error.to_string());
     }
 
-    pub(super) fn accepted(&mut self, slot: u32, index: u32) {
+    /// `peer` is known on listeners where it matters.
+    pub(super) fn accepted(&mut self, slot: u32, index: u32, peer: Option<IpAddr>) {
         assert!(slot < self.first_link, "something always lies in the places of links");
         let connection = &mut self.slots[slot as usize];
         let generation = connection.generation.wrapping_add(1) & 0xff_ffff;
         *connection = ConnectionSlot { generation, open: true, ..ConnectionSlot::default() };
         self.accepted_open += 1;
+        if self.entrance.is_proxied(index as usize) && !self.await_header(slot, peer) {
+            return;
+        }
         let listener = u16::try_from(index).expect("few listeners");
         self.step.step(self.now, Input::Accepted { connection: slot, listener }, &mut self.outbox);
         self.starved.push(slot);
@@ -87,7 +95,7 @@ impl<S: Step> Driver<S> {
                 }
                 continue;
             }
-            if is_roomy {
+            if is_roomy && listener.peers.is_none() {
                 // Single ones that wait are used up first: each has its place.
                 if listener.armed == 0 {
                     self.arm(index, true)?;
@@ -112,22 +120,27 @@ impl<S: Step> Driver<S> {
         listener.armed += 1;
         listener.is_multishot = is_multishot;
         let socket = Fd(socket.as_raw_fd());
+        let nowhere = (0, ptr::null_mut(), ptr::null_mut());
+        let (place, address, length) = listener.peers.as_mut().map_or(nowhere, PeerAddresses::take);
         let entry = match is_multishot {
             true => opcode::AcceptMulti::new(socket).allocate_file_index(true).build(),
-            false => opcode::Accept::new(socket, ptr::null_mut(), ptr::null_mut())
+            false => opcode::Accept::new(socket, address, length)
                 .file_index(Some(DestinationSlot::auto_target()))
                 .build(),
         };
         let slot = u32::try_from(index).expect("few listeners");
-        let entry = entry.user_data(pack(Operation::Accept, 0, slot));
-        // SAFETY: the entry names no memory; the listener stays open while it is armed.
+        let entry = entry.user_data(pack(Operation::Accept, place, slot));
+        // SAFETY: the listener stays open while it is armed. The entry names no memory but the
+        // place for an address, which is taken until its completion and never moves; the ring goes
+        // before it does.
         unsafe { self.ring.push(&entry) }
     }
 
     fn cancel_accepts(&mut self, index: usize) -> io::Result<()> {
         let slot = u32::try_from(index).expect("few listeners");
-        let target = pack(Operation::Accept, 0, slot);
-        let entry = opcode::AsyncCancel2::new(CancelBuilder::user_data(target).all())
+        let Some(socket) = &self.listeners[index].socket else { return Ok(()) };
+        // All that is under way for a listener is accepts.
+        let entry = opcode::AsyncCancel2::new(CancelBuilder::fd(Fd(socket.as_raw_fd())).all())
             .build()
             .user_data(pack(Operation::Quiet, 0, slot));
         // SAFETY: a cancellation names no memory.
@@ -182,7 +195,7 @@ impl<S: Step> Driver<S> {
         }
         let mut places = (0..self.first_link as usize).rev();
         loop {
-            let accepted = match rustix::net::accept(socket) {
+            let (accepted, peer) = match rustix::net::acceptfrom(socket) {
                 Ok(accepted) => accepted,
                 Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED) => continue,
                 Err(_) => return,
@@ -191,7 +204,8 @@ impl<S: Step> Driver<S> {
             let Some(place) = places.find(|place| !self.slots[*place].open) else { return };
             let slot = u32::try_from(place).expect("slots have 32 bits");
             if self.ring.install(slot, &accepted).is_ok() {
-                self.accepted(slot, index);
+                let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+                self.accepted(slot, index, peer.map(|peer| peer.ip().to_canonical()));
             }
         }
     }

@@ -8,7 +8,7 @@ use io_uring::{cqueue, opcode};
 
 use super::Driver;
 use crate::shard::ring::{BUFFER_GROUP, Completion};
-use crate::shard::slot::{Operation, pack};
+use crate::shard::slot::{Operation, Passage, pack};
 use nudged_base::limits::SEND_BYTES_MAX;
 use nudged_shard::seam::{Input, Step};
 
@@ -40,24 +40,29 @@ impl<S: Step> Driver<S> {
         if let Some(buffer) = buffer {
             let length = usize::try_from(completion.result).unwrap_or(0);
             if wanted && length > 0 {
-                let bytes = self.ring.received(buffer, length);
-                let input = Input::Bytes { connection: slot, bytes };
-                self.step.step(self.now, input, &mut self.outbox);
+                if matches!(connection.passage, Passage::Open) {
+                    let bytes = self.ring.received(buffer, length);
+                    let input = Input::Bytes { connection: slot, bytes };
+                    self.step.step(self.now, input, &mut self.outbox);
+                } else {
+                    self.receive_header(slot, (buffer, length));
+                }
             }
             self.ring.recycle(buffer);
         }
         if completion.result > 0 {
             debug_assert!(buffer.is_some(), "bytes come in buffers");
         } else if completion.result == 0 {
-            connection.ended = true;
+            self.slots[slot as usize].ended = true;
             if wanted {
+                self.count_cut_header(slot);
                 let input = Input::PeerClosed { connection: slot };
                 self.step.step(self.now, input, &mut self.outbox);
             }
         } else if completion.result == -libc::ENOBUFS {
             self.counters.ring_buffers_empty.add(1);
         } else if completion.result != -libc::ECANCELED && !is_interrupted(completion.result) {
-            connection.ended = true;
+            self.slots[slot as usize].ended = true;
             if wanted {
                 let input = Input::Broken { connection: slot };
                 self.step.step(self.now, input, &mut self.outbox);

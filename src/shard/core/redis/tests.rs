@@ -176,6 +176,7 @@ impl Node {
             connections_max: 4_096,
             connections_max_of_node: 4_096,
             unsent_bytes_max: nudged_base::limits::UNSENT_BYTES_DEFAULT,
+            user_rate: None,
             read_deadline_ms: 50,
             arbiter: Some(arbiter),
             seed,

@@ -59,8 +59,14 @@ impl RedisUsers<'_> {
         request: &DecideRequest<'a>,
     ) -> Result<Option<Outcome<'a>>, WithoutState> {
         let (user, command) = (KeyedUser::of(request.context.user), Command::Decide(*request));
-        let Some((wall, decision)) = self.state_or_wait(context, &command, user)? else {
-            return Ok(None);
+        let trusted = self.state_to_hand(context, &command, user)?;
+        let is_answered = matches!(trusted, Some((_, Some(Decision::Nothing { .. }))));
+        if !is_answered && let Err(over) = self.users.count_user(user.id, context.now.mono) {
+            self.scratch.forget_shown();
+            return Ok(Some(Outcome::RateLimited(over)));
+        }
+        let Some((wall, decision)) = trusted else {
+            return self.wait_for_turn(context, &command, user).map(|()| None);
         };
         if let Some(nothing @ Decision::Nothing { .. }) = decision {
             let decided = decided(request, nothing);
@@ -140,14 +146,30 @@ impl RedisUsers<'_> {
         }
     }
 
-    /// The time at which a request can run upon its user's state, which is in the scratch then;
-    /// `None` where it waits for a reply. With it comes the decision, where the state as it lies
-    /// was enough for one; where that is to show nothing, the state is not in the scratch, and for a
-    /// show perhaps in the parts that it changes.
+    /// As [`Self::state_to_hand`]; `None` where the request waits for a reply.
     ///
     /// # Errors
     /// Where Redis is not to be asked, or nothing more may wait for it.
     pub(super) fn state_or_wait(
+        &mut self,
+        context: &RequestContext<'_, '_>,
+        command: &Command<'_>,
+        user: KeyedUser<'_>,
+    ) -> Result<Option<(WallMs, Option<Decision>)>, WithoutState> {
+        match self.state_to_hand(context, command, user)? {
+            Some(trusted) => Ok(Some(trusted)),
+            None => self.wait_for_turn(context, command, user).map(|()| None),
+        }
+    }
+
+    /// The time at which a request can run upon its user's state, which is in the scratch then;
+    /// `None` where it has to wait for a reply. With it comes the decision, where the state as it
+    /// lies was enough for one; where that is to show nothing, the state is not in the scratch, and
+    /// for a show perhaps in the parts that it changes.
+    ///
+    /// # Errors
+    /// Where Redis is not to be asked.
+    fn state_to_hand(
         &mut self,
         context: &RequestContext<'_, '_>,
         command: &Command<'_>,
@@ -161,14 +183,11 @@ impl RedisUsers<'_> {
             }
             StateAccess::Cached | StateAccess::Fresh => {}
         }
-        match self.load_trusted(context, command, user) {
-            Some(trusted) => Ok(Some(trusted)),
-            None => self.wait_for_turn(context, command, user).map(|()| None),
-        }
+        Ok(self.load_trusted(context, command, user))
     }
 
     /// Decides on a copy that may be decided upon, or loads it into the scratch; the time of the
-    /// decision. See [`Self::state_or_wait`].
+    /// decision. See [`Self::state_to_hand`].
     fn load_trusted(
         &mut self,
         context: &RequestContext<'_, '_>,

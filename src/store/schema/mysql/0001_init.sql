@@ -85,7 +85,8 @@ CREATE TABLE IF NOT EXISTS events (
     KEY events_user (user_id, at)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
--- Counts per popup, variant and hour (its first millisecond); readers sum over stream and part.
+-- Counts per popup, variant and hour (its first millisecond); readers sum over stream and part. A
+-- row of part 1 is a whole UTC day, which the hours of 90 days ago and more are added up to.
 CREATE TABLE IF NOT EXISTS popup_stats (
     popup_id  VARBINARY(64) NOT NULL,
     variant   VARBINARY(64) NOT NULL,

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::super::{Driver, Setup};
 use crate::clocks;
 use crate::shard::endpoint::Endpoint;
+use crate::shard::entrance::Entrance;
 use crate::shard::listener;
 use crate::shard::mesh::Mesh;
 use crate::wake::Waker;
@@ -122,6 +123,7 @@ fn play_with(
         mesh: Arc::new(Mesh::new(1).unwrap()),
         counters: Arc::default(),
         log: None,
+        entrance: Entrance::default(),
     };
     let limit = mono.plus_ms(20_000);
     let script = Script { seen: Vec::new(), act, begun: false, limit };
