@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! lanes -> Appender -> command -> write: a plain call · sync: the ring that it sleeps in
-//!             ^                |  prepare, remove: the executor's helper, by its housekeeping queue
+//!             ^                |  prepare, remove: the executor's helper, one after the other
 //!             +-- completion <-+
 //! ```
 //!
