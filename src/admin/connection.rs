@@ -2,10 +2,10 @@
 //! that the shards drive. Its deadlines are that machine's.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::Shutdown;
 use std::time::Duration;
 
 use super::routes::Router;
+use super::stream::AdminStream;
 use super::unread::Share;
 use nudged_base::limits::WRITE_STALL_TIMEOUT_MS;
 use nudged_base::telemetry::log::{LogValue, Message};
@@ -18,7 +18,6 @@ use nudged_http::head::{Method, Request};
 use nudged_http::pool::BufferPool;
 use nudged_http::reply::{ImfDate, ResponseFlags};
 use nudged_runtime::clocks;
-use nudged_runtime::stream::BlockingStream;
 
 /// Bytes of one read.
 const READ_BYTES: usize = 16 * 1_024;
@@ -28,7 +27,7 @@ const BUFFERS: usize = 2;
 const TIMEOUTS: Timeouts = Timeouts::DEFAULT;
 
 /// Serves a connection until it ends. `peer` is who is there, for the audit.
-pub(super) fn serve(stream: BlockingStream, peer: &str, router: &Router, unread: Share<'_>) {
+pub(super) fn serve(stream: AdminStream, peer: &str, router: &Router, unread: Share<'_>) {
     let timeout = Duration::from_millis(WRITE_STALL_TIMEOUT_MS);
     if stream.set_write_timeout(timeout).is_err() {
         return;
@@ -66,7 +65,7 @@ impl EarlyAnswers for EarlyRefusals<'_> {
 }
 
 struct Conversation<'s> {
-    stream: BlockingStream,
+    stream: AdminStream,
     connection: Connection,
     pool: BufferPool,
     date: ImfDate,
@@ -145,10 +144,13 @@ impl Conversation<'_> {
     fn go_on(&mut self) -> bool {
         match self.connection.ending() {
             ConnectionEnd::Open => true,
-            ConnectionEnd::Close => false,
+            ConnectionEnd::Close => {
+                self.stream.end();
+                false
+            }
             ConnectionEnd::ShutDown => {
                 self.connection.shut_down(self.now);
-                self.stream.shutdown(Shutdown::Write).is_ok()
+                self.stream.end_sending().is_ok()
             }
         }
     }

@@ -5,31 +5,36 @@
 //! socket -> listener -> connection -> routes (access) -> popups, users, status ... -> service
 //! ```
 //!
-//! `socket` addresses · `listener` who gets in · `connection` one connection · `routes` which
+//! `socket` addresses · `stream` connections with and without TLS · `certificate` its last days ·
+//! `listener` who gets in · `connection` one connection · `routes` which
 //! handler answers · `access` and `token` who may ask · `service` what handlers share: the node,
 //! its time, SQL · `changes` what operators change · `popups`, `history`, `users`, `stats`,
-//! `explain`, `status`, `metrics` what they see, `arbiter` of Redis · `refusals` what a failure is
-//! to them · `answer` replies · `unread` the memory of large ones · `input` texts of requests.
+//! `explain`, `status`, `metrics` what they see, `arbiter` of Redis, `process` of the process, `lag`
+//! how late SQL is · `refusals` what a failure is to them · `answer` replies · `unread` the memory of large ones · `input` texts of requests.
 //! Limits: those of the admin listener in `base::limits`.
 
 mod access;
 mod answer;
 mod arbiter;
 mod backup;
+mod certificate;
 mod changes;
 mod connection;
 mod explain;
 mod history;
 mod input;
+mod lag;
 mod listener;
 mod metrics;
 mod popups;
+mod process;
 mod refusals;
 mod routes;
 mod service;
 mod socket;
 mod stats;
 mod status;
+mod stream;
 #[cfg(test)]
 mod tests;
 pub mod token;
@@ -123,7 +128,7 @@ pub fn start(
 }
 
 impl AdminHandle {
-    /// Where it listens: `127.0.0.1:8081`, or `unix:/path`.
+    /// Where it listens: `127.0.0.1:8081`, `127.0.0.1:8081 tls`, or `unix:/path`.
     pub fn address(&self) -> &str {
         &self.address
     }

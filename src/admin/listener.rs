@@ -15,9 +15,11 @@ use std::time::Duration;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use super::answer::AdminAnswer;
+use super::certificate::CertificateWatch;
 use super::connection;
 use super::routes::Router;
 use super::socket::AdminListener;
+use super::stream::AdminStream;
 use super::unread::Unread;
 use nudged_base::limits::{
     ADMIN_CLOCK_PERIOD_MS, ADMIN_CONNECTIONS_MAX, ADMIN_STOP_MS, WRITE_STALL_TIMEOUT_MS,
@@ -75,6 +77,7 @@ impl Running {
         let mut acceptor = Acceptor {
             listener,
             trimmer,
+            certificate: CertificateWatch::default(),
             router: Arc::new(router),
             unread: Arc::default(),
             stop: Arc::clone(&stop),
@@ -113,6 +116,7 @@ impl Running {
 struct Acceptor {
     listener: AdminListener,
     trimmer: Trimmer,
+    certificate: CertificateWatch,
     router: Arc<Router>,
     unread: Arc<Unread>,
     stop: Arc<OwnedFd>,
@@ -125,8 +129,9 @@ impl Acceptor {
         let period = Duration::from_millis(ADMIN_CLOCK_PERIOD_MS);
         let timeout = Timespec::try_from(period).expect("a quarter of a second fits");
         loop {
-            self.router.service.observe_clock();
+            self.router.service.look();
             self.trimmer.look(clocks::mono());
+            self.certificate.look(&self.router.service);
             let mut awaited = [
                 PollFd::from_borrowed_fd(self.listener.as_fd(), PollFlags::IN),
                 PollFd::new(&*self.stop, PollFlags::IN),
@@ -158,15 +163,20 @@ impl Acceptor {
         let mut open = self.open.lock();
         if open.len() >= ADMIN_CONNECTIONS_MAX {
             drop(open);
-            return refuse(stream);
+            // To say so with TLS would take a handshake.
+            return if self.listener.is_tls() { drop(stream) } else { refuse(stream) };
         }
         self.next += 1;
         open.insert(self.next, handle);
         drop(open);
         let seat = Seat { open: Arc::clone(&self.open), number: self.next };
+        let is_tls = self.listener.is_tls();
         let (router, unread) = (Arc::clone(&self.router), Arc::clone(&self.unread));
         let spawned = Builder::new().name("admin-client".to_owned()).spawn(move || {
             let _seat = seat;
+            let identity = router.service.mesh.identity.current().filter(|_| is_tls);
+            // Without memory or randomness nobody is served.
+            let Ok(stream) = AdminStream::new(stream, identity.as_deref()) else { return };
             connection::serve(stream, &peer, &router, unread.share());
         });
         if let Err(error) = spawned {

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use sha2::{Digest as _, Sha256};
 
 use super::answer::AdminAnswer;
-use super::arbiter;
 use super::service::Service;
+use super::{arbiter, process};
 use nudged_base::hex;
 use nudged_base::telemetry::text::{CONTENT_TYPE, NodeMetric, render};
 use nudged_config::Config;
@@ -20,6 +20,8 @@ pub(super) fn answer(service: &Service) -> AdminAnswer {
     let config_hash = hash_of(&service.publisher.config());
     let build = [("version", env!("CARGO_PKG_VERSION"))];
     let config = [("hash", config_hash.as_str())];
+    let shards: Vec<String> = (0..service.topology.shards).map(|shard| shard.to_string()).collect();
+    let shards: Vec<_> = shards.iter().map(|shard| [("shard", shard.as_str())]).collect();
     let mut metrics = Vec::new();
     push_journal(&mut metrics, service);
     push_writer(&mut metrics, service);
@@ -29,6 +31,8 @@ pub(super) fn answer(service: &Service) -> AdminAnswer {
         NodeMetric { labels, ..counter("sql_errors_total", "SQL failures by kind.", count) }
     }));
     push_node(&mut metrics, service);
+    process::push_metrics(&mut metrics, service);
+    push_load(&mut metrics, service, &shards);
     arbiter::push_metrics(&mut metrics, service);
     push_overrides(&mut metrics, service);
     let version = published.snapshot.version;
@@ -59,6 +63,13 @@ pub(super) fn answer(service: &Service) -> AdminAnswer {
         labels: &build,
         ..gauge("build_info", "The version of this binary.", 1)
     });
+    if let Some(identity) = service.mesh.identity.current() {
+        metrics.push(gauge(
+            "tls_certificate_expiry_timestamp_seconds",
+            "When the TLS certificate expires, in seconds since 1970.",
+            u64::try_from(identity.not_after_s).unwrap_or(0),
+        ));
+    }
     let outages: Vec<_> = service.log.outages().collect();
     let labels: Vec<_> = outages.iter().map(|(name, ..)| [("outage", *name)]).collect();
     for ((_, is_active, _), labels) in outages.iter().zip(&labels) {
@@ -155,6 +166,12 @@ fn push_writer(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
         gauge("sql_applied_sequence", "Last record that is in SQL.", applied),
         gauge("sql_lag_records", "Records not in SQL yet.", written.saturating_sub(applied)),
         gauge(
+            "sql_lag_seconds",
+            "How long the oldest record not in SQL has waited.",
+            service.lag_ms(),
+        )
+        .in_ms(),
+        gauge(
             "sql_unfit",
             "1 while something is wrong with SQL: see unfit in /v1/status.",
             u64::from(figures.fitness.why().is_some()),
@@ -180,7 +197,6 @@ fn log_bytes(config: &Config) -> u64 {
 }
 
 fn push_node(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
-    let started_s = u64::try_from(service.started.1.0 / 1_000).unwrap_or(0);
     let shards = u64::from(service.topology.shards);
     metrics.extend([
         gauge("ready", "1 while the node accepts traffic.", u64::from(service.is_ready())),
@@ -190,8 +206,6 @@ fn push_node(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
             "Connections served at the same time; any more are answered with 503.",
             u64::from(service.connections_max),
         ),
-        gauge("start_time_seconds", "Start time of the process, in seconds since 1970.", started_s),
-        gauge("resident_memory_bytes", "Resident memory of the process.", resident_bytes()),
         gauge(
             "clock_ahead_seconds",
             "How far the node's time is ahead of the wall clock; 0 if it is behind.",
@@ -201,13 +215,24 @@ fn push_node(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
     ]);
 }
 
-/// Resident memory, as the kernel counts it; 0 where it does not say.
-fn resident_bytes() -> u64 {
-    let pages = std::fs::read_to_string("/proc/self/statm")
-        .ok()
-        .and_then(|text| text.split_ascii_whitespace().nth(1)?.parse::<u64>().ok());
-    let page_bytes = u64::try_from(rustix::param::page_size()).unwrap_or(0);
-    pages.unwrap_or(0).saturating_mul(page_bytes)
+/// How busy each shard is; `labels` are the shards' own.
+fn push_load<'m>(
+    metrics: &mut Vec<NodeMetric<'m>>,
+    service: &Service,
+    labels: &'m [[(&'static str, &'m str); 1]],
+) {
+    let load = service.load.shards();
+    let busiest = load.iter().copied().max().unwrap_or(0);
+    let help = "Share of the last 5 seconds in which the busiest shard was not asleep.";
+    metrics.push(gauge("load", help, busiest).in_thousandths());
+    metrics.extend(labels.iter().zip(load).map(|(labels, load)| {
+        let help = "Share of the last 5 seconds in which the shard was not asleep.";
+        NodeMetric { labels, ..gauge("shard_load", help, load).in_thousandths() }
+    }));
+    metrics.extend(labels.iter().zip(service.load.cpu_ns()).map(|(labels, cpu_ns)| {
+        let help = "CPU time of the shard's thread, the kernel's included.";
+        NodeMetric { labels, ..counter("shard_cpu_seconds_total", help, cpu_ns).in_ns() }
+    }));
 }
 
 /// The same for equal configurations. Secrets are not in the `Debug` text, so not in the hash.
@@ -221,11 +246,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_hash_tells_configurations_apart_and_memory_is_read() {
+    fn the_hash_tells_configurations_apart() {
         let one = Config::default();
         let other = Config { max_per_day: 1, ..Config::default() };
         assert_eq!(hash_of(&one), hash_of(&one.clone()));
         assert_ne!(hash_of(&one), hash_of(&other));
-        assert!(resident_bytes() > 1 << 20);
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::answer::AdminAnswer;
+use super::lag::LagMeter;
 use super::refusals;
 use nudged_base::clock::NodeClock;
 use nudged_base::limits::ADMIN_SQL_SILENCE_MS;
@@ -15,6 +16,7 @@ use nudged_base::telemetry::log::{Log, LogField, LogValue, Message};
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_publish::publisher::Publisher;
 use nudged_runtime::clocks;
+use nudged_runtime::load::LoadMeter;
 use nudged_runtime::shard::mesh::Mesh;
 use nudged_runtime::threads::keeper::KeeperMetrics;
 use nudged_runtime::threads::list_drain::DrainMetrics;
@@ -74,6 +76,10 @@ pub(super) struct Service {
     /// The one connection that reads rows for people, while it is free.
     readers: Turns<StoreReader>,
     clock: Mutex<NodeClock>,
+    /// How busy the shards are.
+    pub(super) load: LoadMeter,
+    /// How late SQL is.
+    pub(super) lag: LagMeter,
     clock_ahead_ms: AtomicI64,
     ready: Arc<AtomicBool>,
 }
@@ -89,8 +95,11 @@ impl Deref for Service {
 impl Service {
     pub(super) fn new(node: AdminContext, clock: NodeClock, mut reader: StoreReader) -> Service {
         reader.answer_within(Duration::from_millis(ADMIN_SQL_SILENCE_MS));
+        let load = LoadMeter::new(node.counters.clone());
         Service {
             node,
+            load,
+            lag: LagMeter::default(),
             started: (clocks::mono(), clocks::wall()),
             readers: Turns::new(reader),
             clock: Mutex::new(clock),
@@ -112,8 +121,21 @@ impl Service {
             && self.mesh.journal.lack().is_none()
     }
 
+    /// Looks at what is told as it was over some time. To be called several times a second.
+    pub(super) fn look(&self) {
+        let (now, journal) = (clocks::mono(), &self.mesh.journal);
+        self.observe_clock();
+        self.load.look(now);
+        self.lag.look(now, journal.written(), journal.applied());
+    }
+
+    /// How long the oldest record has waited that is not in SQL yet, in milliseconds.
+    pub(super) fn lag_ms(&self) -> u64 {
+        self.lag.lag_ms(clocks::mono(), self.mesh.journal.applied())
+    }
+
     /// Looks at the wall clock, as each shard does.
-    pub(super) fn observe_clock(&self) {
+    fn observe_clock(&self) {
         let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
         let ahead_ms = clock.observe(clocks::mono(), clocks::wall());
         self.clock_ahead_ms.store(ahead_ms, Ordering::Relaxed);

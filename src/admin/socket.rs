@@ -30,7 +30,7 @@ pub struct BindError {
 /// An address as people write it.
 pub(super) fn text_of(address: &AdminAddress) -> String {
     match address {
-        AdminAddress::Tcp(address) => address.to_string(),
+        AdminAddress::Tcp(address) | AdminAddress::Tls(address) => address.to_string(),
         AdminAddress::Unix(path) => format!("unix:{}", path.display()),
     }
 }
@@ -40,6 +40,7 @@ pub(super) fn text_of(address: &AdminAddress) -> String {
 pub(super) struct AdminListener {
     kind: ListenerKind,
     address: String,
+    is_tls: bool,
 }
 
 #[derive(Debug)]
@@ -53,16 +54,20 @@ impl AdminListener {
     /// Listens. A unix socket has mode 0600 from its first moment; one that a dead process left
     /// behind is replaced.
     pub(super) fn bind(address: &AdminAddress) -> Result<AdminListener, BindError> {
+        let is_tls = matches!(address, AdminAddress::Tls(_));
         let bound = match address {
-            AdminAddress::Tcp(address) => TcpListener::bind(address).and_then(|listener| {
-                listener.set_nonblocking(true)?;
-                unsent::bound(&listener)?;
-                let address = listener.local_addr()?.to_string();
-                Ok(AdminListener { kind: ListenerKind::Tcp(listener), address })
-            }),
+            AdminAddress::Tcp(address) | AdminAddress::Tls(address) => TcpListener::bind(address)
+                .and_then(|listener| {
+                    listener.set_nonblocking(true)?;
+                    unsent::bound(&listener)?;
+                    let word = if is_tls { " tls" } else { "" };
+                    let address = format!("{}{word}", listener.local_addr()?);
+                    Ok(AdminListener { kind: ListenerKind::Tcp(listener), address, is_tls })
+                }),
             AdminAddress::Unix(path) => bind_unix(path).map(|listener| AdminListener {
                 kind: ListenerKind::Unix(listener, path.clone()),
                 address: text_of(address),
+                is_tls,
             }),
         };
         bound.map_err(|source| refused(address, source))
@@ -71,7 +76,9 @@ impl AdminListener {
     /// Looks whether an address could be listened on, and leaves everything as it is.
     pub(super) fn probe(address: &AdminAddress) -> Result<(), BindError> {
         let probed = match address {
-            AdminAddress::Tcp(address) => listener::probe(*address).map_err(|error| error.source),
+            AdminAddress::Tcp(address) | AdminAddress::Tls(address) => {
+                listener::probe(*address).map_err(|error| error.source)
+            }
             AdminAddress::Unix(path) => check_free(path).and_then(|()| {
                 // Its directory: whatever the path ends in is made there.
                 let parent = path.parent().unwrap_or(Path::new("/"));
@@ -84,6 +91,11 @@ impl AdminListener {
     /// Where it listens; a free port is known by now.
     pub(super) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Whether TLS is spoken there.
+    pub(super) fn is_tls(&self) -> bool {
+        self.is_tls
     }
 
     /// The next connection that waits, and who it is, for the audit.

@@ -104,12 +104,15 @@ fn journal(service: &Service) -> Value {
 /// How long SQL keeps what, and what was deleted since the start.
 fn retention(service: &Service) -> Value {
     let done = &service.figures.counts.retention;
-    let events = match service.publisher.config().retention.events {
+    let retention = service.publisher.config().retention.clone();
+    let [events, users] = [retention.events, retention.users].map(|age| match age {
         Gap::After(age) => age.to_string(),
         Gap::Never => "never".to_owned(),
-    };
+    });
     json!({
         "events": events,
+        "users": users,
+        "users_forgotten": done.users.load(Ordering::Relaxed),
         "events_deleted": done.events.load(Ordering::Relaxed),
         "hours_folded": done.hours.load(Ordering::Relaxed),
         "busy_ms": done.busy_ns.load(Ordering::Relaxed) / 1_000_000,

@@ -11,6 +11,8 @@ use super::decide::DecideRequest;
 use super::events::{Element, Event, EventCode};
 use super::ignored::Ignored;
 use super::token::Token;
+use nudged_base::ids::Revision;
+use nudged_base::time::WallMs;
 use nudged_domain::decide::context::{AttributeValue, Context};
 use nudged_domain::state::apply::Action;
 
@@ -33,6 +35,15 @@ pub enum Command<'a> {
     EraseUser {
         /// The user's id.
         user: &'a str,
+    },
+    /// A user is forgotten who has not come for long, unless something binds them.
+    ForgetUser {
+        /// The user's id.
+        user: &'a str,
+        /// What is known of them: with another revision they have come since.
+        revision: Revision,
+        /// Whoever was shown something or has done something since then is not forgotten.
+        before: WallMs,
     },
 }
 
@@ -86,6 +97,7 @@ binary_enum!(Command<'a> {
     1 => Events(request),
     2 => ReadUser { user },
     3 => EraseUser { user },
+    4 => ForgetUser { user, revision, before },
 });
 binary_struct!(DecideRequest<'a> { context, anonymous, explain, events, ignored });
 binary_struct!(Context<'a> { user, placement, session, locale, tz, attributes });
@@ -100,6 +112,7 @@ binary_struct!(PlacedEvent<'a> { place, event });
 binary_struct!(Event<'a> { token_text, token, action, ts });
 binary_struct!(Token<'a> { user, popup, version, variant, number, at, local });
 binary_struct!(Ignored<'a> { names, count });
+binary_struct!(Revision { epoch, counter });
 binary_table!(Action);
 
 impl EncodedCommand {

@@ -36,6 +36,8 @@ pub enum Outcome<'a> {
         /// The record's time.
         at: WallMs,
     },
+    /// A user is not forgotten: they have come since, or something binds them.
+    Kept,
     /// An operator's command could not be carried out: no state in time, or no record taken.
     Unavailable,
 }
@@ -99,6 +101,7 @@ impl<'a> Outcome<'a> {
             Outcome::RateLimited(_)
             | Outcome::Overloaded
             | Outcome::State(_)
+            | Outcome::Kept
             | Outcome::Unavailable => self,
         }
     }
@@ -132,6 +135,7 @@ binary_enum!(Outcome<'a> {
     4 => Erased { at },
     5 => Unavailable,
     6 => RateLimited(over),
+    7 => Kept,
 });
 binary_struct!(Decided<'a> {
     decision, token, locale, anonymous, verdicts, candidates, ignored

@@ -52,7 +52,7 @@ impl<'r> Rendering<'r> {
             Outcome::Overloaded => {
                 write_refusal(out, &self.response, Code::Overloaded.into());
             }
-            Outcome::State(_) | Outcome::Erased { .. } | Outcome::Unavailable => {
+            Outcome::State(_) | Outcome::Erased { .. } | Outcome::Kept | Outcome::Unavailable => {
                 unreachable!("no connection asks for {outcome:?}")
             }
         }

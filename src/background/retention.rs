@@ -3,14 +3,15 @@
 //! records. Must not know databases, threads or settings: how old is old is part of the view.
 //!
 //! ```text
-//! resting -> choosing -> streams -> events of one -> streams ... -> hours -> resting
-//!     ^      (one of several nodes)                                    |
-//!     +--------------------- a failure, or nothing more ---------------+
+//! resting -> choosing -> streams -> events of one -> streams ... -> users -> hours -> resting
+//!     ^      (one of several nodes)                                (once a day)   |
+//!     +--------------------- a failure, or nothing more --------------------------+
 //! ```
 //!
 //! A row goes where it is old itself. `at` grows with `seq` but for clocks that were set back, so a
 //! stream is read from its beginning, and is done where a whole step has found no old row: what is
-//! old behind that goes once what is before it has grown old too.
+//! old behind that goes once what is before it has grown old too. Users are only found here: their
+//! home shards judge and forget them, by a change as any other.
 
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use nudged_base::ids::{Sequence, StreamId};
 use nudged_base::limits::{RETENTION_PERIOD_MS, RETENTION_REST_FACTOR};
 use nudged_base::telemetry::table::node_metrics;
 use nudged_base::time::{MonoNs, WallMs};
+use nudged_domain::state::user::UserState;
 
 node_metrics! {
     /// What retention has done.
@@ -29,6 +31,7 @@ node_metrics! {
         Counter events "retention_events_deleted_total" "Rows of events that were deleted by age.";
         Counter hours "retention_statistics_folded_total"
             "Rows of hourly statistics that were added up to days.";
+        Counter users "retention_users_forgotten_total" "Users who were forgotten by age.";
         Counter busy_ns "retention_busy_seconds_total"
             "Time that retention has taken; it may take 5 %." in Nanoseconds;
         Counter folds "retention_folds_total" "Times that all hourly statistics were looked through.";
@@ -42,6 +45,8 @@ node_metrics! {
 pub struct RetentionView {
     /// Rows of `events` from before this time go; `None` where they stay.
     pub events_before: Option<WallMs>,
+    /// Users are forgotten who were last seen before this time; `None` where they stay.
+    pub users_before: Option<WallMs>,
     /// Hours of statistics from before this time, the begin of a UTC day, become days.
     pub hours_before: Option<WallMs>,
     /// Several nodes share the database: one of them does it.
@@ -65,6 +70,13 @@ pub enum RetentionStep {
         /// The first row that is looked at.
         from: Sequence,
         /// Older rows go.
+        before: WallMs,
+    },
+    /// Find users who were last seen before a time; [`RetentionOutcome::Users`].
+    FindUsers {
+        /// Those behind this one are looked at; empty for all.
+        after: String,
+        /// Younger ones stay.
         before: WallMs,
     },
     /// Add hours up to days in the first place behind; [`RetentionOutcome::Hours`].
@@ -91,6 +103,13 @@ pub enum RetentionOutcome {
         /// The next row to look at.
         next: Option<Sequence>,
     },
+    /// Users that are old enough, and behind whom to go on.
+    Users {
+        /// As their rows say; their shards judge.
+        found: Vec<(String, UserState)>,
+        /// `None` behind the last user.
+        next: Option<String>,
+    },
     /// Rows that were added up, and behind which place to go on.
     Hours {
         /// Rows that are part of a day now.
@@ -109,6 +128,8 @@ enum Stage {
     /// Behind this stream.
     Streams(Option<StreamId>),
     Events(StreamId, Sequence),
+    /// Behind this user.
+    Users(String),
     /// Behind this place.
     Hours(Option<StatPlace>),
 }
@@ -117,10 +138,14 @@ enum Stage {
 #[derive(Debug, Default)]
 pub struct Retention {
     stage: Stage,
-    /// When the next step may begin, and when the last one did.
-    due: MonoNs,
+    /// When the next step may begin, and the next pass, and when the last step did.
+    rested: MonoNs,
+    pass_due: MonoNs,
     begun: MonoNs,
-    /// Hours from before this time are days, but for those that came late.
+    /// What is old has changed since this pass began.
+    is_restarted: bool,
+    /// Hours from before this time are days, but for those that came late; users were looked
+    /// through then.
     folded_before: Option<WallMs>,
     /// What this pass makes days of.
     folding_before: Option<WallMs>,
@@ -134,7 +159,10 @@ impl Retention {
         own: Option<StreamId>,
         view: &RetentionView,
     ) -> Option<RetentionStep> {
-        let own = own.filter(|_| now >= self.due)?;
+        let own = own.filter(|_| now >= self.due())?;
+        if std::mem::take(&mut self.is_restarted) {
+            (self.stage, self.folded_before) = (Stage::Resting, None);
+        }
         if self.stage == Stage::Resting {
             self.folding_before = view.hours_before;
             self.stage = if view.is_shared { Stage::Choosing } else { Stage::Streams(None) };
@@ -147,16 +175,17 @@ impl Retention {
         step
     }
 
-    /// What is old has changed: it is looked for at once.
+    /// What is old has changed: all is looked through anew, from the next step on.
     pub(crate) fn hasten(&mut self) {
-        if self.stage == Stage::Resting {
-            self.due = MonoNs(0);
-        }
+        self.is_restarted = true;
     }
 
     /// When it has something to do.
     pub fn due(&self) -> MonoNs {
-        self.due
+        match self.stage {
+            Stage::Resting if !self.is_restarted => self.rested.max(self.pass_due),
+            _ => self.rested,
+        }
     }
 
     fn step(&mut self, own: StreamId, view: &RetentionView) -> Option<RetentionStep> {
@@ -168,12 +197,21 @@ impl Retention {
             (Stage::Events(stream, from), Some(before)) => {
                 return Some(RetentionStep::DeleteEvents { stream: *stream, from: *from, before });
             }
-            (Stage::Streams(_) | Stage::Events(..), None) => self.stage = Stage::Hours(None),
+            (Stage::Streams(_) | Stage::Events(..), None) => {
+                self.stage = Stage::Users(String::new());
+            }
+            _ => {}
+        }
+        let is_new = self.folding_before > self.folded_before;
+        let before = self.folding_before.filter(|_| is_new)?;
+        match (&self.stage, view.users_before) {
+            (Stage::Users(after), Some(before)) => {
+                return Some(RetentionStep::FindUsers { after: after.clone(), before });
+            }
+            (Stage::Users(_), None) => self.stage = Stage::Hours(None),
             _ => {}
         }
         let Stage::Hours(after) = &self.stage else { return None };
-        let is_new = self.folding_before > self.folded_before;
-        let before = self.folding_before.filter(|_| is_new)?;
         Some(RetentionStep::FoldHours { after: after.clone(), before })
     }
 
@@ -192,7 +230,8 @@ impl Retention {
     ) -> Result<(), SqlFailure> {
         let spent_ns = now.0.saturating_sub(self.begun.0);
         add(&metrics.busy_ns, spent_ns);
-        self.due = MonoNs(now.0.saturating_add(spent_ns.saturating_mul(RETENTION_REST_FACTOR)));
+        let rest_ns = spent_ns.saturating_mul(RETENTION_REST_FACTOR);
+        self.rested = MonoNs(now.0.saturating_add(rest_ns));
         let outcome = outcome.inspect_err(|_| {
             add(&metrics.failures, 1);
             self.rest(now);
@@ -212,8 +251,11 @@ impl Retention {
             }
             (Stage::Streams(_), RetentionOutcome::Stream(next)) => Some(match next {
                 Some(stream) => Stage::Events(stream, Sequence(0)),
-                None => Stage::Hours(None),
+                None => Stage::Users(String::new()),
             }),
+            (Stage::Users(_), RetentionOutcome::Users { next, .. }) => {
+                Some(next.map_or(Stage::Hours(None), Stage::Users))
+            }
             (Stage::Events(stream, _), RetentionOutcome::Events { deleted, next }) => {
                 add(&metrics.events, deleted);
                 Some(match next {
@@ -236,7 +278,7 @@ impl Retention {
     /// The pass is over; the next one begins after a while.
     fn rest(&mut self, now: MonoNs) {
         self.stage = Stage::Resting;
-        self.due = self.due.max(now.plus_ms(RETENTION_PERIOD_MS));
+        self.pass_due = now.plus_ms(RETENTION_PERIOD_MS);
     }
 }
 

@@ -116,6 +116,28 @@ pub const PROXY_LINE_BYTES_MAX: usize = 107;
 pub const PROXY_HEADER_BYTES_MAX: usize = 4 * 1_024;
 /// Networks that may send one.
 pub const PROXY_NETWORKS_MAX: usize = 256;
+/// From accept, or the end of a PROXY protocol header, to the end of a TLS handshake, in
+/// milliseconds.
+pub const TLS_HANDSHAKE_TIMEOUT_MS: u64 = 5_000;
+/// Handshakes that one shard has under way; of more the oldest is ended.
+pub const TLS_HANDSHAKES_MAX: usize = 1_024;
+/// Steps of handshakes in one turn of a shard: some 250 us each, so that nobody waits for more than
+/// a millisecond.
+pub const TLS_HANDSHAKES_A_TURN: usize = 4;
+/// Connections whose handshake waits for a later turn: a tenth of a second's work. One more is
+/// refused.
+pub const TLS_HANDSHAKES_WAITING_MAX: usize = 256;
+/// Ciphertext that a connection keeps of what is not whole yet, in bytes: the largest record of TLS
+/// 1.2, and a header.
+pub const TLS_INPUT_BYTES_MAX: usize = 18 * 1_024 + 5;
+/// Plaintext of one send, in bytes: one record.
+pub const TLS_SEND_BYTES_MAX: usize = 16 * 1_024;
+/// A certificate or key file is read up to this size, in bytes.
+pub const TLS_FILE_BYTES_MAX: u64 = 1_024 * 1_024;
+/// A certificate that holds for less is warned of, in seconds: 14 days.
+pub const TLS_EXPIRY_WARNING_S: i64 = 14 * 86_400;
+/// And again this often, in milliseconds: a day.
+pub const TLS_EXPIRY_WARNING_PERIOD_MS: u64 = 86_400_000;
 /// From the end of sending to the end of a connection whose peer may still be sending, in
 /// milliseconds: closing at once would answer its bytes with a reset, and that could overtake the
 /// last answer.
@@ -507,6 +529,13 @@ pub const MYSQL_LIST_MAX: usize = 1_000;
 pub const RETENTION_EVENTS_MIN_MS: u64 = 8 * 86_400_000;
 /// Rows that one step of retention reads, and deletes at most: some milliseconds.
 pub const RETENTION_ROWS_MAX: u32 = 500;
+/// The least age at which users are forgotten, in milliseconds: until then events of theirs may
+/// come.
+pub const RETENTION_USERS_MIN_MS: u64 = 8 * 86_400_000;
+/// Users that one step of retention looks at.
+pub const RETENTION_USERS_MAX: usize = 50;
+/// Shards have this long to forget the users of a step, in milliseconds; records wait meanwhile.
+pub const RETENTION_ANSWER_MS: u64 = 500;
 /// Retention rests for so many times as long as each of its steps has taken: it has at most one
 /// part in 20 of the thread's time, 5 %.
 pub const RETENTION_REST_FACTOR: u64 = 19;
@@ -568,6 +597,12 @@ pub const ADMIN_REFUSALS_MAX: usize = 8;
 pub const ADMIN_REFUSAL_DELAY_MS: u64 = 200;
 /// The admin listener looks at the wall clock this often, in milliseconds.
 pub const ADMIN_CLOCK_PERIOD_MS: u64 = 250;
+/// The load of shards is sampled this often, in milliseconds.
+pub const LOAD_SAMPLE_MS: u64 = 1_000;
+/// Samples that are kept: the load is that of the seconds between the first and the last.
+pub const LOAD_SAMPLES: usize = 6;
+/// Moments that are kept to tell how late SQL is; more are thinned out.
+pub const LAG_MARKS_MAX: usize = 256;
 /// Requests that are being answered when the admin listener stops have this long, in milliseconds.
 pub const ADMIN_STOP_MS: u64 = 3_000;
 /// A token file is read up to this size, in bytes.
@@ -648,6 +683,9 @@ const _: () = {
     // A show carries its number and actions in at most 16 bytes beside its time.
     assert!(USER_POPUPS_MAX * (SHOWS_REMEMBERED_MAX * 16 + 64) < STATE_BYTES_MAX);
     assert!(EVENT_AGE_MAX_MS < TOMBSTONE_AGE_MAX_MS);
+    assert!(
+        EVENT_AGE_MAX_MS < RETENTION_EVENTS_MIN_MS && EVENT_AGE_MAX_MS < RETENTION_USERS_MIN_MS
+    );
     // popup list, popup, variants, variant, locales, locale: six levels around the content.
     assert!(CONTENT_DEPTH_MAX + 6 < SOURCE_DEPTH_MAX);
     assert!(2 * TARGET_DEPTH_MAX + 4 < SOURCE_DEPTH_MAX);

@@ -72,10 +72,7 @@ impl fmt::Display for Expectation {
                 write!(out, "a duration from {min} to {max}, ")?;
                 out.write_str("such as \"500ms\" or \"1h30m\" (units ms s m h d w)")
             }
-            Expectation::Age(min) => {
-                write!(out, "\"never\", or a duration of at least {min} such as \"400d\" (with ")?;
-                out.write_str("a shorter one, repeated events would count twice)")
-            }
+            Expectation::Age(min) => write_age(out, min),
             Expectation::Size(min, max) => {
                 write!(out, "a size from {} to {}, ", Size(min), Size(max))?;
                 out.write_str("such as \"256MiB\" (units B KiB MiB GiB TiB)")
@@ -113,9 +110,8 @@ impl fmt::Display for Expectation {
             }
             Expectation::Origin => {
                 out.write_str("an origin as browsers send it, such as \"https://shop.example\": ")?;
-                out.write_str(
-                    "lower case, a port of 1 to 65535 if any, no path, pattern or slash at its end",
-                )
+                out.write_str("lower case, a port of 1 to 65535 if any, no path, pattern or ")?;
+                out.write_str("slash at its end")
             }
             Expectation::User => {
                 let bytes = limits::USER_BYTES_MAX;
@@ -164,6 +160,11 @@ impl Expectation {
             one => write!(out, "{one}"),
         }
     }
+}
+
+fn write_age(out: &mut fmt::Formatter<'_>, min: DurationMs) -> fmt::Result {
+    write!(out, "\"never\", or a duration of at least {min} such as \"400d\" (")?;
+    out.write_str("events may come for a week, and are told from repeats by these rows)")
 }
 
 fn write_quoted(out: &mut fmt::Formatter<'_>, words: &[&str], tail: &str) -> fmt::Result {

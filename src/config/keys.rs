@@ -4,7 +4,7 @@
 use super::listener;
 use super::near::{distance, nearest};
 use super::origin::origins;
-use super::schema::{AckMode, Config, LogFormat, QueueMode};
+use super::schema::{AckMode, Config, LogFormat, QueueMode, TlsVersion};
 use super::tree::TreeValue;
 use super::url;
 use super::value::{
@@ -13,8 +13,8 @@ use super::value::{
 };
 use nudged_base::limits::{
     BUSY_POLL_US_MAX, CONNECTIONS_MAX, JOURNAL_BYTES_MIN, MYSQL_CONNECTIONS_MAX, RATE_BURST_MAX,
-    RETENTION_EVENTS_MIN_MS, SHARDS_MAX, SLICE_BYTES_MAX, SLICE_SHARD_BYTES_MIN, UNSENT_BYTES_MAX,
-    UNSENT_BYTES_MIN,
+    RETENTION_EVENTS_MIN_MS, RETENTION_USERS_MIN_MS, SHARDS_MAX, SLICE_BYTES_MAX,
+    SLICE_SHARD_BYTES_MIN, UNSENT_BYTES_MAX, UNSENT_BYTES_MIN,
 };
 use nudged_base::telemetry::log::Level;
 use nudged_base::time::DURATION_MAX;
@@ -86,6 +86,7 @@ const HOUR_MS: u64 = 3_600_000;
 const SHOWS_MAX: u32 = 1_000_000;
 
 const LEVELS: [Level; 4] = [Level::Error, Level::Warn, Level::Info, Level::Debug];
+const VERSIONS: [TlsVersion; 2] = [TlsVersion::Tls12, TlsVersion::Tls13];
 const FORMATS: [LogFormat; 3] = [LogFormat::Auto, LogFormat::Json, LogFormat::Text];
 
 keys! {
@@ -126,11 +127,15 @@ keys! {
     Reload keys.public = keys;
     Reload cors.origins = origins;
     Reload cors.max_age = duration(0, 24 * HOUR_MS);
+    Reload tls.certificate = optional_path;
+    Reload tls.key = optional_path;
+    Reload tls.min_version = one_of(&["1.2", "1.3"], &VERSIONS);
     Restart proxy_protocol.networks = networks;
     Reload log.level = one_of(&["error", "warn", "info", "debug"], &LEVELS);
     Reload log.users = users;
     Reload log.format = one_of(&["auto", "json", "text"], &FORMATS);
     Reload retention.events = age(RETENTION_EVENTS_MIN_MS);
+    Reload retention.users = age(RETENTION_USERS_MIN_MS);
     Restart redis.url = url::redis;
     Restart redis.deadline = duration(1, MINUTE_MS);
     Restart redis.slice_ttl = duration(0, HOUR_MS);

@@ -39,7 +39,7 @@ pub use reload::{Difference, reloadable_difference};
 pub use schema::{
     AckMode, AdminAddress, Config, CorsSettings, Count, DataListener, JournalSettings, KeySettings,
     LimitSettings, LogFormat, LogSettings, MysqlSettings, ProxySettings, QueueMode, RedisSettings,
-    SecretText,
+    SecretText, TlsSettings, TlsVersion,
 };
 pub use url::UrlProblem;
 pub use value::{ElementProblem, ValueRefusal};

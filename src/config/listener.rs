@@ -4,7 +4,7 @@ use super::expected::Expectation;
 use super::schema::{AdminAddress, DataListener};
 use super::tree::TreeValue;
 use super::value::{ElementProblem, ValueRefusal, admin_address, all_differ, elements};
-use super::word::{PROXY, WordProblem, words};
+use super::word::{PROXY, TLS, WordProblem, words};
 use nudged_base::limits::LISTENERS_MAX;
 
 fn split(text: &str) -> (&str, &str) {
@@ -17,7 +17,8 @@ fn listener(text: &str) -> Result<DataListener, ElementProblem> {
     let refused = ElementProblem::Refused(Expectation::Address);
     let address = address.parse().map_err(|_| refused)?;
     let words = words(rest).map_err(ElementProblem::Word)?;
-    Ok(DataListener { address, is_proxied: words.contains(&PROXY) })
+    let (is_tls, is_proxied) = (words.contains(&TLS), words.contains(&PROXY));
+    Ok(DataListener { address, is_tls, is_proxied })
 }
 
 /// Reads the data listeners.
@@ -52,12 +53,19 @@ pub(super) fn admin(value: &TreeValue) -> Result<AdminAddress, ValueRefusal> {
     let text = value.text().ok_or(Expectation::AdminAddress)?.trim();
     // The path of a socket may have spaces in it.
     if text.starts_with("unix:") {
-        return Ok(admin_address(text)?);
+        return match text.strip_suffix(TLS).is_some_and(|rest| rest.ends_with(' ')) {
+            true => Err(ValueRefusal::Word(WordProblem::NotForUnix(TLS))),
+            false => Ok(admin_address(text)?),
+        };
     }
     let (address, rest) = split(text);
     let address = admin_address(address)?;
-    match words(rest).map_err(ValueRefusal::Word)?.first() {
-        None => Ok(address),
-        Some(word) => Err(ValueRefusal::Word(WordProblem::NotForAdmin(word))),
+    let words = words(rest).map_err(ValueRefusal::Word)?;
+    if words.contains(&PROXY) {
+        return Err(ValueRefusal::Word(WordProblem::NotForAdmin(PROXY)));
+    }
+    match address {
+        AdminAddress::Tcp(address) if words.contains(&TLS) => Ok(AdminAddress::Tls(address)),
+        address => Ok(address),
     }
 }

@@ -13,6 +13,7 @@ use nudged_base::limits::SLICE_SHARD_BYTES_MIN;
 pub(super) fn check(layers: &mut Layers) {
     check_stores(layers);
     check_listeners(layers);
+    check_tls(layers);
     if layers.all_read(&["keys.server", "keys.public"]) {
         let keys = &layers.config.keys;
         if keys.public.iter().any(|key| keys.server.contains(key)) {
@@ -69,6 +70,31 @@ fn check_stores(layers: &mut Layers) {
     }
 }
 
+/// Whoever speaks TLS needs a certificate, and a certificate its key.
+fn check_tls(layers: &mut Layers) {
+    let keys = ["listen", "admin", "tls.certificate", "tls.key"];
+    if !layers.all_read(&keys) {
+        return;
+    }
+    let settings = &layers.config.tls;
+    let has = (settings.certificate.is_some(), settings.key.is_some());
+    match (layers.config.tls_listener(), has) {
+        (Some(listener), (false, _)) => {
+            layers.refuse_key(&listener, ProblemKind::Needs("tls.certificate"));
+        }
+        (Some(listener), (true, false)) => {
+            layers.refuse_key(&listener, ProblemKind::Needs("tls.key"));
+        }
+        (None, (true, false)) => {
+            layers.refuse_key("tls.certificate", ProblemKind::Needs("tls.key"));
+        }
+        (None, (false, true)) => {
+            layers.refuse_key("tls.key", ProblemKind::Needs("tls.certificate"));
+        }
+        _ => {}
+    }
+}
+
 fn check_listeners(layers: &mut Layers) {
     if !layers.config.admin.is_local()
         && layers.config.admin_token_file.is_none()
@@ -94,7 +120,7 @@ fn check_listeners(layers: &mut Layers) {
             layers.refuse_key(&format!("listen[{index}]"), kind);
         }
     }
-    if let AdminAddress::Tcp(admin) = layers.config.admin
+    if let AdminAddress::Tcp(admin) | AdminAddress::Tls(admin) = layers.config.admin
         && let Some(index) = listen.iter().position(|address| overlap(*address, admin))
         && layers.all_read(&["admin"])
     {

@@ -62,6 +62,8 @@ pub struct Config {
     pub keys: KeySettings,
     /// Origins of browsers.
     pub cors: CorsSettings,
+    /// Certificate and key of listeners that speak TLS.
+    pub tls: TlsSettings,
     /// Balancers that say whose their connections are.
     pub proxy_protocol: ProxySettings,
     /// The log.
@@ -79,6 +81,8 @@ pub struct Config {
 pub struct DataListener {
     /// Where it listens.
     pub address: SocketAddr,
+    /// TLS is spoken there, behind that header if there is one.
+    pub is_tls: bool,
     /// Each of its connections begins with a header of the PROXY protocol.
     pub is_proxied: bool,
 }
@@ -86,7 +90,7 @@ pub struct DataListener {
 impl DataListener {
     /// A plain one.
     pub fn plain(address: SocketAddr) -> DataListener {
-        DataListener { address, is_proxied: false }
+        DataListener { address, is_tls: false, is_proxied: false }
     }
 }
 
@@ -94,6 +98,7 @@ impl fmt::Display for DataListener {
     /// As it is set: the address, and the words behind it.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}", self.address)?;
+        out.write_str(if self.is_tls { " tls" } else { "" })?;
         out.write_str(if self.is_proxied { " proxy_protocol" } else { "" })
     }
 }
@@ -103,6 +108,8 @@ impl fmt::Display for DataListener {
 pub enum AdminAddress {
     /// A TCP address.
     Tcp(SocketAddr),
+    /// A TCP address where TLS is spoken.
+    Tls(SocketAddr),
     /// A unix socket, by its absolute path.
     Unix(PathBuf),
 }
@@ -200,6 +207,32 @@ pub struct CorsSettings {
     pub max_age: DurationMs,
 }
 
+/// `[tls]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// File with the certificate, and its chain behind it, as PEM.
+    pub certificate: Option<PathBuf>,
+    /// File with the certificate's key as PEM, closed to others.
+    pub key: Option<PathBuf>,
+    /// The oldest version that clients may speak.
+    pub min_version: TlsVersion,
+}
+
+impl Default for TlsSettings {
+    fn default() -> TlsSettings {
+        TlsSettings { certificate: None, key: None, min_version: TlsVersion::Tls12 }
+    }
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// 1.2.
+    Tls12,
+    /// 1.3.
+    Tls13,
+}
+
 /// `[proxy_protocol]`
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProxySettings {
@@ -223,6 +256,8 @@ pub struct LogSettings {
 pub struct RetentionSettings {
     /// Rows of `events`, from `RETENTION_EVENTS_MIN_MS` up.
     pub events: Gap,
+    /// Users whom nothing binds, from `RETENTION_USERS_MIN_MS` up.
+    pub users: Gap,
 }
 
 /// How log lines look.
@@ -316,13 +351,20 @@ impl AdminAddress {
     /// Whether only this host can reach it: then no token is asked for.
     pub fn is_local(&self) -> bool {
         match self {
-            AdminAddress::Tcp(address) => address.ip().is_loopback(),
+            AdminAddress::Tcp(address) | AdminAddress::Tls(address) => address.ip().is_loopback(),
             AdminAddress::Unix(_) => true,
         }
     }
 }
 
 impl Config {
+    /// The key of a listener that speaks TLS: `listen[1]`, or `admin`.
+    pub fn tls_listener(&self) -> Option<String> {
+        let index = self.listen.iter().position(|listener| listener.is_tls);
+        let is_admin = matches!(self.admin, AdminAddress::Tls(_));
+        index.map(|index| format!("listen[{index}]")).or(is_admin.then(|| "admin".to_owned()))
+    }
+
     /// The memory for users that each of `shards` shards gets, in bytes.
     pub fn slice_bytes_per_shard(&self, shards: u16) -> u64 {
         self.slice_bytes / u64::from(shards.max(1))
@@ -363,6 +405,7 @@ impl Default for Config {
             limits: LimitSettings::default(),
             keys: KeySettings::default(),
             cors: CorsSettings { origins: Vec::new(), max_age: DurationMs(600_000) },
+            tls: TlsSettings::default(),
             proxy_protocol: ProxySettings::default(),
             log: LogSettings { level: Level::Info, users: Vec::new(), format: LogFormat::Auto },
             retention: RetentionSettings::default(),
@@ -374,7 +417,10 @@ impl Default for Config {
 
 impl Default for RetentionSettings {
     fn default() -> RetentionSettings {
-        RetentionSettings { events: Gap::After(DurationMs(400 * DurationMs::DAY.0)) }
+        RetentionSettings {
+            events: Gap::After(DurationMs(400 * DurationMs::DAY.0)),
+            users: Gap::Never,
+        }
     }
 }
 

@@ -309,6 +309,13 @@ impl Connection {
         self.settle(turn);
     }
 
+    /// Answers a request that came without TLS where TLS is spoken; `bytes` are its first.
+    pub fn refuse_plain_http(&mut self, bytes: &[u8], turn: &mut ConnectionTurn<'_>) {
+        self.flags &= !flag::FRESH;
+        self.refuse(HttpRefusal::PlainHttp, bytes, turn);
+        self.settle(turn);
+    }
+
     /// The peer has ended its direction: whole requests are still answered, those that wait in the
     /// buffer too, then the connection ends.
     pub fn peer_closed(&mut self, turn: &mut ConnectionTurn<'_>) {

@@ -42,6 +42,8 @@ macro_rules! refusals {
 }
 
 refusals! {
+    /// HTTP where TLS is spoken: the address is one of https.
+    PlainHttp 400 "plain_http" "null",
     /// A bare CR or LF in the head, or a second empty line before it.
     BareLineEnd 400 "bare_line_end" "null",
     /// Not `METHOD target VERSION` with single spaces, or a method that is no token of 16 bytes.

@@ -33,6 +33,12 @@ pub(super) enum AskError {
     /// The configuration leaves the port to the node.
     #[error("the admin address has port 0: give the port that the node printed with --admin")]
     PortUnknown,
+    /// The node expects TLS.
+    #[error(
+        "the admin address speaks TLS, which this command does not: ask with `curl --cacert`, or \
+         give the node an admin address on a unix socket"
+    )]
+    Tls,
     /// The file of the token can't be read.
     #[error("admin_token_file: {path}: can't be read: {source}")]
     TokenUnreadable {
@@ -130,6 +136,7 @@ fn read_token(path: &Path) -> io::Result<String> {
 fn connect(address: &AdminAddress) -> Result<(BlockingStream, String), AskError> {
     let timeout = Duration::from_millis(ASK_TIMEOUT_MS);
     let (connected, address, host) = match address {
+        AdminAddress::Tls(_) => return Err(AskError::Tls),
         AdminAddress::Tcp(address) if address.port() == 0 => return Err(AskError::PortUnknown),
         AdminAddress::Tcp(address) => {
             let address = reachable(*address);

@@ -23,6 +23,7 @@ pub(super) fn log_start(log: &Log, loaded: &Loaded, topology: &Topology, connect
     let has_redis = config.redis.url.is_some();
     let fields = [
         ("version", LogValue::Text(env!("CARGO_PKG_VERSION"))),
+        ("commit", LogValue::Text(super::version::COMMIT)),
         ("config", LogValue::Text(&file)),
         ("data", LogValue::Text(&data)),
         ("store", LogValue::Text(if config.mysql.url.is_some() { "mysql" } else { "embedded" })),
@@ -71,7 +72,7 @@ fn milliseconds(since: Instant) -> u64 {
 
 fn admin_of(config: &Config) -> String {
     match &config.admin {
-        AdminAddress::Tcp(address) => address.to_string(),
+        AdminAddress::Tcp(address) | AdminAddress::Tls(address) => address.to_string(),
         AdminAddress::Unix(path) => format!("unix:{}", path.display()),
     }
 }

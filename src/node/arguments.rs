@@ -9,11 +9,13 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser};
 
+use super::version::VERSION;
+
 /// A popup decision server. Without a subcommand it serves.
 #[derive(Debug, Parser)]
 #[command(
     name = "nudged",
-    version,
+    version = VERSION,
     after_help = "\
 Each setting has a key in nudged.toml, an environment variable NUDGED_<KEY> and, if listed above, a
 flag. Flags override variables, variables override the file, and the file overrides the defaults.
@@ -328,6 +330,11 @@ pub struct CommandLine {
     pub shared: SharedArguments,
     /// What to do: the subcommand, or `serve` where none was given.
     pub command: Subcommand,
+}
+
+/// The whole command line, for what is written from it: pages of the manual, completions.
+pub fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// Reads a command line, the program's name first.

@@ -99,7 +99,7 @@ impl Patient {
     /// Ports of the listeners.
     fn ports(&self) -> Vec<usize> {
         let admin = match &self.config.admin {
-            AdminAddress::Tcp(address) => Some(address.port()),
+            AdminAddress::Tcp(address) | AdminAddress::Tls(address) => Some(address.port()),
             _ => None,
         };
         let ports = self.config.listen.iter().map(|listener| listener.address.port()).chain(admin);

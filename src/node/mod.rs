@@ -11,10 +11,10 @@
 //!
 //! Tools: `check` the configuration and popups · `doctor` this host and its servers · `explain`
 //! asks a running node, as `admin_client` does · `backup` copies a running node's database ·
-//! `vectors` decision vectors · `export` and `import` NDJSON, `import_users` and `export_lines` that
-//! of users, `stopped_journal` whose records they read · `journal_command` a journal's records for
-//! people, `record_lines` how they are written · `migrate` the schema, `migration` a directory into
-//! MySQL.
+//! `vectors` decision vectors · `export` and `import` NDJSON, `import_users` and `export_lines`
+//! that of users, `stopped_journal` whose records they read · `journal_command` a journal's
+//! records for people, `record_lines` how they are written · `migrate` the schema, `migration` a
+//! directory into MySQL.
 
 mod admin_client;
 mod announce;
@@ -47,3 +47,4 @@ mod stopped_journal;
 mod storage;
 pub mod unmerged;
 pub mod vectors;
+mod version;

@@ -12,7 +12,7 @@ use nudged_config::{AdminAddress, Config, Loaded, QueueMode};
 use nudged_publish::publisher;
 use nudged_runtime::shard::listener;
 use nudged_runtime::topology::{Topology, allowed_cpus};
-use nudged_runtime::{probe, process_limits, thread_room};
+use nudged_runtime::{probe, process_limits, thread_room, tls_files};
 use nudged_store::mysql;
 
 pub mod redis;
@@ -52,6 +52,7 @@ pub fn check(config: &Config) -> Result<(), Failure> {
     }
     publisher::check_file(config)
         .map_err(|error| Failure::Configuration(error.lines().join("\n")))?;
+    tls_files::read(&config.tls).map_err(|error| Failure::Configuration(error.to_string()))?;
     // Of two nodes in one directory that is said, and not what else they share.
     if ownership::holder(&config.data).is_some() {
         return Ok(());

@@ -69,6 +69,7 @@ fn serve(
     let clock = opening::start_clock(&storage, arguments.accept_clock, &log)?;
     let (redis, keys, redis_found) = opening::open_shared(&config, &mut storage, &log)?;
     let mesh = make_mesh(&topology)?;
+    opening::load_identity(&config, &mesh)?;
     let counters: Vec<Arc<ShardCounters>> = (0..topology.shards).map(|_| Arc::default()).collect();
     let read = opening::config_reader(shared, arguments);
     let publisher =
@@ -110,6 +111,9 @@ fn serve(
         status.start();
         announce_ready(&log, &listeners, admin.address(), begun);
     }
+    // Shards run by now, and nothing of the start waits for what is deleted.
+    let retention = publisher.config().retention.clone();
+    mesh.retention.set(retention.events, retention.users);
     Ok(drain::serve_until_stopped(RunningNode {
         config,
         mesh,

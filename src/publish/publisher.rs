@@ -12,6 +12,7 @@
 
 mod change;
 mod file_memory;
+mod identity;
 mod import;
 mod live;
 mod overriding;

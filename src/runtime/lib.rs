@@ -10,7 +10,7 @@
 //! keeper tell each other of Redis · `retention_ages` how long SQL keeps what · `topology` cores and
 //! pinning · `whole_file` files that are replaced whole, `two_copies` one that a full disk does not
 //! matter to · `turns` a value that one thread at a time may have · `uninterrupted` calls that
-//! signals end.
+//! signals end · `load` how busy the shards are.
 //!
 //! What the process needs: `probe` is this kernel fit, `process_limits` and `thread_room` this
 //! process · `signal_mask` keeps signals back · `memory` gives it back.
@@ -18,6 +18,7 @@
 pub mod clock_sync;
 pub mod clocks;
 pub mod journal;
+pub mod load;
 pub mod memory;
 pub mod probe;
 pub mod process_limits;
@@ -29,6 +30,7 @@ pub mod signal_mask;
 pub mod stream;
 pub mod thread_room;
 pub mod threads;
+pub mod tls_files;
 pub mod topology;
 pub mod turns;
 pub mod two_copies;

@@ -2,8 +2,8 @@
 //!
 //! `thread` starts it · `driver` is the loop on the `ring` · `slot` what the kernel has under way
 //! for a connection · `listener` sockets of clients, `entrance` what they ask of connections,
-//! `peers` where accepts put addresses, `unsent` what the kernel holds of answers · `endpoint`
-//! where links lead · `mesh` all lanes between cores, `ports` one shard's.
+//! `peers` where accepts put addresses, `secured` what TLS has, `unsent` what the kernel holds of
+//! answers · `endpoint` where links lead · `mesh` all lanes between cores, `ports` one shard's.
 
 pub mod driver;
 pub mod endpoint;
@@ -13,6 +13,7 @@ pub mod mesh;
 mod peers;
 mod ports;
 pub(crate) mod ring;
+mod secured;
 mod slot;
 pub mod thread;
 pub mod unsent;

@@ -8,9 +8,10 @@
 //! ```
 //!
 //! `sql_writer`, `sql_reader`, `keeper` and `list_drain` have machines, `sql_fitness` is what SQL
-//! refuses them · `resolver` looks names up · `log_writer` writes the log · `vital` ends the
+//! refuses them · `forgetting` asks shards for the writer · `resolver` looks names up · `log_writer` writes the log · `vital` ends the
 //! process where one of them is gone.
 
+mod forgetting;
 pub mod keeper;
 pub mod list_drain;
 pub mod log_writer;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::view::Rules;
 use nudged_api::outcome::Outcome;
+use nudged_base::ids::Revision;
 use nudged_base::time::WallMs;
 use nudged_domain::catalog::snapshot::Snapshot;
 
@@ -32,6 +33,16 @@ pub enum ControlRequest {
     EraseUser {
         /// The user's id.
         user: Box<str>,
+    },
+    /// Forget a user of this shard, by a journaled record, who is still at this revision, whose
+    /// latest show and event are from before this time, and whom nothing binds.
+    ForgetUser {
+        /// The user's id.
+        user: Box<str>,
+        /// What is known of them.
+        revision: Revision,
+        /// What they did last is older.
+        before: WallMs,
     },
     /// Stop in steps.
     Drain(DrainStep),
@@ -72,6 +83,8 @@ pub enum ControlOutcome {
         /// The record's time.
         at: WallMs,
     },
+    /// The user is not forgotten.
+    Kept,
     /// The user's state can't be read, or the journal takes no records.
     Unavailable,
 }
@@ -82,6 +95,7 @@ impl From<&Outcome<'_>> for ControlOutcome {
         match outcome {
             Outcome::State(state) => ControlOutcome::State(state.to_vec()),
             Outcome::Erased { at } => ControlOutcome::Erased { at: *at },
+            Outcome::Kept => ControlOutcome::Kept,
             _ => ControlOutcome::Unavailable,
         }
     }

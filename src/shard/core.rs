@@ -320,6 +320,10 @@ impl Step for Core {
                 }
             }
             Input::Bytes { connection, bytes } => self.serve(now, connection, Some(bytes), outbox),
+            Input::PlainHttp { connection, bytes } => {
+                let mut turn = ShardTurn { view: &self.view, now, outbox };
+                self.connections.refuse_plain_http(&mut turn, connection, bytes);
+            }
             Input::PeerClosed { connection } => {
                 let mut turn = ShardTurn { view: &self.view, now, outbox };
                 self.connections.peer_closed(&mut turn, connection);

@@ -3,6 +3,8 @@
 use nudged_api::cors::Grant;
 use nudged_base::ids::ShardId;
 use nudged_base::slab::Handle;
+use nudged_base::telemetry::RequestRoute;
+use nudged_base::time::MonoNs;
 
 /// A connection's number, its generation, and one of its requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +26,10 @@ pub enum Origin {
         slot: RequestSlot,
         /// What the request's origin was granted.
         grant: Grant,
+        /// What it asked for.
+        route: RequestRoute,
+        /// When it was taken up.
+        since: MonoNs,
     },
     /// Another shard: the outcome goes back with the hop's ticket.
     Shard {

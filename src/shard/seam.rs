@@ -35,6 +35,13 @@ pub enum Input<'a> {
         /// What arrived, at least one byte.
         bytes: &'a [u8],
     },
+    /// HTTP arrived in clear where TLS is spoken. From now on the connection is a plain one.
+    PlainHttp {
+        /// The connection's number.
+        connection: u32,
+        /// What arrived, at least one byte.
+        bytes: &'a [u8],
+    },
     /// The peer will send no more; it may still read.
     PeerClosed {
         /// The connection's number.

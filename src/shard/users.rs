@@ -29,9 +29,11 @@ use self::waiting::StateAccess;
 use nudged_api::command::Command;
 use nudged_api::outcome::{EncodedOutcome, Outcome};
 use nudged_base::clock::Now;
+use nudged_base::ids::Revision;
 use nudged_base::limits::CATALOGS_HELD_MAX;
 use nudged_base::time::{MonoNs, WallMs};
-use nudged_domain::state::user;
+use nudged_domain::decide::binding::binds;
+use nudged_domain::state::user::{self, UserState};
 
 /// Who decides which of two changes of a user stands.
 pub(crate) enum Arbitration {
@@ -95,9 +97,12 @@ impl Turn<'_> {
             (Command::Events(request), Arbitration::Redis(arbiter)) => {
                 RedisUsers { users, arbiter, scratch }.take_events(context, request)
             }
-            (Command::ReadUser { user } | Command::EraseUser { user }, _) => {
-                self.operate(context, (command, user))
-            }
+            (
+                Command::ReadUser { user }
+                | Command::EraseUser { user }
+                | Command::ForgetUser { user, .. },
+                _,
+            ) => self.operate(context, (command, user)),
         }
     }
 
@@ -119,9 +124,14 @@ impl Turn<'_> {
                     users.keep(state);
                     Some(outcome)
                 }
+                (Command::ForgetUser { revision, before, .. }, arbitration)
+                    if !may_forget(context, arbitration, &scratch.state, (*revision, *before)) =>
+                {
+                    Some(Outcome::Kept)
+                }
                 (_, Arbitration::Own) => OwnUsers { users, scratch }.erase(context, user),
                 (_, Arbitration::Redis(arbiter)) => {
-                    RedisUsers { users, arbiter, scratch }.erase(context, user)
+                    RedisUsers { users, arbiter, scratch }.erase(context, (command, user))
                 }
             };
         }
@@ -153,4 +163,16 @@ impl Turn<'_> {
         lane.replace_outcomes(&mut let_go);
         in_flight.replace_outcomes(let_go);
     }
+}
+
+/// Whether a user is as they were found, has not come for long, and nothing binds them.
+fn may_forget(
+    context: &RequestContext<'_, '_>,
+    arbitration: &Arbitration,
+    state: &UserState,
+    (revision, before): (Revision, WallMs),
+) -> bool {
+    let is_old = state.newest().is_some_and(|newest| newest < before);
+    let now = arbitration.wall(context.now);
+    state.revision == revision && is_old && !binds(&context.view.snapshot, state, now)
 }

@@ -32,6 +32,9 @@ const CONNECTION: u32 = 0;
 /// The number of each shard's link.
 const LINK: u32 = 1 << 20;
 
+/// How long each turn takes, as a shard's driver would find it.
+const TURN_NS: u64 = 40_000;
+
 /// What a shard is to be told.
 enum Told {
     Input(usize, Input<'static>),
@@ -49,6 +52,7 @@ pub struct Node {
     /// One for each shard; none where the shards themselves are the arbiters.
     pub redis: Vec<Redis>,
     cores: Vec<Core>,
+    counters: Vec<Arc<ShardCounters>>,
     outbox: Outbox,
     told: VecDeque<Told>,
     answer: Vec<u8>,
@@ -94,13 +98,14 @@ impl Node {
         let rules = Arc::new(Rules { access, cors: Cors::default() });
         let secret = Secret { id: 1, created_at: WallMs(0), bytes: [7; 32], moved_at: None };
         let keys = Arc::new(Keys::new(&[secret]));
-        let setup = |shard| CoreSetup {
+        let counters: Vec<Arc<ShardCounters>> = (0..shards).map(|_| Arc::default()).collect();
+        let setup = |shard: u16| CoreSetup {
             shard: ShardId(shard),
             shards,
             snapshot: Arc::clone(&snapshot),
             rules: Arc::clone(&rules),
             keys: Arc::clone(&keys),
-            counters: Arc::new(ShardCounters::default()),
+            counters: Arc::clone(&counters[usize::from(shard)]),
             slice_bytes: 16 << 20,
             connections_max: 16,
             connections_max_of_node: 16,
@@ -121,6 +126,7 @@ impl Node {
             hops: 0,
             redis: arbiter.iter().flat_map(|_| (0..shards).map(|_| Redis::new())).collect(),
             cores: (0..shards).map(|shard| Core::new(setup(shard))).collect(),
+            counters,
             outbox: Outbox::default(),
             told: VecDeque::new(),
             answer: Vec::new(),
@@ -166,7 +172,11 @@ impl Node {
                     shard
                 }
                 Told::Turn(shard) => {
-                    count(&mut self.counted, || cores[shard].finish_turn(now, outbox));
+                    let durations = &self.counters[shard].request_durations;
+                    count(&mut self.counted, || {
+                        cores[shard].finish_turn(now, outbox);
+                        durations.end_turn(TURN_NS);
+                    });
                     shard
                 }
             };

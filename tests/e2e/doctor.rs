@@ -201,7 +201,7 @@ fn limits_of_the_process_are_found_and_raised() {
     names.iter().for_each(|name| assert_eq!(said.status(name), "fail", "{}", said.get(name)));
     let mends: Vec<&str> = names.iter().map(|name| said.mend(name)).collect();
     let raised = format!("{few}\n{}", mends.join("\n"));
-    if !shell(&setup, &format!("set -e; {raised}")).status().unwrap().success() {
+    if !shell(&setup, &format!("set -e; {raised}")).output().unwrap().status.success() {
         return eprintln!("hard limits can't be raised here");
     }
     asked(&setup, &format!("{raised}\nexec {ASK}")).assert_ok(&names);

@@ -154,8 +154,12 @@ impl Setup {
         let mut command = nudged();
         command.current_dir(self.folder.path());
         command.args(["--config", "nudged.toml", "--popups", "popups.toml"]);
-        command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data"]);
-        command.arg(&self.data).args(&self.flags).args(flags);
+        command.args(["--listen", "127.0.0.1:0", "--data"]).arg(&self.data);
+        // Which may be given once.
+        if !flags.contains(&"--admin") {
+            command.args(["--admin", "127.0.0.1:0"]);
+        }
+        command.args(&self.flags).args(flags);
         self.prepare(&mut command);
         Server::launch(command, last)
     }
@@ -222,7 +226,7 @@ impl Server {
                     false => server.others.push(address),
                 }
             } else if let Some(address) = line.strip_prefix("listening admin ") {
-                server.admin = address.parse().unwrap();
+                server.admin = address.split(' ').next().unwrap().parse().unwrap();
             }
             if line.starts_with(last) {
                 server.ready_after = begun.elapsed();

@@ -8,6 +8,7 @@ use crate::cluster::{Cluster, Plan, in_turn};
 use crate::harness::{ALWAYS, Server, Setup, until};
 use crate::support::prometheus::{Metrics, promtool};
 use crate::support::proxy::Proxy;
+use crate::vendor_monitoring;
 
 /// What an ordinary day does not move, by why. All else has to.
 const STILL: &[(&str, &[&str])] = &[
@@ -20,20 +21,28 @@ const STILL: &[(&str, &[&str])] = &[
             "journal_waiting",
             "list_lag_seconds",
             "list_waiting",
+            "load",
             "overrides_waiting",
             "parked",
             "rebuild_partitions",
             "redis_breaker",
             "redis_in_flight",
             "redis_partitions_lost",
+            "shard_load",
             "sql_lag_records",
+            "sql_lag_seconds",
             "unmerged",
         ],
+    ),
+    (
+        "clients of TLS, whom tests/e2e/tls.rs has",
+        &["tls_failures_total", "tls_handshakes_open", "tls_handshakes_total"],
     ),
     (
         "more load than a test has",
         &[
             "acks_late_total",
+            "busy_poll_idle_seconds_total",
             "catalog_late_total",
             "catalogs_let_go_total",
             "connections_cut_total",
@@ -54,6 +63,7 @@ const STILL: &[(&str, &[&str])] = &[
             "retention_events_deleted_total",
             "retention_failures_total",
             "retention_statistics_folded_total",
+            "retention_users_forgotten_total",
         ],
     ),
     (
@@ -168,6 +178,45 @@ fn after_an_ordinary_day_no_metric_stands_at_zero() {
     assert!(dead.is_empty(), "never moved: {dead:#?}");
     let unknown: Vec<&String> = still.iter().filter(|name| !all.contains(&***name)).collect();
     assert!(unknown.is_empty(), "no such metric: {unknown:#?}");
+    vendor_monitoring::check_names(&all);
+}
+
+/// Requests are timed, each under its route and outcome, whether it was answered at once or waited;
+/// a shard that has work is busy, one that spins for nothing is not.
+#[test]
+fn requests_are_timed_and_work_is_load() {
+    let setup = Setup::new(ALWAYS).flags(&["--shards", "1", "--no-pin", "--busy-poll", "2000"]);
+    let server = setup.start();
+    let mut client = server.client();
+    let token = client.decide("ann").token().unwrap();
+    client.event(&token, "clicked").expect(202);
+    client.get("/v1/decide?user=ann&placement=none").expect(204);
+    client.get("/v1/decide?user=").expect(400);
+    client.get("/health").expect(200);
+    let series = |text: &str, labels: &str| {
+        let name = format!("nudged_request_duration_seconds_count{{shard=\"0\",{labels}}} ");
+        let count = text.lines().find_map(|line| line.strip_prefix(&name)?.parse::<u64>().ok());
+        count.unwrap_or_else(|| panic!("no {name}"))
+    };
+    until("each of the requests under its route and outcome", || {
+        let text = text(&server);
+        let all = [
+            ("route=\"decide\",outcome=\"shown\"", 1),
+            ("route=\"decide\",outcome=\"nothing\"", 1),
+            ("route=\"decide\",outcome=\"refused\"", 1),
+            ("route=\"events\",outcome=\"answered\"", 1),
+            ("route=\"other\",outcome=\"answered\"", 1),
+        ];
+        all.iter().all(|(labels, count)| series(&text, labels) == *count).then_some(())
+    });
+    let load = |text: &str| check(text).sum("nudged_load");
+    until("a load, while requests come", || {
+        (0..100).for_each(|_| _ = client.get("/v1/decide?user=ann&placement=none"));
+        (load(&text(&server)) > 0.01).then_some(())
+    });
+    let spun = || check(&text(&server)).sum("nudged_busy_poll_idle_seconds_total");
+    until("spins that are no load", || (spun() > 0.0).then_some(()));
+    server.stop();
 }
 
 /// An embedded node that knows its users again after a restart.

@@ -2,9 +2,15 @@
 //! and nothing that is younger; decisions and statistics do not notice.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rusqlite::Connection;
+
+use nudged_base::hex;
+use nudged_base::ids::PopupKey;
+use nudged_base::time::WallMs;
+use nudged_domain::catalog::snapshot::ShowOutcome;
+use nudged_domain::state::user::{PopupState, Show, encode_popup};
 
 use crate::client::Client;
 use crate::database;
@@ -76,5 +82,76 @@ fn old_events_go_and_hours_become_days_once_a_reload_says_so() {
     assert_eq!(database::number(setup.data(), sum), 701);
     let user = server.operator().get("/v1/users/ann").expect(200).json();
     assert_eq!(user["popups"][0]["shows"], 701);
+    server.stop();
+}
+
+/// A user as `nudged import` takes one: shown a popup once, so many days ago.
+fn user_line(user: &str, popup: &str, days: u64, outcome: Option<ShowOutcome>) -> String {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let at = i64::try_from(now.as_millis()).unwrap() - i64::try_from(days).unwrap() * DAY_MS;
+    let mut entry = PopupState::empty(PopupKey::of(popup));
+    entry.shows[0] = Show { at: WallMs(at), number: 1, actions: 0 };
+    (entry.shows_used, entry.shows_total, entry.outcome) = (1, 1, outcome);
+    entry.outcome_at = outcome.map_or(WallMs::default(), |_| WallMs(at));
+    let mut state = Vec::new();
+    encode_popup(&entry, &mut state);
+    let word = outcome.map(ShowOutcome::word);
+    let line = serde_json::json!({
+        "kind": "user", "user_id": user, "revision": [0, 1], "last_counted_at": at,
+        "day_shows": 1, "session": "0000000000000000", "session_shows": 0,
+        "popups": [{
+            "popup_id": popup, "shows": 1, "last_shown_at": at, "outcome": word,
+            "outcome_at": outcome.map(|_| at), "next_show_at": null, "forgotten": false,
+            "first": [0, 1], "revision": [0, 1], "state": hex::encode(&state),
+        }],
+    });
+    format!("{line}\n")
+}
+
+#[test]
+fn users_whom_nothing_binds_are_forgotten_and_others_are_not() {
+    let setup = Setup::new(
+        "[[popup]]\nid = \"welcome\"\n[[popup]]\nid = \"few\"\nmax_shows = 1\npriority = -1\n",
+    );
+    let setup = setup.config("[retention]\nusers = \"20d\"\n");
+    let clicked = Some(ShowOutcome::Clicked);
+    let lines = [
+        user_line("old", "welcome", 30, None),
+        user_line("removed", "elsewhere", 30, clicked),
+        user_line("clicked", "welcome", 30, clicked),
+        user_line("had-all", "few", 30, None),
+        user_line("young", "welcome", 10, None),
+    ];
+    std::fs::write(setup.path("users.ndjson"), lines.concat()).unwrap();
+    let data = setup.data().to_str().unwrap();
+    let exit = setup.run(&["import", "--data", data, "users.ndjson"]);
+    assert_eq!(exit.code, Some(0), "{exit:?}");
+    let server = setup.start();
+    let forgotten = "nudged_retention_users_forgotten_total";
+    until("who is old to be forgotten", || (metric(&server, forgotten) == 2.0).then_some(()));
+    let left = "SELECT group_concat(user_id) FROM (SELECT user_id FROM users ORDER BY user_id)";
+    until("their rows to go", || {
+        let users: String =
+            database::open(setup.data()).query_row(left, [], |row| row.get(0)).unwrap();
+        (users == "clicked,had-all,young").then_some(())
+    });
+    let mut operator = server.operator();
+    for (user, popups) in [("old", 0), ("removed", 0), ("clicked", 1), ("had-all", 1), ("young", 1)]
+    {
+        let state = operator.get(&format!("/v1/users/{user}")).expect(200).json();
+        assert_eq!(state["popups"].as_array().unwrap().len(), popups, "{user}");
+    }
+    let mut client = server.client();
+    assert_eq!(client.decide("old").expect(200).popup().as_deref(), Some("welcome"));
+    assert_eq!(client.decide("clicked").expect(200).popup().as_deref(), Some("few"));
+    let status = operator.get("/v1/status").json();
+    assert_eq!(status["sql"]["retention"]["users_forgotten"], 2);
+    server.stop();
+    // Again nobody who came since, and nobody who is bound.
+    let server = setup.start();
+    until("users to be looked through", || {
+        (metric(&server, "nudged_retention_folds_total") > 0.0).then_some(())
+    });
+    assert_eq!(metric(&server, forgotten), 0.0);
     server.stop();
 }

@@ -25,6 +25,8 @@ const VISITORS: usize = 4;
 const REQUESTS: usize = 50;
 /// What stands in both files in the place of the nodes.
 const PLACES: [&str; 2] = ["192.0.2.11:", "192.0.2.12:"];
+/// As the balancers' files want their nodes.
+const CONFIG: &str = "lame_duck = \"2s\"\n[proxy_protocol]\nnetworks = [\"127.0.0.0/8\"]\n";
 /// The port of the nodes in both files.
 const PORT: u16 = 8080;
 
@@ -71,7 +73,6 @@ fn haproxy(nodes: [Ipv4Addr; 2]) -> Balancer {
                 ("inter 1s fastinter 250ms", "inter 100ms"),
                 ("maxconn 50000", "maxconn 1000"),
                 ("    user haproxy\n    group haproxy\n", ""),
-                ("    default-server send-proxy-v2 check-send-proxy\n", ""),
             ],
         );
         fs::write(&configuration, text).unwrap();
@@ -98,7 +99,6 @@ fn nginx(nodes: [Ipv4Addr; 2]) -> Balancer {
                 (PLACES[1], &nodes[1]),
                 ("/run/nginx.pid", pid.to_str().unwrap()),
                 ("/var/log/nginx/error.log", "stderr"),
-                ("        proxy_protocol on;\n", ""),
                 // In one process, which ends with the test: it would serve one queue of several.
                 ("worker_processes auto", "worker_processes 1"),
             ],
@@ -190,8 +190,8 @@ fn a_node_stops(
     addresses: [Ipv4Addr; 2],
 ) -> (Balancer, Server, Setup) {
     let setups = addresses.map(|address| {
-        let setup = Setup::new(ALWAYS).config("lame_duck = \"2s\"\n");
-        let place = SocketAddr::from((address, PORT)).to_string();
+        let setup = Setup::new(ALWAYS).config(CONFIG);
+        let place = format!("{address}:{PORT} proxy_protocol");
         setup.flags(&["--shards", "2", "--no-pin", "--listen", &place])
     });
     let [first, mut second] = setups.each_ref().map(Setup::start);

@@ -49,10 +49,13 @@ const SMOKES: &[(&str, Smoke)] = &[
     ("nudged serve", Test("e2e/readme.rs", "the_first_minute")),
     ("nudged vectors", Tool("target/debug/nudged vectors")),
     ("tools/bench", Tool("tools/bench --smoke")),
+    ("tools/bench-tls", Tool("tools/bench-tls --smoke")),
     ("tools/chaos", Tool("tools/chaos --smoke")),
     ("tools/instructions", Tool("tools/instructions --smoke")),
     ("tools/kill-loop", Tool("tools/kill-loop --smoke")),
     ("tools/load", Tool("tools/bench --smoke")),
+    ("tools/manual", Tool("tools/package --smoke")),
+    ("tools/package", Tool("tools/package --smoke")),
     ("tools/sim", Tool("tools/sim --smoke")),
     ("tools/test", Ci),
 ];

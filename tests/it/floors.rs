@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// Folders of `src` by floor, from the lowest; the root package is `node`.
 const FLOORS: [&[&str]; 7] = [
     &["base", "config"],
-    &["http", "redis", "journal"],
+    &["http", "tls", "redis", "journal"],
     &["domain"],
     &["api"],
     &["shard", "background"],
@@ -22,13 +22,14 @@ const RUNTIME_FLOOR: usize = 5;
 /// Within the domain: decide may use state and catalog; state may use catalog.
 const WITHIN_DOMAIN: [&str; 3] = ["catalog", "state", "decide"];
 /// Who may list a crate that does I/O.
-const KNOWN_TO: [(&str, &[&str]); 10] = [
+const KNOWN_TO: [(&str, &[&str]); 11] = [
     ("io-uring", &["runtime"]),
     ("glommio", &["runtime"]),
     ("futures-lite", &["runtime"]),
     ("core_affinity", &["runtime"]),
     ("mysql_async", &["store"]),
     ("tokio", &["store"]),
+    ("rustls", &["tls"]),
     ("rusqlite", &["store"]),
     ("rustix", &["runtime", "admin", "node"]),
     ("libc", &["runtime", "publish", "node"]),

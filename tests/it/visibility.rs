@@ -81,7 +81,7 @@ fn unused<'a>(files: &[&'a str], is_outside: impl Fn(&str) -> bool) -> Vec<&'a s
 fn public_means_used_by_another_crate() {
     let mut crates: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut everything = Vec::new();
-    for folder in ["src", "tests", "benches"] {
+    for folder in ["src", "tests", "benches", "tools"] {
         sources(&root().join(folder), &mut everything);
     }
     let shipped: HashSet<_> = shipped_files().into_iter().map(|(_, _, path)| path).collect();

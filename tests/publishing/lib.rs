@@ -95,6 +95,7 @@ fn carry_out(command: ControlRequest, state: &[u8]) -> (String, ControlOutcome) 
         ControlRequest::EraseUser { user } => {
             (format!("erase {user}"), ControlOutcome::Erased { at: ERASED_AT })
         }
+        ControlRequest::ForgetUser { user, .. } => (format!("forget {user}"), ControlOutcome::Kept),
         ControlRequest::Drain(step) => (format!("{step:?}"), ControlOutcome::Done),
     }
 }

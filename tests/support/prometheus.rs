@@ -101,7 +101,7 @@ impl Metrics {
             Some((name, labels)) => (name, labels.trim_end_matches('}')),
             None => (name, ""),
         };
-        let base = PARTS.iter().find_map(|part| name.strip_suffix(part)).unwrap_or(name);
+        let base = without_part(name);
         let is_own = name == current || base == current;
         self.check(is_own, name, "stands away from its TYPE");
         let number = value.parse::<f64>();
@@ -151,6 +151,11 @@ impl Metrics {
             self.check(has_any, &name, "has no series");
         }
     }
+}
+
+/// The metric that a series is of.
+pub fn without_part(name: &str) -> &str {
+    PARTS.iter().find_map(|part| name.strip_suffix(part)).unwrap_or(name)
 }
 
 /// What `promtool check metrics` says of a text; `None` where it is not installed.

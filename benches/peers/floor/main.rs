@@ -89,7 +89,8 @@ impl Step for Constant {
             | Input::Disk(_)
             | Input::RedisStatus(_)
             | Input::Control(_)
-            | Input::ListenersClosed => {}
+            | Input::ListenersClosed
+            | Input::PlainHttp { .. } => {}
         }
     }
 

@@ -133,6 +133,8 @@ proptest! {
     fn operators_commands_come_back(user in any::<String>()) {
         assert_comes_back(&Command::ReadUser { user: &user });
         assert_comes_back(&Command::EraseUser { user: &user });
+        let (revision, before) = (Revision { epoch: 3, counter: 9 }, WallMs(-7));
+        assert_comes_back(&Command::ForgetUser { user: &user, revision, before });
     }
 
     #[test]

@@ -105,7 +105,13 @@ proptest! {
         let bump = Bump::new();
         let erased = Outcome::Erased { at: WallMs(at) };
         for outcome in
-            [Outcome::State(&state), erased, Outcome::Unavailable, Outcome::Overloaded]
+            [
+                Outcome::State(&state),
+                erased,
+                Outcome::Kept,
+                Outcome::Unavailable,
+                Outcome::Overloaded,
+            ]
         {
             prop_assert!(!assert_comes_back(&outcome));
         }

@@ -17,10 +17,11 @@ struct Bench {
 
 fn bench(is_shared: bool) -> Bench {
     let (events_before, hours_before) = (Some(WallMs(100)), Some(WallMs(90)));
+    let users_before = None;
     Bench {
         machine: Retention::default(),
         metrics: RetentionMetrics::default(),
-        view: RetentionView { events_before, hours_before, is_shared },
+        view: RetentionView { events_before, users_before, hours_before, is_shared },
         now_ms: 1_000,
     }
 }
@@ -95,6 +96,43 @@ fn every_stream_is_cleared_and_then_hours_become_days() {
         bench.play(vec![("NextStream(None)", Stream(None))]);
         assert!(matches!(bench.begin(), Some(RetentionStep::FoldHours { .. })));
     }
+}
+
+#[test]
+fn users_are_looked_through_once_a_day_between_events_and_hours() {
+    use RetentionOutcome::{Hours, Stream, Users};
+    let mut bench = bench(false);
+    bench.view.users_before = Some(WallMs(80));
+    let find = |after: &str| {
+        let step = RetentionStep::FindUsers { after: after.to_owned(), before: WallMs(80) };
+        format!("{step:?}")
+    };
+    for _ in 0..2 {
+        bench.play(vec![
+            ("NextStream(None)", Stream(None)),
+            (&find(""), Users { found: Vec::new(), next: Some("m".to_owned()) }),
+            (&find("m"), Users { found: Vec::new(), next: None }),
+            (&fold(None), Hours { folded: 0, next: None }),
+            ("NextStream(None)", Stream(None)),
+        ]);
+        assert_eq!(bench.begin(), None, "that was today");
+        // Other ages: at once, and all of it.
+        bench.machine.hasten();
+        assert_eq!(bench.machine.due(), bench.now());
+    }
+    // Also in the midst of a pass, and of a step.
+    bench.play(vec![
+        ("NextStream(None)", Stream(None)),
+        (&find(""), Users { found: Vec::new(), next: Some("m".to_owned()) }),
+    ]);
+    assert_eq!(bench.begin().map(|step| format!("{step:?}")), Some(find("m")));
+    bench.machine.hasten();
+    let outcome = Users { found: Vec::new(), next: Some("q".to_owned()) };
+    bench.machine.end(bench.now(), Ok(outcome), &bench.metrics).unwrap();
+    bench.play(vec![
+        ("NextStream(None)", Stream(None)),
+        (&find(""), Users { found: Vec::new(), next: None }),
+    ]);
 }
 
 #[test]

@@ -3,35 +3,9 @@
 //!
 //! The table at the end of this file is the one place for names and help texts.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
+pub use super::counter::Counter;
 use super::histogram::Histogram;
-
-/// A number that one thread writes and others read, a little late at worst.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    /// Adds to it. Only the owning thread may: two writers would lose counts.
-    pub fn add(&self, count: u64) {
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
-    }
-
-    /// Adds one. Only the owning thread may.
-    pub fn increment(&self) {
-        self.add(1);
-    }
-
-    /// Sets a gauge. Only the owning thread may.
-    pub fn set(&self, value: u64) {
-        self.0.store(value, Ordering::Relaxed);
-    }
-
-    /// Its value. Any thread may.
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
+use super::request_durations::RequestDurations;
 
 /// Counters of one name that differ in the value of one label. The last value is `other`, which
 /// takes what the table does not name, so that nothing goes uncounted.
@@ -72,6 +46,8 @@ pub enum Unit {
     Milliseconds,
     /// Nanoseconds, shown as seconds.
     Nanoseconds,
+    /// Thousandths of a share, shown as the share.
+    Thousandths,
 }
 
 /// One name of the table.
@@ -109,6 +85,7 @@ macro_rules! shard_counters {
         histograms {
             $($histogram:ident $histogram_name:literal $histogram_help:literal;)*
         }
+        beside { $($(#[$doc:meta])* $beside:ident: $type:ty,)* }
     ) => {
         /// All numbers of one shard. Aligned so that no other shard's block shares its cache
         /// lines, or the line beside them that processors fetch with it.
@@ -118,6 +95,7 @@ macro_rules! shard_counters {
             $(#[doc = $help] pub $field: Counter,)*
             $(#[doc = $many_help] pub $many: Family<{ $values.len() }>,)*
             $(#[doc = $histogram_help] pub $histogram: Histogram,)*
+            $($(#[$doc])* pub $beside: $type,)*
         }
 
         impl Default for ShardCounters {
@@ -126,6 +104,7 @@ macro_rules! shard_counters {
                     $($field: Counter::default(),)*
                     $($many: Family::new(&$values),)*
                     $($histogram: Histogram::default(),)*
+                    $($beside: <$type>::default(),)*
                 }
             }
         }
@@ -209,6 +188,23 @@ pub const REFUSALS: [&str; 12] = [
 /// name it.
 const PROXY_REFUSALS: [&str; 8] =
     ["network", "missing", "malformed", "too_long", "checksum", "timeout", "cut", "other"];
+const TLS_KINDS: [&str; 5] = ["tls13", "tls13_resumed", "tls12", "tls12_resumed", "other"];
+/// Why a connection of TLS failed, as `tls::connection` and the driver name it.
+const TLS_FAILURES: [&str; 13] = [
+    "plain_http",
+    "not_tls",
+    "malformed",
+    "too_long",
+    "version",
+    "incompatible",
+    "alpn",
+    "alert",
+    "timeout",
+    "cut",
+    "displaced",
+    "overload",
+    "other",
+];
 const STATUSES: [&str; 16] = [
     "400", "401", "403", "404", "405", "408", "413", "414", "415", "417", "429", "431", "501",
     "503", "505", "other",
@@ -229,6 +225,7 @@ shard_counters! {
             "Accepts that failed for want of descriptors or memory.";
         Counter proxy_protocol_accepted "proxy_protocol_accepted_total"
             "Connections that began with a PROXY protocol header.";
+        Gauge tls_handshakes_open "tls_handshakes_open" "TLS handshakes under way.";
         Gauge clock_apart_ms "clock_apart_seconds"
             "Difference between the wall clock and the node's time." in Milliseconds;
         Counter decisions_shown "decisions_shown_total" "Decisions that returned a popup.";
@@ -315,6 +312,8 @@ shard_counters! {
         Counter turns "turns_total" "Turns of the shard's loop.";
         Counter sleeps "sleeps_total" "Turns of the shard's loop that ended in sleep.";
         Counter wakes "wakes_total" "Other threads woken.";
+        Counter spun_ns "busy_poll_idle_seconds_total"
+            "Time spent spinning for work that did not come, with --busy-poll." in Nanoseconds;
     }
     many {
         requests "requests_total" ["route" ROUTES] "Requests by route.";
@@ -329,12 +328,22 @@ shard_counters! {
             "Commands that Redis refused, by kind; some are sent again.";
         proxy_protocol_refused "proxy_protocol_refused_total" ["reason" PROXY_REFUSALS]
             "Connections to proxy_protocol listeners that were closed, by reason.";
+        tls_handshakes "tls_handshakes_total" ["kind" TLS_KINDS]
+            "TLS handshakes that succeeded, by version, and whether a session was resumed.";
+        tls_failures "tls_failures_total" ["reason" TLS_FAILURES]
+            "TLS connections that failed, by reason.";
         http_errors "http_errors_total" ["status" STATUSES] "Refusals by status.";
     }
     histograms {
         journal_wait "journal_wait_seconds"
             "Time from handing a record to the journal to its acknowledgement.";
         turn_length "turn_seconds" "Duration of a turn of the shard's loop.";
+    }
+    beside {
+        /// How long requests take.
+        request_durations: RequestDurations,
+        /// The kernel's number of the shard's thread; 0 until it runs.
+        thread: Counter,
     }
 }
 

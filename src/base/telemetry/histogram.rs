@@ -1,7 +1,7 @@
 //! Latencies in fixed buckets: four to each doubling, from 1 us to 34 s, so a quantile is at most a
 //! quarter too high. One thread records, any may read; nothing allocates.
 
-use super::counters::Counter;
+use super::counter::Counter;
 
 /// Durations below 2^10 ns share the first bucket.
 const FIRST_POWER: u32 = 10;

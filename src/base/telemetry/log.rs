@@ -150,6 +150,12 @@ messages! {
     Warn TlsSeen "tls_seen"
         "a client speaks https to a plain http listener: use http://, or terminate TLS in front of \
          it";
+    Info CertificateLoaded "certificate_loaded"
+        "another TLS certificate is in use for new connections";
+    Warn CertificateExpires "certificate_expires"
+        "the TLS certificate expires soon, or has expired: renew it, then reload";
+    Warn CertificateEarly "certificate_early"
+        "the TLS certificate is not valid yet: clients refuse it";
     Warn ConnectionsFew "connections_few"
         "connections_max is below 1,000: raise RLIMIT_NOFILE (`LimitNOFILE=`) or the setting";
     Warn AcceptFailed "accept_failed" "connections could not be accepted";

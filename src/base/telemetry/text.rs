@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use super::counters::{Counter, DESCRIPTORS, HISTOGRAMS, MetricKind, ShardCounters, Unit};
+use super::request_durations::{BOUNDS_NS, DurationSeries};
 
 /// The `Content-Type` of the text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -35,6 +36,18 @@ impl NodeMetric<'static> {
     /// A number that only rises, without labels.
     pub fn counter(name: &'static str, help: &'static str, value: u64) -> NodeMetric<'static> {
         NodeMetric { kind: MetricKind::Counter, ..NodeMetric::gauge(name, help, value) }
+    }
+
+    /// The same number, which is in nanoseconds.
+    #[must_use]
+    pub fn in_ns(self) -> NodeMetric<'static> {
+        NodeMetric { unit: Unit::Nanoseconds, ..self }
+    }
+
+    /// The same number, which is in thousandths of a share.
+    #[must_use]
+    pub fn in_thousandths(self) -> NodeMetric<'static> {
+        NodeMetric { unit: Unit::Thousandths, ..self }
     }
 
     /// The same number, which is in milliseconds.
@@ -74,6 +87,7 @@ fn write_all(
         }
     }
     write_histograms(out, shards)?;
+    write_request_durations(out, shards)?;
     let mut last_name = "";
     for metric in node {
         if metric.name != last_name {
@@ -121,6 +135,33 @@ fn write_histograms(out: &mut String, shards: &[Arc<ShardCounters>]) -> std::fmt
     Ok(())
 }
 
+fn write_request_durations(out: &mut String, shards: &[Arc<ShardCounters>]) -> std::fmt::Result {
+    let help = "Time from the turn that took a request up to the end of the one that answered it.";
+    write_header(out, "request_duration_seconds", "histogram", help)?;
+    for (shard, counters) in shards.iter().enumerate() {
+        for series in counters.request_durations.series() {
+            let DurationSeries { route, outcome, cumulative, count, sum_ns } = series;
+            let labels = format!("shard=\"{shard}\",route=\"{route}\",outcome=\"{outcome}\"");
+            for (bound_ns, below) in BOUNDS_NS.iter().zip(cumulative) {
+                let bound = BaseUnits(*bound_ns, Unit::Nanoseconds).to_string();
+                let bound = bound.trim_end_matches('0').trim_end_matches('.');
+                writeln!(
+                    out,
+                    "nudged_request_duration_seconds_bucket{{{labels},le=\"{bound}\"}} {below}"
+                )?;
+            }
+            let sum = BaseUnits(sum_ns, Unit::Nanoseconds);
+            writeln!(
+                out,
+                "nudged_request_duration_seconds_bucket{{{labels},le=\"+Inf\"}} {count}\n\
+                 nudged_request_duration_seconds_sum{{{labels}}} {sum}\n\
+                 nudged_request_duration_seconds_count{{{labels}}} {count}"
+            )?;
+        }
+    }
+    Ok(())
+}
+
 fn write_node_metric(out: &mut String, metric: &NodeMetric<'_>) -> std::fmt::Result {
     write!(out, "nudged_{}", metric.name)?;
     for (index, (label, value)) in metric.labels.iter().enumerate() {
@@ -148,7 +189,9 @@ impl std::fmt::Display for BaseUnits {
         let BaseUnits(value, unit) = *self;
         match unit {
             Unit::Base => write!(out, "{value}"),
-            Unit::Milliseconds => write!(out, "{}.{:03}", value / 1_000, value % 1_000),
+            Unit::Milliseconds | Unit::Thousandths => {
+                write!(out, "{}.{:03}", value / 1_000, value % 1_000)
+            }
             Unit::Nanoseconds => {
                 write!(out, "{}.{:09}", value / 1_000_000_000, value % 1_000_000_000)
             }
@@ -187,6 +230,8 @@ mod tests {
             "nudged_disk_bytes{path=\"a\\\\b\\\"c\\nd\"} 5",
             "nudged_lag_seconds 6.007",
             "nudged_clock_apart_seconds{shard=\"0\"} 61.005",
+            "nudged_request_duration_seconds_bucket{shard=\"1\",route=\"decide\",outcome=\"shown\",\
+             le=\"0.00005\"} 0",
         ];
         for line in lines {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
@@ -195,7 +240,7 @@ mod tests {
         let count = types.len();
         types.sort_unstable();
         types.dedup();
-        assert_eq!((types.len(), count), (count, DESCRIPTORS.len() + HISTOGRAMS.len() + 2));
+        assert_eq!((types.len(), count), (count, DESCRIPTORS.len() + HISTOGRAMS.len() + 3));
         assert!(text.lines().all(|line| line.starts_with("nudged_") || line.starts_with("# ")));
     }
 }

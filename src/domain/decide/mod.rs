@@ -2,9 +2,10 @@
 //! one popup against one user · `bucket` rollout and variants · `timetable` which popups are open,
 //! worked out once for each change · `candidates` those that a request has to ask · `choose` the
 //! winner, the reason, next_in, and every popup with its gate · `facts` what stands behind a gate,
-//! for explanations.
+//! for explanations · `binding` whether a user may be forgotten.
 //! Knows no clock, no I/O, no protocol.
 
+pub mod binding;
 pub mod bucket;
 mod candidates;
 pub mod choose;

@@ -12,9 +12,11 @@ use super::report::{CheckReport, Finding, Severity};
 use crate::node::serve::size;
 use crate::node::{preflight, redis};
 use nudged_admin::token::AdminToken;
+use nudged_base::limits::TLS_EXPIRY_WARNING_S;
 use nudged_config::{AdminAddress, Config, Examined, SecretText, SettingSource};
 use nudged_runtime::shard::listener;
 use nudged_runtime::topology::Topology;
+use nudged_runtime::{clocks, tls_files};
 use nudged_store::mysql;
 
 /// What is looked at, and where it is told.
@@ -52,6 +54,7 @@ pub(super) fn check(examined: &Examined, report: &mut CheckReport) {
     check_urls(&mut look);
     check_cpus(&mut look);
     check_token(&mut look);
+    check_tls(&mut look);
     if examined.are_right(&["data"]) {
         directory::check(&mut look);
     }
@@ -127,6 +130,30 @@ fn check_token(look: &mut HostCheck<'_>) {
     }
 }
 
+/// Whether clients would take the certificate.
+fn check_tls(look: &mut HostCheck<'_>) {
+    if !look.examined.are_right(&["tls.certificate", "tls.key"]) {
+        return;
+    }
+    let identity = match tls_files::read(&look.config().tls) {
+        Ok(Some(identity)) => identity,
+        Ok(None) => return,
+        Err(error) => return look.error(error.key, "tls_file", error),
+    };
+    let now_s = i64::try_from(clocks::wall().0 / 1_000).unwrap_or(i64::MAX);
+    let left_s = identity.not_after_s.saturating_sub(now_s);
+    if left_s < 0 {
+        look.warn("tls.certificate", "certificate_expired", "it has expired: clients refuse it");
+    } else if left_s < TLS_EXPIRY_WARNING_S {
+        let said = format!("it expires in {} days", left_s / 86_400);
+        look.warn("tls.certificate", "certificate_expires", said);
+    }
+    if identity.not_before_s > now_s {
+        let said = "it is not valid yet: clients refuse it";
+        look.warn("tls.certificate", "certificate_early", said);
+    }
+}
+
 fn check_listeners(look: &mut HostCheck<'_>) {
     let config = look.config();
     let is_right = |key| look.examined.are_right(&[key]);
@@ -138,7 +165,7 @@ fn check_listeners(look: &mut HostCheck<'_>) {
         addresses.extend(names.zip(listeners));
     }
     match &config.admin {
-        AdminAddress::Tcp(address) if is_admin_right => {
+        AdminAddress::Tcp(address) | AdminAddress::Tls(address) if is_admin_right => {
             addresses.push(("admin".to_owned(), *address));
         }
         AdminAddress::Unix(_) if is_admin_right => check_socket(look),

@@ -22,6 +22,7 @@ use nudged_publish::publisher::{
 use nudged_runtime::clocks;
 use nudged_runtime::shard::listener;
 use nudged_runtime::shard::mesh::Mesh;
+use nudged_runtime::tls_files;
 use nudged_store::Store;
 
 /// The wall clock may be this far behind the journal at start, in milliseconds: an hour.
@@ -100,6 +101,14 @@ pub(super) fn start_clock(
 }
 
 pub(super) type Sockets = Vec<Vec<OwnedFd>>;
+
+/// Reads the certificate of listeners that speak TLS.
+pub(super) fn load_identity(config: &Config, mesh: &Mesh) -> Result<(), Failure> {
+    let identity = tls_files::read(&config.tls);
+    let identity = identity.map_err(|error| Failure::Configuration(error.to_string()))?;
+    mesh.identity.replace(identity.map(Arc::new));
+    Ok(())
+}
 
 /// Binds every address for every shard; gives the sockets by shard.
 pub(super) fn bind(config: &Config, shards: u16) -> Result<(Sockets, Vec<DataListener>), Failure> {

@@ -144,7 +144,7 @@ impl Threads<'_> {
             cpu: self.writer_cpu(),
             log: self.log.clone(),
             figures: Arc::clone(&figures),
-            retention: Arc::clone(&self.mesh.retention),
+            mesh: Arc::clone(self.mesh),
             redis_status: self
                 .config
                 .redis

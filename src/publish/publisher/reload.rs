@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crossbeam::channel::{RecvTimeoutError, bounded};
 
+use super::identity::{self, CERTIFICATE};
 use super::import::{check_not_emptied, import_file};
 use super::prepare::{add_definitions, compile_file, definitions_of, publish, read_file};
 use super::published::{KnownPopup, Published};
@@ -87,6 +88,17 @@ impl Publisher {
 
     fn try_reload(&self, new: &Config, who: &str) -> Result<Reloaded, PublishError> {
         let difference = reloadable_difference(&self.config(), new);
+        let identity = identity::read(&difference.config)?;
+        let mut reloaded = self.reload_popups(difference, who)?;
+        if identity::replace(&self.mesh.identity, identity, &self.log)
+            && !reloaded.applied.contains(&CERTIFICATE)
+        {
+            reloaded.applied.push(CERTIFICATE);
+        }
+        Ok(reloaded)
+    }
+
+    fn reload_popups(&self, difference: Difference, who: &str) -> Result<Reloaded, PublishError> {
         let file = match difference.config.popups.clone() {
             Some(path) => Some((read_file(&path)?, path)),
             None => None,
@@ -272,7 +284,8 @@ impl Publisher {
     }
 
     fn apply_retention(&self, difference: &Difference) {
-        self.mesh.retention.set(difference.config.retention.events);
+        let retention = &difference.config.retention;
+        self.mesh.retention.set(retention.events, retention.users);
     }
 
     fn apply_log(&self, difference: &Difference) {

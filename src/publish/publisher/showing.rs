@@ -32,6 +32,7 @@ impl Publisher {
             published.popups.iter().map(|known| live.applied(known)).collect();
         let snapshot = Arc::new(with_statuses(&published.snapshot, &popups, 1));
         let shown = Published { snapshot, popups, ..published.clone() };
+        self.mesh.retention.set_catalog(Arc::clone(&shown.snapshot));
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = shown;
     }
 
@@ -89,6 +90,7 @@ impl Publisher {
         };
         let is_changed = !Arc::ptr_eq(&snapshot, &current.snapshot);
         let shown = Published { snapshot: Arc::clone(&snapshot), popups, at, ..published };
+        self.mesh.retention.set_catalog(Arc::clone(&shown.snapshot));
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = shown.clone();
         if is_changed {
             let told = self.command_shards(|| ControlRequest::SwapCatalog(Arc::clone(&snapshot)));

@@ -55,7 +55,6 @@ impl Publisher {
         let Imported { stored, replaced, released } = imported;
         let published = publish(stored, &definitions, (&config, 0), &log)?;
         published.log_warnings(&log);
-        mesh.retention.set(config.retention.events);
         let shared = SharedCatalog::of(&config);
         let publisher = Publisher {
             changing: Turns::new(Changing { store, config: config.clone() }),

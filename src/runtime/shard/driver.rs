@@ -11,6 +11,7 @@ mod accepting;
 mod connections;
 mod headers;
 mod links;
+mod tls;
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -27,6 +28,7 @@ use crate::shard::mesh::Mesh;
 use crate::shard::peers::PeerAddresses;
 use crate::shard::ports::Ports;
 use crate::shard::ring::{Completion, Ring};
+use crate::shard::secured::Secure;
 use crate::shard::slot::{
     ConnectionSlot, LinkSocket, ListenerSlot, Operation, SINGLES_MAX, pack, unpack,
 };
@@ -85,6 +87,7 @@ pub struct Driver<S> {
     /// Connections whose header is waited for, with their generation, in the order of their
     /// deadlines. Those that have it go at the next tick.
     headers_due: Vec<(MonoNs, u32, u32)>,
+    secure: Secure,
     outbox: Outbox,
     /// Effects that are being carried out; empty in between, kept for its memory.
     carried: Vec<Effect>,
@@ -131,6 +134,7 @@ impl<S: Step> Driver<S> {
             listeners,
             entrance: setup.entrance,
             headers_due: Vec::new(),
+            secure: Secure::new(Arc::clone(&setup.mesh.identity)),
             outbox: Outbox::default(),
             carried: Vec::new(),
             completions: Vec::with_capacity(8_192),
@@ -162,10 +166,11 @@ impl<S: Step> Driver<S> {
             self.sleep_or_poll()?;
             self.read_clocks();
             self.take_watermarks();
+            self.take_handshakes()?;
             self.take_completions()?;
             self.end_listeners();
             self.take_lanes();
-            self.take_time();
+            self.take_time()?;
             self.step.finish_turn(self.now, &mut self.outbox);
             self.carry_out()?;
             self.give_buffers_back()?;
@@ -176,7 +181,7 @@ impl<S: Step> Driver<S> {
 
     /// Submits; sleeps only where nothing is ready and nothing waits in a lane.
     fn sleep_or_poll(&mut self) -> io::Result<()> {
-        if !self.ports.is_idle() {
+        if !self.ports.is_idle() || !self.secure.waiting.is_empty() {
             return self.ring.enter_now();
         }
         if !self.busy_poll.is_zero() && self.poll_for_work()? {
@@ -203,17 +208,25 @@ impl<S: Step> Driver<S> {
     fn poll_for_work(&mut self) -> io::Result<bool> {
         let spin_ns = u64::try_from(self.busy_poll.as_nanos()).unwrap_or(0);
         let until = (clocks::mono().0 + spin_ns).min(self.due().0);
-        loop {
+        // The first entry submits what the turn has made, and the last one finds work: both are
+        // work, what lies between them is not.
+        let (mut begun, mut last) = (None, MonoNs(0));
+        let is_found = loop {
             self.ring.enter_now()?;
             self.ring.reap(&mut self.completions);
             if !self.completions.is_empty() || !self.ports.is_idle() {
-                return Ok(true);
+                break true;
             }
-            if clocks::mono().0 >= until {
-                return Ok(false);
+            last = clocks::mono();
+            begun.get_or_insert(last);
+            if last.0 >= until {
+                break false;
             }
             std::hint::spin_loop();
-        }
+        };
+        let spun_ns = begun.map_or(0, |begun| last.0.saturating_sub(begun.0));
+        self.counters.spun_ns.add(spun_ns);
+        Ok(is_found)
     }
 
     fn read_clocks(&mut self) {
@@ -281,13 +294,15 @@ impl<S: Step> Driver<S> {
         ports.drain(LANE_BUDGET, |input| step.step(*now, input, outbox));
     }
 
-    fn take_time(&mut self) {
+    fn take_time(&mut self) -> io::Result<()> {
         let deadline = self.step.next_deadline().unwrap_or(MonoNs(u64::MAX));
         if self.now.mono >= self.tick_due || self.now.mono >= deadline {
             self.tick_due = self.now.mono.plus_ms(TICK_MS);
             self.expire_headers();
+            self.expire_handshakes()?;
             self.step.step(self.now, Input::Tick, &mut self.outbox);
         }
+        Ok(())
     }
 
     fn carry_out(&mut self) -> io::Result<()> {
@@ -358,7 +373,9 @@ impl<S: Step> Driver<S> {
 
     fn count_turn(&mut self) {
         let counters = &self.counters;
-        counters.turn_length.record(clocks::mono().0.saturating_sub(self.now.mono.0));
+        let turn_ns = clocks::mono().0.saturating_sub(self.now.mono.0);
+        counters.turn_length.record(turn_ns);
+        counters.request_durations.end_turn(turn_ns);
         counters.turns.add(1);
         counters.ring_enters.set(self.ring.enters);
         counters.ring_submissions.set(self.ring.submitted);

@@ -25,6 +25,11 @@ impl Entrance {
         self.listeners.get(listener).is_some_and(|listener| listener.is_proxied)
     }
 
+    /// Whether TLS is spoken on a listener.
+    pub fn is_tls(&self, listener: usize) -> bool {
+        self.listeners.get(listener).is_some_and(|listener| listener.is_tls)
+    }
+
     /// Whether a peer may send such a header. One whose address is not known may not.
     pub(super) fn may_proxy(&self, peer: Option<IpAddr>) -> bool {
         peer.is_some_and(|peer| self.networks.iter().any(|network| network.contains(peer)))

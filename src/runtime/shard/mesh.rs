@@ -14,6 +14,7 @@ use nudged_base::ids::ShardId;
 use nudged_base::limits::{HOPS_OUTSTANDING_MAX, READS_OUTSTANDING_MAX};
 use nudged_shard::control::{ControlReply, ControlRequest};
 use nudged_shard::seam::{Hop, HopReply, ReadRequest, UserRead};
+use nudged_tls::SharedIdentity;
 
 /// Hops that may wait for one shard; more are refused to those who send them.
 const HOP_LANE: usize = 8_192;
@@ -57,6 +58,8 @@ pub struct Mesh {
     pub reader: Waker,
     /// What shards and the keeper of Redis tell each other.
     pub redis_status: Arc<RedisStatus>,
+    /// The certificate of listeners that speak TLS.
+    pub identity: Arc<SharedIdentity>,
     /// How long SQL keeps what.
     pub retention: Arc<RetentionAges>,
 }
@@ -76,6 +79,7 @@ impl Mesh {
             reads: ArrayQueue::new(READS_OUTSTANDING_MAX * usize::from(shards)),
             reader: Waker::new()?,
             redis_status: Arc::new(RedisStatus::new(wakers)?),
+            identity: Arc::default(),
             retention: Arc::default(),
         })
     }

@@ -9,6 +9,7 @@ use rustix::net::SocketAddrAny;
 
 use super::endpoint::Endpoint;
 use super::peers::PeerAddresses;
+use super::secured::Secured;
 use nudged_base::time::MonoNs;
 use nudged_http::proxy::ProxyReader;
 
@@ -46,8 +47,15 @@ pub enum Passage {
     /// The shard's as they come.
     #[default]
     Open,
-    /// A header of the PROXY protocol comes first.
-    Header(ProxyReader),
+    /// A header of the PROXY protocol comes first, and then perhaps TLS.
+    Header {
+        /// Reads it.
+        reader: ProxyReader,
+        /// TLS is spoken behind it.
+        is_tls: bool,
+    },
+    /// Records of TLS.
+    Tls(Box<Secured>),
     /// Nobody's: the connection was refused and is about to be closed.
     Refused,
 }

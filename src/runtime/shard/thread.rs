@@ -24,6 +24,8 @@ where
     let own_name = name.clone();
     let handle = std::thread::Builder::new().name(name).spawn(move || {
         let needed = Needed::here(&own_name);
+        let thread = rustix::thread::gettid().as_raw_nonzero().get();
+        setup.counters.thread.set(u64::from(thread.unsigned_abs()));
         // Unpinned is slower and not wrong.
         let _is_pinned = cpu.is_none_or(topology::pin);
         let mut driver = match Driver::new(setup, make_step()) {

@@ -9,21 +9,22 @@ use std::time::Duration;
 use crate::clocks;
 use crate::journal::lanes::JournalLanes;
 use crate::redis_status::RedisStatus;
-use crate::retention_ages::RetentionAges;
+use crate::shard::mesh::Mesh;
 use crate::threads::sql_fitness::{Asker, SqlFitness};
-use crate::threads::{self, failure_of};
+use crate::threads::{self, failure_of, forgetting};
 use crate::wake::Waker;
 pub use nudged_background::follower::FollowerMetrics;
 use nudged_background::follower::{
     ClaimOutcome, Effect, Follower, FollowerSetup, Input, SqlView, View,
 };
 pub use nudged_background::retention::RetentionMetrics;
-use nudged_background::retention::RetentionView;
+use nudged_background::retention::{RetentionOutcome, RetentionView};
 use nudged_background::sql_failure::SqlFailure;
 use nudged_base::clock::NodeClock;
 use nudged_base::ids::{Sequence, UserKey};
 use nudged_base::telemetry::log::Log;
 use nudged_base::time::WallMs;
+use nudged_domain::state::user::UserState;
 use nudged_journal::disk::DiskRead;
 use nudged_journal::reader::Tail;
 use nudged_journal::segment::SetId;
@@ -63,8 +64,8 @@ pub struct WriterSetup<D> {
     pub log: Log,
     /// Where it counts.
     pub figures: Arc<WriterFigures>,
-    /// How long SQL keeps what.
-    pub retention: Arc<RetentionAges>,
+    /// The shards that forget users, with how long SQL keeps what.
+    pub mesh: Arc<Mesh>,
     /// Says which unmerged records the shards have merged, where there is a Redis to merge into.
     /// None waits without.
     pub redis_status: Option<Arc<RedisStatus>>,
@@ -94,7 +95,7 @@ where
         let _ = setup.figures.stream.set(stream);
     }
     setup.figures.fitness.set_trier(&setup.waker);
-    setup.retention.wake_by(&setup.waker);
+    setup.mesh.retention.wake_by(&setup.waker);
     let machine = Follower::new(FollowerSetup {
         stream: setup.stream,
         set: setup.set,
@@ -115,7 +116,7 @@ where
         waker: setup.waker,
         stop: setup.stop,
         figures: setup.figures,
-        retention: setup.retention,
+        mesh: setup.mesh,
         // What was set right since is followed slowly, so that a wall clock that is set forward
         // for an hour makes nothing old.
         clock: NodeClock::start(clocks::mono(), clocks::wall(), WallMs(0)),
@@ -136,7 +137,7 @@ struct WriterThread<D> {
     waker: Arc<Waker>,
     stop: Arc<AtomicBool>,
     figures: Arc<WriterFigures>,
-    retention: Arc<RetentionAges>,
+    mesh: Arc<Mesh>,
     clock: NodeClock,
     redis_status: Option<Arc<RedisStatus>>,
 }
@@ -169,11 +170,22 @@ impl<D: DiskRead> WriterThread<D> {
                     })
                 }
             };
+            if let Input::Retained(Ok(RetentionOutcome::Users { found, .. })) = &input {
+                self.forget(found);
+            }
         }
     }
 
     fn is_stopping(&self) -> bool {
         self.stop.load(Ordering::Acquire)
+    }
+
+    fn forget(&mut self, found: &[(String, UserState)]) {
+        let Some(before) = self.retention().users_before else { return };
+        let Some(catalog) = self.mesh.retention.catalog() else { return };
+        let now = self.clock.at(clocks::mono());
+        let forgotten = forgetting::forget(&self.mesh, &catalog, found, (now, before));
+        self.figures.counts.retention.users.fetch_add(forgotten, Ordering::Relaxed);
     }
 
     /// What is old by the earlier of the node's time and the wall clock: one that is wrong for a
@@ -182,7 +194,7 @@ impl<D: DiskRead> WriterThread<D> {
         let (mono, wall) = (clocks::mono(), clocks::wall());
         self.clock.observe(mono, wall);
         let is_shared = self.store.shared().is_some();
-        self.retention.at(self.clock.at(mono).min(wall), is_shared)
+        self.mesh.retention.at(self.clock.at(mono).min(wall), is_shared)
     }
 
     fn step(&mut self, input: Input) -> Effect {
@@ -204,7 +216,7 @@ impl<D: DiskRead> WriterThread<D> {
                 is_to_fold: store.is_to_fold(),
                 must_fold: store.must_fold(),
                 retention,
-                is_retention_new: self.retention.take_new(),
+                is_retention_new: self.mesh.retention.take_new(),
             },
         };
         let effect = machine.step(&view, input);
@@ -221,7 +233,7 @@ impl<D: DiskRead> WriterThread<D> {
     fn sleep(&self, next: Sequence, limit_ms: Option<u64>) -> Input {
         let has_work = || {
             let is_doubted = self.figures.fitness.is_doubted();
-            let is_retention_new = self.retention.is_new();
+            let is_retention_new = self.mesh.retention.is_new();
             self.lanes.written() >= next || self.is_stopping() || is_doubted || is_retention_new
         };
         match limit_ms {

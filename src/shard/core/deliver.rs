@@ -4,6 +4,7 @@
 use super::Core;
 use crate::control::ControlReply;
 use crate::edge::connections::ShardTurn;
+use crate::edge::serve::kind_of;
 use crate::fanout::verdicts_of;
 use crate::origin::{Origin, RequestSlot};
 use crate::seam::{Effect, HopReply, Outbox};
@@ -14,6 +15,7 @@ use nudged_api::render::Rendering;
 use nudged_api::reply::ResponseContext;
 use nudged_base::clock::Now;
 use nudged_base::slab::Handle;
+use nudged_base::telemetry::RequestOutcome;
 
 impl Core {
     /// Delivers outcomes until none is left: one may complete another.
@@ -31,8 +33,17 @@ impl Core {
 
     fn deliver_one(&mut self, now: Now, Done { origin, outcome }: Done, outbox: &mut Outbox) {
         match origin {
-            Origin::Connection { slot, grant } => {
-                self.answer(now, (slot, grant), outcome, outbox);
+            Origin::Connection { slot, grant, route, since } => {
+                let answered = self.answer(now, (slot, grant), &outcome, outbox);
+                self.users.keep(outcome.into_buffer());
+                let (kind, can_resume) = answered;
+                if let Some(kind) = kind {
+                    let waited_ns = now.mono.0.saturating_sub(since.0);
+                    self.users.counters.request_durations.note_waited(route, kind, waited_ns);
+                }
+                if can_resume {
+                    self.serve(now, slot.connection, None, outbox);
+                }
             }
             Origin::Shard { shard, ticket } => {
                 let reply = HopReply { ticket, outcome };
@@ -48,16 +59,19 @@ impl Core {
         }
     }
 
-    /// Writes the answer of a request, in its turn, by the catalog that it was decided by.
+    /// Writes the answer of a request, in its turn, by the catalog that it was decided by. Gives
+    /// what it counts as, where somebody is still there to be answered, and whether requests that
+    /// had to wait can go on.
     fn answer(
         &mut self,
         now: Now,
         (slot, grant): (RequestSlot, Grant),
-        outcome: EncodedOutcome,
+        outcome: &EncodedOutcome,
         outbox: &mut Outbox,
-    ) {
+    ) -> (Option<RequestOutcome>, bool) {
         self.bump.reset();
         let Core { view, connections, bump, .. } = self;
+        let mut kind = None;
         let can_resume =
             connections.answer(&mut ShardTurn { view, now, outbox }, slot, |out, frame| {
                 let rendering = Rendering {
@@ -66,12 +80,11 @@ impl Core {
                     disk_lack: view.disk_lack.as_deref(),
                     bump,
                 };
-                rendering.write(&outcome.decode(bump), out);
+                let decoded = outcome.decode(bump);
+                kind = Some(kind_of(&decoded));
+                rendering.write(&decoded, out);
             });
-        self.users.keep(outcome.into_buffer());
-        if can_resume {
-            self.serve(now, slot.connection, None, outbox);
-        }
+        (kind, can_resume)
     }
 
     pub(super) fn part_done(&mut self, handle: Handle, outcome: EncodedOutcome) {

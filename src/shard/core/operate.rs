@@ -37,6 +37,10 @@ impl Core {
             ControlRequest::EraseUser { user } => {
                 self.on_command(now, ticket, &Command::EraseUser { user: &user });
             }
+            ControlRequest::ForgetUser { user, revision, before } => {
+                let command = Command::ForgetUser { user: &user, revision, before };
+                self.on_command(now, ticket, &command);
+            }
         }
     }
 

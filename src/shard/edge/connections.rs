@@ -294,6 +294,20 @@ impl Connections {
         can_resume
     }
 
+    /// HTTP arrived in clear where TLS is spoken.
+    pub(crate) fn refuse_plain_http(
+        &mut self,
+        turn: &mut ShardTurn<'_>,
+        number: u32,
+        bytes: &[u8],
+    ) {
+        let entry = &self.entries[number as usize];
+        if entry.is_open && !entry.is_refused {
+            self.with_http(turn, number, |http, turn| http.refuse_plain_http(bytes, turn));
+            self.mark(number);
+        }
+    }
+
     /// The peer has ended its direction.
     pub fn peer_closed(&mut self, turn: &mut ShardTurn<'_>, number: u32) {
         let entry = &self.entries[number as usize];

@@ -21,6 +21,8 @@ use nudged_base::ids::{ShardId, UserKey};
 use nudged_base::limits::HOPS_OUTSTANDING_MAX;
 use nudged_base::slab::{Handle, Slab};
 use nudged_base::telemetry::counters::ShardCounters;
+use nudged_base::telemetry::{RequestOutcome, RequestRoute};
+use nudged_domain::decide::choose::{Decision, Reason};
 use nudged_http::connection::Answer;
 use nudged_http::head::{Method, Request};
 
@@ -67,11 +69,17 @@ impl RequestServer<'_> {
             }
         };
         let (cors, grant) = (&view.rules.cors, view.rules.cors.grant(request.origin));
-        let origin = Origin::Connection { slot: arrived.slot, grant };
+        let route = match command {
+            Command::Events(_) => RequestRoute::Events,
+            _ => RequestRoute::Decide,
+        };
+        let origin = Origin::Connection { slot: arrived.slot, grant, route, since: now.mono };
         let (until, access) = (arbitration.deadline(users, now.mono), StateAccess::Cached);
         let context = RequestContext { view, now: *now, bump, origin, until, tries: 0, access };
         let outcome = coordinator.coordinate(&context, command);
         let Some(outcome) = outcome else { return Answer::Later };
+        let durations = &coordinator.turn.users.counters.request_durations;
+        durations.note(route, kind_of(&outcome));
         let rendering = Rendering {
             response: ResponseContext { frame, cors, grant },
             snapshot: Some(&view.snapshot),
@@ -145,7 +153,9 @@ impl Coordinator<'_> {
                 self.coordinate_decision(context, &command, user)
             }
             // Operators ask by `Input::Control`.
-            Command::ReadUser { .. } | Command::EraseUser { .. } => Some(Outcome::Unavailable),
+            Command::ReadUser { .. } | Command::EraseUser { .. } | Command::ForgetUser { .. } => {
+                Some(Outcome::Unavailable)
+            }
         }
     }
 
@@ -257,6 +267,19 @@ fn shards_of<'a>(
     shards
 }
 
+/// What a request's outcome counts as.
+pub(crate) fn kind_of(outcome: &Outcome<'_>) -> RequestOutcome {
+    match outcome {
+        Outcome::Decided(decided) => match decided.decision {
+            Decision::Show { .. } => RequestOutcome::Shown,
+            Decision::Nothing { reason: Reason::Degraded, .. } => RequestOutcome::Degraded,
+            Decision::Nothing { .. } => RequestOutcome::Nothing,
+        },
+        Outcome::Overloaded => RequestOutcome::Refused,
+        _ => RequestOutcome::Answered,
+    }
+}
+
 /// Counts what was answered at once: health, preflights, refusals.
 pub(super) fn count_answered(counters: &ShardCounters, request: &Request<'_>, status: u16) {
     let route = match (request.method, request.path) {
@@ -268,7 +291,15 @@ pub(super) fn count_answered(counters: &ShardCounters, request: &Request<'_>, st
         _ => "other",
     };
     counters.requests.of(route).add(1);
-    if status >= 400 {
+    let is_refused = status >= 400;
+    let timed = match route {
+        "decide" => RequestRoute::Decide,
+        "events" => RequestRoute::Events,
+        _ => RequestRoute::Other,
+    };
+    let answered = if is_refused { RequestOutcome::Refused } else { RequestOutcome::Answered };
+    counters.request_durations.note(timed, answered);
+    if is_refused {
         counters.http_errors.of(itoa::Buffer::new().format(status)).add(1);
     }
 }

@@ -76,7 +76,7 @@ fn with_erase(mut state: UserState, erase: Option<&Tombstone>) -> UserState {
 
 /// The users that have rows, by their ids; `None` where an entry can't be read. One statement, so
 /// that a user and their entries are of one moment.
-fn read_states(
+pub(super) fn read_states(
     session: &mut Session,
     users: &[&str],
 ) -> Result<BTreeMap<String, Option<UserState>>, StoreError> {

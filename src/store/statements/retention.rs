@@ -2,15 +2,20 @@
 //! days. Each step is one small transaction that finds its rows by their keys. Knows columns; must
 //! not know when it is time.
 
+use std::collections::BTreeSet;
+
 use crate::Store;
 use crate::error::StoreError;
 use crate::session::Session;
+use crate::statements::reading::{read_states, users_after};
 use crate::statements::statistics;
 use crate::stored::StreamId;
+use crate::value::SqlValue;
 use nudged_background::retention::{RetentionOutcome, RetentionStep};
 use nudged_base::ids::Sequence;
-use nudged_base::limits::{PEER_KNOWN_MS, RETENTION_ROWS_MAX};
+use nudged_base::limits::{PEER_KNOWN_MS, RETENTION_ROWS_MAX, RETENTION_USERS_MAX};
 use nudged_base::time::WallMs;
+use nudged_domain::state::user::UserState;
 
 impl Store {
     /// Does one step. Several nodes may do the same one at the same time: each row is looked at
@@ -33,6 +38,11 @@ impl Store {
                 let session = self.session.get_mut();
                 let (deleted, next) = delete_events(session, (*stream, *from), *before)?;
                 RetentionOutcome::Events { deleted, next }
+            }
+            RetentionStep::FindUsers { after, before } => {
+                let session = self.session.get_mut();
+                let (found, next) = find_users(session, after, *before)?;
+                RetentionOutcome::Users { found, next }
             }
             RetentionStep::FoldHours { after, before } => {
                 let session = self.session.get_mut();
@@ -78,4 +88,28 @@ fn delete_events(
     let is_full = rows.len() >= usize::try_from(RETENTION_ROWS_MAX).unwrap_or(usize::MAX);
     let (read_to, _) = rows[rows.len() - 1];
     Ok((deleted, is_full.then_some(Sequence(read_to.0 + 1))))
+}
+
+/// Users behind `after` as their rows say, whose latest show, outcome and event are from before a
+/// time, and behind whom to go on; `None` behind the last. Rows that can't be read stay.
+fn find_users(
+    session: &mut Session,
+    after: &str,
+    before: WallMs,
+) -> Result<(Vec<(String, UserState)>, Option<String>), StoreError> {
+    let ids = users_after(session, after, RETENTION_USERS_MAX)?;
+    let next = ids.last().filter(|_| ids.len() >= RETENTION_USERS_MAX).cloned();
+    let is_old = |state: &UserState| state.newest().is_some_and(|newest| newest < before);
+    let texts: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let states = read_states(session, &texts)?.into_iter();
+    let mut old: Vec<(String, UserState)> =
+        states.filter_map(|(user, state)| Some((user, state.filter(is_old)?))).collect();
+    // An event of a lower rank than the outcome has left no time in the state.
+    let query =
+        format!("SELECT DISTINCT user_id FROM events WHERE at >= {} AND user_id IN (?)", before.0);
+    let users: Vec<SqlValue<'_>> = old.iter().map(|(user, _)| user.into()).collect();
+    let busy = session.query_in("find old users", &query, &users, |row| row.take::<String>())?;
+    let busy: BTreeSet<String> = busy.into_iter().collect();
+    old.retain(|(user, _)| !busy.contains(user));
+    Ok((old, next))
 }

@@ -5,8 +5,12 @@ use std::collections::BTreeMap;
 
 use super::*;
 use nudged_background::projection::stats::{DAY_MS, HOUR_MS};
-use nudged_background::retention::{Retention, RetentionMetrics, RetentionView};
+use nudged_background::retention::{
+    Retention, RetentionMetrics, RetentionOutcome, RetentionStep, RetentionView,
+};
 use nudged_base::time::{MonoNs, WallMs};
+use nudged_domain::state::apply::Action;
+use nudged_histories::Journal;
 use nudged_store::StatRow;
 use nudged_store::whole::WholeStat;
 use proptest::prelude::*;
@@ -19,6 +23,7 @@ const STEPS_MAX: usize = 10_000;
 fn pass(store: &mut Store, own: StreamId, events: Option<i64>, hours: Option<i64>) -> (u64, u64) {
     let view = RetentionView {
         events_before: events.map(WallMs),
+        users_before: None,
         hours_before: hours.map(WallMs),
         is_shared: store.shared().is_some(),
     };
@@ -240,6 +245,50 @@ fn nodes_and_writers_at_the_same_time_lose_and_double_nothing() {
     pass(&mut node.store, own, None, Some(2 * DAY_MS));
     assert_eq!(database.number("SELECT sum(decided) FROM popup_stats"), 4 * 48);
     assert_eq!(database.number("SELECT count(*) FROM popup_stats"), 4);
+}
+
+#[test]
+fn users_are_found_by_what_they_did_last() {
+    on_both(|kind| {
+        let database = kind.database();
+        let mut journal = Journal::new();
+        for user in ["a", "b", "c", "d"] {
+            journal.show(user, 0, None);
+        }
+        let at = |journal: &Journal| journal.records.last().unwrap().borrow().1.at();
+        let before = WallMs(at(&journal).0 + 1);
+        // One is shown something later, one has clicked later, and one has done what counts for
+        // statistics alone.
+        journal.event("b", 0, Action::Converted);
+        journal.show("c", 1, None);
+        let mut node = Node::start(&database);
+        node.apply_all(&journal.records);
+        database.run(&format!(
+            "INSERT INTO events VALUES (9, 1, 'x', 'dismissed', {0}, {0}, 'd', 'p', 1, '', 1, 1)",
+            before.0
+        ));
+        let step = |after: &str| RetentionStep::FindUsers { after: after.to_owned(), before };
+        let found = |store: &mut Store, after: &str| match store.retain(&step(after)).unwrap() {
+            RetentionOutcome::Users { found, next } => (found, next),
+            other => panic!("{other:?}"),
+        };
+        let old = vec![("a".to_owned(), journal.state("a"))];
+        assert_eq!(found(&mut node.store, ""), (old, None));
+        assert_eq!(found(&mut node.store, "a"), (Vec::new(), None));
+        let many: Vec<String> = (0..120).map(|user| format!("u{user:03}")).collect();
+        let mut journal = Journal::new();
+        many.iter().for_each(|user| journal.show(user, 0, None));
+        let other = kind.database();
+        let mut node = Node::start(&other);
+        node.apply_all(&journal.records);
+        let (mut pages, mut after) = (Vec::new(), Some(String::new()));
+        while let Some(from) = after {
+            let (_, next) = found(&mut node.store, &from);
+            pages.push(from);
+            after = next;
+        }
+        assert_eq!(pages, ["", "u049", "u099"]);
+    });
 }
 
 #[test]

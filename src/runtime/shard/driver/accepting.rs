@@ -22,7 +22,7 @@ use super::connections::is_interrupted;
 use crate::shard::listener::BACKLOG;
 use crate::shard::peers::PeerAddresses;
 use crate::shard::ring::Completion;
-use crate::shard::slot::{ConnectionSlot, Operation, SINGLES_MAX, pack};
+use crate::shard::slot::{ConnectionSlot, Operation, Passage, SINGLES_MAX, pack};
 use crate::threads::log_writer;
 use nudged_base::telemetry::log::Message;
 use nudged_shard::seam::{Input, Step};
@@ -68,8 +68,13 @@ impl<S: Step> Driver<S> {
         let generation = connection.generation.wrapping_add(1) & 0xff_ffff;
         *connection = ConnectionSlot { generation, open: true, ..ConnectionSlot::default() };
         self.accepted_open += 1;
-        if self.entrance.is_proxied(index as usize) && !self.await_header(slot, peer) {
+        if self.entrance.is_proxied(index as usize) && !self.await_header(slot, index, peer) {
             return;
+        }
+        if self.entrance.is_tls(index as usize)
+            && matches!(self.slots[slot as usize].passage, Passage::Open)
+        {
+            self.await_tls(slot);
         }
         let listener = u16::try_from(index).expect("few listeners");
         self.step.step(self.now, Input::Accepted { connection: slot, listener }, &mut self.outbox);

@@ -45,7 +45,7 @@ impl<S: Step> Driver<S> {
                     let input = Input::Bytes { connection: slot, bytes };
                     self.step.step(self.now, input, &mut self.outbox);
                 } else {
-                    self.receive_header(slot, (buffer, length));
+                    self.receive_through(slot, (buffer, length))?;
                 }
             }
             self.ring.recycle(buffer);
@@ -56,6 +56,7 @@ impl<S: Step> Driver<S> {
             self.slots[slot as usize].ended = true;
             if wanted {
                 self.count_cut_header(slot);
+                self.count_cut_handshake(slot);
                 let input = Input::PeerClosed { connection: slot };
                 self.step.step(self.now, input, &mut self.outbox);
             }
@@ -78,6 +79,9 @@ impl<S: Step> Driver<S> {
     pub(super) fn on_send(&mut self, completion: Completion, slot: u32) -> io::Result<()> {
         let connection = &mut self.slots[slot as usize];
         let Some(buffer) = connection.sending.take() else { return Ok(()) };
+        if matches!(connection.passage, Passage::Tls(_)) {
+            return self.on_records_sent(slot, (buffer, completion.result));
+        }
         if is_interrupted(completion.result) && connection.open && !connection.closing {
             return self.send(slot, buffer);
         }
@@ -96,11 +100,26 @@ impl<S: Step> Driver<S> {
             self.step.step(self.now, input, &mut self.outbox);
             return Ok(());
         }
+        match &connection.passage {
+            Passage::Tls(_) => self.send_tls(slot, buffer),
+            // Nobody there reads what is not encrypted.
+            Passage::Header { is_tls: true, .. } => {
+                let input = Input::Sent { connection: slot, buffer, sent: None };
+                self.step.step(self.now, input, &mut self.outbox);
+                Ok(())
+            }
+            _ => self.submit_send(slot, buffer, libc::MSG_NOSIGNAL),
+        }
+    }
+
+    /// Has the kernel send bytes, with these flags.
+    pub(super) fn submit_send(&mut self, slot: u32, buffer: Vec<u8>, flags: i32) -> io::Result<()> {
+        let connection = &mut self.slots[slot as usize];
         assert!(connection.sending.is_none(), "one send a connection at a time");
         let most = if slot < self.first_link { SEND_BYTES_MAX } else { buffer.len() };
         let length = u32::try_from(buffer.len().min(most)).expect("commands are bounded");
         let entry = opcode::Send::new(Fixed(slot), buffer.as_ptr(), length)
-            .flags(libc::MSG_NOSIGNAL)
+            .flags(flags)
             .build()
             .user_data(pack(Operation::Send, connection.generation, slot));
         connection.sending = Some(buffer);
@@ -169,7 +188,18 @@ impl<S: Step> Driver<S> {
         unsafe { self.ring.push(&entry) }
     }
 
+    /// Takes what came before the bytes are the shard's as they are.
+    fn receive_through(&mut self, slot: u32, (buffer, length): (u16, usize)) -> io::Result<()> {
+        match &self.slots[slot as usize].passage {
+            Passage::Tls(_) => self.receive_tls(slot, (buffer, length, 0)),
+            _ => self.receive_header(slot, (buffer, length)),
+        }
+    }
+
     pub(super) fn close(&mut self, slot: u32, reset: bool) -> io::Result<()> {
+        if matches!(self.slots[slot as usize].passage, Passage::Tls(_)) {
+            self.leave_tls(slot, reset)?;
+        }
         let connection = &mut self.slots[slot as usize];
         connection.closing = true;
         connection.reset |= reset;
@@ -178,6 +208,13 @@ impl<S: Step> Driver<S> {
     }
 
     pub(super) fn shut_down(&mut self, slot: u32) -> io::Result<()> {
+        match self.slots[slot as usize].passage {
+            Passage::Tls(_) => self.shut_down_tls(slot),
+            _ => self.shut_down_socket(slot),
+        }
+    }
+
+    pub(super) fn shut_down_socket(&mut self, slot: u32) -> io::Result<()> {
         let connection = &mut self.slots[slot as usize];
         connection.shutting = true;
         let user_data = pack(Operation::Shutdown, connection.generation, slot);
@@ -196,6 +233,7 @@ impl<S: Step> Driver<S> {
             return self.release_link(slot);
         }
         connection.open = false;
+        connection.passage = Passage::Open;
         self.accepted_open -= 1;
         let (generation, reset) = (connection.generation, connection.reset);
         if reset {

@@ -8,6 +8,7 @@
 //!                     closed                  broken, for the shard
 //! ```
 
+use std::io;
 use std::net::IpAddr;
 
 use super::Driver;
@@ -21,11 +22,12 @@ use nudged_shard::seam::{Effect, Input, Step};
 impl<S: Step> Driver<S> {
     /// Has a new connection begin with a header, where its peer may send one; else it is closed,
     /// and the shard never hears of it.
-    pub(super) fn await_header(&mut self, slot: u32, peer: Option<IpAddr>) -> bool {
+    pub(super) fn await_header(&mut self, slot: u32, listener: u32, peer: Option<IpAddr>) -> bool {
         let connection = &mut self.slots[slot as usize];
         let is_welcome = self.entrance.may_proxy(peer);
         if is_welcome {
-            connection.passage = Passage::Header(Default::default());
+            let is_tls = self.entrance.is_tls(listener as usize);
+            connection.passage = Passage::Header { reader: Default::default(), is_tls };
             let due = self.now.mono.plus_ms(PROXY_HEADER_TIMEOUT_MS);
             self.headers_due.push((due, slot, connection.generation));
         } else {
@@ -38,16 +40,24 @@ impl<S: Step> Driver<S> {
 
     /// Takes received bytes of a connection whose header is not whole yet; what stands behind it is
     /// the shard's.
-    pub(super) fn receive_header(&mut self, slot: u32, (buffer, length): (u16, usize)) {
+    pub(super) fn receive_header(
+        &mut self,
+        slot: u32,
+        (buffer, length): (u16, usize),
+    ) -> io::Result<()> {
         let Driver { ring, slots, step, outbox, counters, now, .. } = self;
         let passage = &mut slots[slot as usize].passage;
-        let Passage::Header(reader) = passage else { return };
+        let Passage::Header { reader, is_tls } = passage else { return Ok(()) };
         let bytes = ring.received(buffer, length);
         match reader.take(bytes) {
             Ok(None) => {}
             Ok(Some(ProxyHeader { bytes: used, .. })) => {
-                *passage = Passage::Open;
                 counters.proxy_protocol_accepted.add(1);
+                if *is_tls {
+                    self.await_tls(slot);
+                    return self.receive_tls(slot, (buffer, length, used));
+                }
+                *passage = Passage::Open;
                 let bytes = &bytes[used..];
                 if !bytes.is_empty() {
                     step.step(*now, Input::Bytes { connection: slot, bytes }, outbox);
@@ -55,13 +65,14 @@ impl<S: Step> Driver<S> {
             }
             Err(refusal) => self.refuse(slot, refusal.code()),
         }
+        Ok(())
     }
 
     /// The peer has ended its direction; one that has begun a header counts. Who has sent nothing
     /// only looked whether somebody listens.
     pub(super) fn count_cut_header(&mut self, slot: u32) {
         let passage = &self.slots[slot as usize].passage;
-        if matches!(passage, Passage::Header(reader) if reader.has_begun()) {
+        if matches!(passage, Passage::Header { reader, .. } if reader.has_begun()) {
             self.tell_refused("cut", None);
         }
     }
@@ -77,7 +88,7 @@ impl<S: Step> Driver<S> {
             let is_awaited = connection.generation == *generation
                 && connection.open
                 && !connection.closing
-                && matches!(connection.passage, Passage::Header(_));
+                && matches!(connection.passage, Passage::Header { .. });
             let is_late = is_awaited && *at <= self.now.mono;
             if is_late {
                 self.refuse(*slot, "timeout");

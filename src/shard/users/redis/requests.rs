@@ -276,7 +276,7 @@ impl RedisUsers<'_> {
         let waiter = self.users.waiter(context, &command);
         let valid_ms = context.until.0.saturating_sub(context.now.mono.0) / 1_000_000;
         let mut change = self.propose(context.now, base, DurationMs(valid_ms));
-        if matches!(command, Command::EraseUser { .. }) {
+        if matches!(command, Command::EraseUser { .. } | Command::ForgetUser { .. }) {
             change.ttl_ms = TOMBSTONE_AGE_MAX_MS;
         }
         let change = ProposedChange {
@@ -349,11 +349,12 @@ impl RedisUsers<'_> {
         false
     }
 
-    /// Erases a user, whose fresh state is in the scratch; `None` where the outcome will come.
+    /// Erases a user, whose fresh state is in the scratch, as a command says, which is run again
+    /// where another node is first; `None` where the outcome will come.
     pub(in crate::users) fn erase<'a>(
         &mut self,
         context: &RequestContext<'a, '_>,
-        user: &'a str,
+        (command, user): (&Command<'a>, &'a str),
     ) -> Option<Outcome<'a>> {
         let user = KeyedUser::of(user);
         let base = self.begin_change(user.partition);
@@ -362,7 +363,7 @@ impl RedisUsers<'_> {
         let records = &mut self.scratch.uncommitted_records;
         record::append(&Record::Erase { user: user.id, revision, at }, records);
         let (event_bytes, former) = (records.len(), None);
-        let (command, outcome) = (Command::EraseUser { user: user.id }, Outcome::Erased { at });
+        let (command, outcome) = (*command, Outcome::Erased { at });
         let change = EvaluatedChange { command, user, base, event_bytes, former, outcome };
         self.settle_change(context, change).err().map(|WithoutState| Outcome::Unavailable)
     }
