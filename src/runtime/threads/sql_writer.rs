@@ -125,7 +125,10 @@ where
         clock: NodeClock::start(clocks::mono(), clocks::wall(), WallMs(0)),
         redis_status: setup.redis_status,
     };
-    threads::start("sql-writer".to_owned(), cpu, &ended, move || thread.run())
+    threads::start("sql-writer".to_owned(), cpu, &ended, move || {
+        threads::give_way();
+        thread.run();
+    })
 }
 
 struct WriterThread<D> {
