@@ -7,7 +7,7 @@ use nudged::node::arguments::{self, CommandLine, Subcommand};
 use nudged::node::doctor::report::ReportStyle;
 use nudged::node::failure::Failure;
 use nudged::node::{
-    backup, check, doctor, explain, export, import, journal_command, migrate, serve, settings,
+    backup, check, doctor, explain, export, import, journal_command, migrate, serve, settings, top,
     vectors,
 };
 use nudged_runtime::signal_mask;
@@ -59,6 +59,7 @@ fn run(line: &CommandLine) -> Result<u8, Failure> {
         Subcommand::Vectors(arguments) => Ok(vectors::run(&arguments.files)),
         Subcommand::Export(arguments) => export::run(shared, arguments).map(|()| 0),
         Subcommand::Journal(arguments) => journal_command::run(arguments).map(|()| 0),
+        Subcommand::Top(arguments) => top::run(shared, arguments).map(|()| 0),
         Subcommand::Import(arguments) => import::run(shared, arguments).map(|()| 0),
         Subcommand::Backup(arguments) => backup::run(shared, arguments).map(|()| 0),
         Subcommand::Explain(arguments) => explain::run(shared, arguments).map(|()| 0),

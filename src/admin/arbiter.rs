@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
+use super::last_errors::last_error;
 use super::service::{RedisMetrics, Service};
 use nudged_base::ids::ShardId;
 use nudged_base::telemetry::counters::Unit;
@@ -38,6 +39,7 @@ pub(super) fn status(service: &Service) -> Value {
                 "for_ms": rebuild.for_ms,
             })
         });
+        value["last_error"] = last_error(service, &["redis", "redis_unfit"]);
         value["other_nodes"] = json!(figures.keeper.peers.load(Ordering::Relaxed));
         value["lists"] = json!({
             "waiting": figures.sum(|lane| &lane.waiting),

@@ -25,7 +25,7 @@ impl CertificateWatch {
         }
         (self.version, self.due) = (version, now.plus_ms(TLS_EXPIRY_WARNING_PERIOD_MS));
         let Some(identity) = service.mesh.identity.current() else { return };
-        let now_s = i64::try_from(clocks::wall().0 / 1_000).unwrap_or(i64::MAX);
+        let now_s = clocks::wall().0 / 1_000;
         let left_s = identity.not_after_s.saturating_sub(now_s);
         if left_s < TLS_EXPIRY_WARNING_S {
             let days = u64::try_from(left_s.max(0) / DAY_S).unwrap_or(0);

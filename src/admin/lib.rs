@@ -9,8 +9,10 @@
 //! `listener` who gets in · `connection` one connection · `routes` which
 //! handler answers · `access` and `token` who may ask · `service` what handlers share: the node,
 //! its time, SQL · `changes` what operators change · `popups`, `history`, `users`, `stats`,
-//! `explain`, `status`, `metrics` what they see, `arbiter` of Redis, `process` of the process, `lag`
-//! how late SQL is · `refusals` what a failure is to them · `answer` replies · `unread` the memory of large ones · `input` texts of requests.
+//! `explain`, `status`, `metrics` what they see, `arbiter` of Redis, `process` of the process,
+//! `lag` how late SQL is, `popup_totals` by popup, `files` what lies in the data directory,
+//! `last_errors` what was wrong · `refusals` what a failure is to them · `answer` replies ·
+//! `unread` the memory of large ones · `input` texts of requests.
 //! Limits: those of the admin listener in `base::limits`.
 
 mod access;
@@ -21,11 +23,14 @@ mod certificate;
 mod changes;
 mod connection;
 mod explain;
+mod files;
 mod history;
 mod input;
 mod lag;
+mod last_errors;
 mod listener;
 mod metrics;
+mod popup_totals;
 mod popups;
 mod process;
 mod refusals;

@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 use sha2::{Digest as _, Sha256};
 
 use super::answer::AdminAnswer;
+use super::popup_totals::PopupLabels;
 use super::service::Service;
-use super::{arbiter, process};
+use super::{arbiter, popup_totals, process};
 use nudged_base::hex;
 use nudged_base::telemetry::text::{CONTENT_TYPE, NodeMetric, render};
 use nudged_config::Config;
@@ -18,10 +19,12 @@ use nudged_store::{FailureKind, mysql, sqlite};
 pub(super) fn answer(service: &Service) -> AdminAnswer {
     let published = service.publisher.current();
     let config_hash = hash_of(&service.publisher.config());
-    let build = [("version", env!("CARGO_PKG_VERSION"))];
+    let build = [("version", env!("CARGO_PKG_VERSION")), ("commit", service.commit)];
     let config = [("hash", config_hash.as_str())];
     let shards: Vec<String> = (0..service.topology.shards).map(|shard| shard.to_string()).collect();
     let shards: Vec<_> = shards.iter().map(|shard| [("shard", shard.as_str())]).collect();
+    let totals = popup_totals::totals(service);
+    let popups = PopupLabels::of(&totals);
     let mut metrics = Vec::new();
     push_journal(&mut metrics, service);
     push_writer(&mut metrics, service);
@@ -33,6 +36,7 @@ pub(super) fn answer(service: &Service) -> AdminAnswer {
     push_node(&mut metrics, service);
     process::push_metrics(&mut metrics, service);
     push_load(&mut metrics, service, &shards);
+    popups.push_metrics(&mut metrics, &totals);
     arbiter::push_metrics(&mut metrics, service);
     push_overrides(&mut metrics, service);
     let (failed, gap_ms) = service.hand_overs.counts();
@@ -73,7 +77,7 @@ pub(super) fn answer(service: &Service) -> AdminAnswer {
     });
     metrics.push(NodeMetric {
         labels: &build,
-        ..gauge("build_info", "The version of this binary.", 1)
+        ..gauge("build_info", "The version of this binary, and its commit.", 1)
     });
     if let Some(identity) = service.mesh.identity.current() {
         metrics.push(gauge(

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::answer::AdminAnswer;
 use super::lag::LagMeter;
+use super::popup_totals::NamedPopups;
 use super::refusals;
 use nudged_base::clock::NodeClock;
 use nudged_base::limits::ADMIN_SQL_SILENCE_MS;
@@ -44,6 +45,8 @@ pub struct AdminContext {
     pub redis: Option<RedisMetrics>,
     /// How hand-overs to new processes went.
     pub hand_overs: Arc<HandOverMetrics>,
+    /// The commit that the binary was built from; `unknown` where nobody said.
+    pub commit: &'static str,
     /// Where changes are logged.
     pub log: Log,
 }
@@ -107,6 +110,8 @@ pub(super) struct Service {
     pub(super) load: LoadMeter,
     /// How late SQL is.
     pub(super) lag: LagMeter,
+    /// Popups that have series of their own.
+    pub(super) named_popups: NamedPopups,
     clock_ahead_ms: AtomicI64,
     ready: Arc<AtomicBool>,
 }
@@ -127,6 +132,7 @@ impl Service {
             node,
             load,
             lag: LagMeter::default(),
+            named_popups: NamedPopups::default(),
             started: (clocks::mono(), clocks::wall()),
             readers: Turns::new(reader),
             clock: Mutex::new(clock),

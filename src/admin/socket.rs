@@ -65,8 +65,9 @@ impl AdminListener {
     pub(super) fn bind(address: &AdminAddress) -> Result<AdminListener, BindError> {
         let is_tls = matches!(address, AdminAddress::Tls(_));
         let bound = match address {
-            AdminAddress::Tcp(address) | AdminAddress::Tls(address) => TcpListener::bind(address)
-                .and_then(|listener| AdminListener::of_tcp(listener, is_tls)),
+            AdminAddress::Tcp(address) | AdminAddress::Tls(address) => {
+                TcpListener::bind(address).and_then(|bound| AdminListener::of_tcp(bound, is_tls))
+            }
             AdminAddress::Unix(path) => bind_unix(path).map(|listener| AdminListener {
                 kind: ListenerKind::Unix(listener, Some(path.clone())),
                 address: text_of(address),
@@ -86,6 +87,7 @@ impl AdminListener {
         let is_tls = matches!(address, AdminAddress::Tls(_));
         let adopted = match address {
             AdminAddress::Tcp(_) | AdminAddress::Tls(_) => {
+                let is_tls = matches!(address, AdminAddress::Tls(_));
                 AdminListener::of_tcp(TcpListener::from(socket), is_tls)
             }
             AdminAddress::Unix(path) => {
@@ -94,7 +96,7 @@ impl AdminListener {
                 listener.set_nonblocking(true).map(|()| AdminListener {
                     kind: ListenerKind::Unix(listener, path),
                     address: text_of(address),
-                    is_tls,
+                    is_tls: false,
                 })
             }
         };

@@ -6,13 +6,17 @@ use serde_json::{Map, Value, json};
 
 use super::answer::AdminAnswer;
 use super::arbiter;
+use super::files::files_json;
 use super::input::moment_json;
+use super::last_errors::{last_error, last_errors};
 use super::service::Service;
 use nudged_base::ids::ShardId;
+use nudged_base::limits::UNAPPLIED_BYTES_MAX;
 use nudged_base::time::Gap;
-use nudged_config::AckMode;
+use nudged_config::{AckMode, Config};
 use nudged_domain::catalog::snapshot::Status;
 use nudged_runtime::clocks;
+use rustix::process::{Resource, getrlimit};
 
 /// Answers.
 pub(super) fn answer(service: &Service) -> AdminAnswer {
@@ -25,6 +29,7 @@ pub(super) fn answer(service: &Service) -> AdminAnswer {
         "started_at": moment_json(started_wall),
         "uptime_s": (clocks::mono().0.saturating_sub(started_mono.0)) / 1_000_000_000,
         "shards": shards(service),
+        "load": share_json(service.load.shards().into_iter().max().unwrap_or(0)),
         "connections_max": service.connections_max,
         "writer_cpu": service.topology.writer_cpu,
         "pinned": service.topology.pin,
@@ -40,6 +45,9 @@ pub(super) fn answer(service: &Service) -> AdminAnswer {
         "journal": journal(service),
         "sql": sql(service),
         "redis": arbiter::status(service),
+        "data": files_json(&config.data),
+        "limits": limits(service, &config),
+        "outages": last_errors(service, |_| true),
         "clock": { "now": moment_json(service.now()), "ahead_ms": service.clock_ahead_ms() },
     });
     AdminAnswer::json(200, &value)
@@ -61,16 +69,39 @@ pub(super) fn readiness(service: &Service) -> AdminAnswer {
 fn shards(service: &Service) -> Vec<Value> {
     (0..service.topology.shards)
         .zip(&service.counters)
-        .map(|(shard, counters)| {
+        .zip(service.load.shards())
+        .map(|((shard, counters), load)| {
             json!({
                 "id": shard,
                 "cpu": service.topology.cpu_of(ShardId(shard)),
+                "load": share_json(load),
                 "connections": counters.connections_open.get(),
                 "users": counters.slice_entries.get(),
                 "slice_bytes": counters.slice_bytes.get(),
             })
         })
         .collect()
+}
+
+/// A share that is kept in thousandths.
+fn share_json(thousandths: u64) -> Value {
+    let thousandths = u32::try_from(thousandths).unwrap_or(u32::MAX);
+    json!(f64::from(thousandths) / 1_000.0)
+}
+
+/// What bounds this node, as it is in effect.
+fn limits(service: &Service, config: &Config) -> Value {
+    let redis = config.redis.url.is_some();
+    json!({
+        "connections": service.connections_max,
+        "slice_bytes": config.slice_bytes,
+        "unsent_bytes": config.limits.unsent_bytes_max,
+        "journal_bytes": config.journal.bytes_max,
+        "journal_unapplied_bytes": UNAPPLIED_BYTES_MAX,
+        "journal_retention_ms": config.journal.retention.0,
+        "list_records": redis.then_some(config.redis.list_max),
+        "descriptors": getrlimit(Resource::Nofile).current,
+    })
 }
 
 fn popups_by_status(service: &Service) -> Value {
@@ -98,6 +129,7 @@ fn journal(service: &Service) -> Value {
         "bytes": journal.total_bytes,
         "segments": journal.segments,
         "failures": journal.failures,
+        "last_error": last_error(service, &["journal", "journal_full", "journal_low"]),
     })
 }
 
@@ -129,6 +161,8 @@ fn sql(service: &Service) -> Value {
         "failures": service.figures.counts.failures.load(Ordering::Relaxed),
         "unfit": service.figures.fitness.why(),
         "halted": service.figures.counts.is_halted.load(Ordering::Relaxed),
+        "lag_ms": service.lag_ms(),
+        "last_error": last_error(service, &["sql"]),
         "retention": retention(service),
     })
 }

@@ -77,6 +77,7 @@ fn node_at(address: AdminAddress, directory: NodeDirectory) -> Result<Node, Admi
         figures,
         redis: None,
         hand_overs: Arc::default(),
+        commit: "unknown",
         log: directory.log.clone(),
     };
     let clock = NodeClock::start(clocks::mono(), clocks::wall(), WallMs(0));

@@ -92,12 +92,24 @@ impl Access {
     /// 401 `missing_key` or `wrong_key`; 400 where the query has to be read for its key and can't
     /// be. None where no key is asked for.
     pub fn check(&self, request: &Request<'_>, bump: &Bump) -> Result<Admitted, RequestRefusal> {
+        self.check_with(request, || query::key(request.query, bump))
+    }
+
+    /// As [`Access::check`], where the key of the query is had from `of_query`.
+    ///
+    /// # Errors
+    /// As [`Access::check`], and those of `of_query`, which is asked only where its key counts.
+    pub(super) fn check_with<'k>(
+        &self,
+        request: &Request<'_>,
+        of_query: impl FnOnce() -> Result<Option<&'k str>, RequestRefusal>,
+    ) -> Result<Admitted, RequestRefusal> {
         if !self.is_required() {
             return Ok(Admitted { caller: Caller::Server, key: None });
         }
         let key = match request.authorization.and_then(bearer) {
             Some(key) => Some(key),
-            None => query::key(request.query, bump)?.map(str::as_bytes),
+            None => of_query()?.map(str::as_bytes),
         };
         let key = key.filter(|key| !key.is_empty()).ok_or(Code::MissingKey)?;
         let sent = hash(key);

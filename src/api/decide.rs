@@ -9,10 +9,11 @@ use bumpalo::collections::Vec as BumpVec;
 
 use super::events::{self, Element, EventContext};
 use super::ignored::{Ignored, Unknown};
-use super::json::{self, Json};
+use super::json::{self, Json, JsonCursor};
 use super::query;
 use super::refusal::{Code, RequestField, RequestRefusal};
 use nudged_base::limits::{ATTRIBUTES_MAX, NAME_BYTES_MAX, SESSION_BYTES_MAX, USER_BYTES_MAX};
+use nudged_base::word::{self, Word};
 use nudged_domain::decide::context::{AttributeValue, Context};
 
 #[cfg(test)]
@@ -64,10 +65,19 @@ struct DecideFields<'a> {
 /// # Errors
 /// 400: what [`query::pairs`] refuses, `duplicate_field`, and each field's own rules.
 pub fn read_query<'a>(query: &'a str, bump: &'a Bump) -> Result<DecideRequest<'a>, RequestRefusal> {
+    read_keyed_query(query, bump).map(|(request, _)| request)
+}
+
+/// As [`read_query`]; gives the access key too, where there is one.
+pub(super) fn read_keyed_query<'a>(
+    query: &'a str,
+    bump: &'a Bump,
+) -> Result<(DecideRequest<'a>, Option<&'a str>), RequestRefusal> {
     let mut fields = DecideFields::default();
     let mut attributes = BumpVec::new_in(bump);
     let mut unknown = Unknown::new(bump);
-    let mut keys: usize = 0;
+    let mut key = None;
+    let mut has_keys = false;
     for pair in query::pairs(query, bump) {
         let (name, value) = pair?;
         match name {
@@ -82,17 +92,17 @@ pub fn read_query<'a>(query: &'a str, bump: &'a Bump) -> Result<DecideRequest<'a
             }
             "tz" => once(&mut fields.tz, text(value, RequestField::Tz)?, RequestField::Tz)?,
             "explain" => once(&mut fields.explain, flag(value)?, RequestField::Explain)?,
-            "key" => keys += 1,
+            "key" => has_keys |= key.replace(value).is_some(),
             _ => match name.strip_prefix("attr.") {
                 Some(name) => push_query_attribute(&mut attributes, name, value)?,
                 None => unknown.add(name),
             },
         }
     }
-    if keys > 1 {
+    if has_keys {
         return Err(RequestRefusal::new(Code::DuplicateField, RequestField::Key));
     }
-    Ok(finish(fields, attributes, unknown))
+    Ok((finish(fields, attributes, unknown), key))
 }
 
 fn once<T>(place: &mut Option<T>, value: T, field: RequestField) -> Result<(), RequestRefusal> {
@@ -148,13 +158,47 @@ pub(crate) fn read_body<'a>(
     reading: EventContext<'a, '_>,
     mut unknown: Unknown<'a>,
 ) -> Result<DecideRequest<'a>, RequestRefusal> {
-    let Json::Object(members) = json::parse(body, reading.bump)? else {
+    let (mut read, mut refused) = (BodyFields::new(reading), None);
+    let is_object = json::read_object(body, reading.bump, |name, cursor| {
+        // What is no JSON is refused before what is not as it should be, wherever that stands.
+        let taken = match name {
+            "attrs" => read.take_attributes(cursor)?,
+            name => read.take(name, cursor.member()?, &mut unknown),
+        };
+        refused = refused.or(taken.err());
+        Ok(())
+    })?;
+    if !is_object {
         return Err(RequestRefusal::new(Code::WrongType, RequestField::Body));
-    };
-    let mut fields = DecideFields::default();
-    let mut attributes = BumpVec::new_in(reading.bump);
-    for (name, value) in members {
-        match (*name, *value) {
+    }
+    match refused {
+        Some(refusal) => Err(refusal),
+        None => Ok(finish(read.fields, read.attributes, unknown)),
+    }
+}
+
+/// What a body has said so far.
+struct BodyFields<'a, 'k> {
+    fields: DecideFields<'a>,
+    attributes: Attributes<'a>,
+    reading: EventContext<'a, 'k>,
+}
+
+impl<'a, 'k> BodyFields<'a, 'k> {
+    fn new(reading: EventContext<'a, 'k>) -> BodyFields<'a, 'k> {
+        let attributes = BumpVec::new_in(reading.bump);
+        BodyFields { fields: DecideFields::default(), attributes, reading }
+    }
+
+    /// Takes a member that is not `attrs`.
+    fn take(
+        &mut self,
+        name: &'a str,
+        value: Json<'a>,
+        unknown: &mut Unknown<'a>,
+    ) -> Result<(), RequestRefusal> {
+        let fields = &mut self.fields;
+        match (name, value) {
             (name, Json::Null) if MEMBERS.contains(&name) => {}
             ("user", value) => fields.user = Some(user(text_of(value, RequestField::User)?)?),
             ("placement", value) => {
@@ -169,21 +213,37 @@ pub(crate) fn read_body<'a>(
             ("explain", _) => {
                 return Err(RequestRefusal::new(Code::WrongType, RequestField::Explain));
             }
-            ("attrs", Json::Object(attrs)) => {
-                push_attributes(&mut attributes, attrs, reading.bump)?;
-            }
-            ("attrs", _) => return Err(RequestRefusal::new(Code::WrongType, RequestField::Attrs)),
             ("events", Json::List(list)) => {
-                fields.events =
-                    events::read_list(list, RequestField::Events, reading, &mut unknown)?;
+                let (reading, field) = (self.reading, RequestField::Events);
+                fields.events = events::read_list(list, field, reading, unknown)?;
             }
             ("events", _) => {
                 return Err(RequestRefusal::new(Code::WrongType, RequestField::Events));
             }
             (name, _) => unknown.add(name),
         }
+        Ok(())
     }
-    Ok(finish(fields, attributes, unknown))
+
+    /// Takes the attributes, which the cursor stands before; the outer error is of no JSON.
+    fn take_attributes(
+        &mut self,
+        cursor: &mut JsonCursor<'a>,
+    ) -> Result<Result<(), RequestRefusal>, Code> {
+        let (attributes, bump) = (&mut self.attributes, self.reading.bump);
+        let mut pushed = Ok(());
+        let other = cursor.member_object(|name, value| {
+            // An attribute that is null is an absent one.
+            if !matches!(value, Json::Null) && pushed.is_ok() {
+                pushed = push_attribute(attributes, name, value_of(&value, bump));
+            }
+        })?;
+        Ok(match other {
+            None => pushed,
+            Some(Json::Null) => Ok(()),
+            Some(_) => Err(RequestRefusal::new(Code::WrongType, RequestField::Attrs)),
+        })
+    }
 }
 
 /// Reads the object of attributes alone, as [`read_body`] reads its `attrs`.
@@ -245,8 +305,9 @@ fn user(text: &str) -> Result<&str, RequestRefusal> {
     if text.is_empty() {
         return Err(RequestRefusal::new(Code::Empty, RequestField::User));
     }
-    let is_plain = |byte| (b' '..=b'~').contains(&byte);
-    if !text.bytes().all(is_plain) && text.chars().any(char::is_control) {
+    let unusual = |word: Word| word.below(b' ') | word.equal(0x7f) | word.not_ascii();
+    let is_plain = word::position(text.as_bytes(), unusual) == text.len();
+    if !is_plain && text.chars().any(char::is_control) {
         return Err(RequestRefusal::new(Code::ControlCharacter, RequestField::User));
     }
     Ok(text)

@@ -62,9 +62,33 @@ pub fn parse<'a>(body: &'a [u8], bump: &'a Bump) -> Result<Json<'a>, RequestRefu
     JsonCursor { text, at: 0, bump }.whole().map_err(refuse)
 }
 
+/// Reads a body that is an object, one member after another, and no tree of it: `take` is given each
+/// name and the cursor, by which it reads the value that follows. Gives false for a body that is
+/// something else. The heap is not touched.
+///
+/// # Errors
+/// As [`parse`].
+pub(super) fn read_object<'a>(
+    body: &'a [u8],
+    bump: &'a Bump,
+    mut take: impl FnMut(&'a str, &mut JsonCursor<'a>) -> Result<(), Code>,
+) -> Result<bool, RequestRefusal> {
+    let refuse = |code| RequestRefusal::new(code, RequestField::Body);
+    let text = str::from_utf8(body).map_err(|_| refuse(Code::InvalidUtf8))?;
+    let mut cursor = JsonCursor { text, at: 0, bump };
+    if cursor.peek() != Some(b'{') {
+        return cursor.whole().map(|_| false).map_err(refuse);
+    }
+    let read = cursor.distinct_members(0, &mut take).and_then(|()| match cursor.peek() {
+        None => Ok(true),
+        Some(_) => Err(Code::MalformedJson),
+    });
+    read.map_err(refuse)
+}
+
 /// A body, and how far it is read. Whatever begins or ends something is ASCII, so that the text may
 /// be cut there.
-struct JsonCursor<'a> {
+pub(super) struct JsonCursor<'a> {
     text: &'a str,
     at: usize,
     bump: &'a Bump,
@@ -79,7 +103,44 @@ impl<'a> JsonCursor<'a> {
         }
     }
 
+    /// Reads the value of a member of the body itself.
+    pub(super) fn member(&mut self) -> Result<Json<'a>, Code> {
+        self.value(1)
+    }
+
+    /// As [`JsonCursor::member`] where that is an object: gives each of its members to `take`, and
+    /// no tree of them. Gives the value where it is something else.
+    pub(super) fn member_object(
+        &mut self,
+        mut take: impl FnMut(&'a str, Json<'a>),
+    ) -> Result<Option<Json<'a>>, Code> {
+        if self.peek() != Some(b'{') {
+            return self.value(1).map(Some);
+        }
+        let mut read = |name, cursor: &mut JsonCursor<'a>| {
+            take(name, cursor.value(2)?);
+            Ok(())
+        };
+        self.distinct_members(1, &mut read)?;
+        Ok(None)
+    }
+
+    /// As [`JsonCursor::members`], where no two may have one name.
+    fn distinct_members(
+        &mut self,
+        depth: usize,
+        take: &mut impl FnMut(&'a str, &mut JsonCursor<'a>) -> Result<(), Code>,
+    ) -> Result<(), Code> {
+        let mut names = Names::new(self.bump);
+        self.members(depth, |name, cursor| {
+            names.add(name);
+            take(name, cursor)
+        })?;
+        if names.has_equal() { Err(Code::DuplicateKey) } else { Ok(()) }
+    }
+
     /// The next byte that is no white space; none at the end.
+    #[inline]
     fn peek(&mut self) -> Option<u8> {
         let bytes = self.text.as_bytes();
         while let Some(byte) = bytes.get(self.at) {
@@ -134,38 +195,57 @@ impl<'a> JsonCursor<'a> {
     }
 
     fn object(&mut self, depth: usize) -> Result<&'a [(&'a str, Json<'a>)], Code> {
+        let expected = MEMBERS_EXPECTED.get(depth).copied().unwrap_or(1);
+        let mut members = BumpVec::new_in(self.bump);
+        self.members(depth, |name, cursor| {
+            let value = cursor.value(depth + 1)?;
+            if members.capacity() == 0 {
+                members.reserve_exact(expected);
+            }
+            members.push((name, value));
+            Ok(())
+        })?;
+        if has_equal_names(&members, self.bump) {
+            return Err(Code::DuplicateKey);
+        }
+        Ok(members.into_bump_slice())
+    }
+
+    /// Reads an object from its brace on; `take` reads each value. Equal names are its concern.
+    fn members(
+        &mut self,
+        depth: usize,
+        mut take: impl FnMut(&'a str, &mut JsonCursor<'a>) -> Result<(), Code>,
+    ) -> Result<(), Code> {
+        debug_assert!(depth < JSON_DEPTH_MAX);
         self.at += 1;
         if self.peek() == Some(b'}') {
             self.at += 1;
-            return Ok(&[]);
+            return Ok(());
         }
-        let expected = MEMBERS_EXPECTED.get(depth).copied().unwrap_or(1);
-        let mut members = BumpVec::with_capacity_in(expected, self.bump);
+        let mut count = 0;
         loop {
             if self.peek() != Some(b'"') {
                 return Err(Code::MalformedJson);
             }
             let name = self.text()?;
-            if members.len() == JSON_MEMBERS_MAX {
+            if count == JSON_MEMBERS_MAX {
                 return Err(Code::TooManyMembers);
             }
+            count += 1;
             if self.peek() != Some(b':') {
                 return Err(Code::MalformedJson);
             }
             self.at += 1;
-            members.push((name, self.value(depth + 1)?));
+            take(name, self)?;
             let next = self.peek();
             self.at += 1;
             match next {
                 Some(b',') => {}
-                Some(b'}') => break,
+                Some(b'}') => return Ok(()),
                 _ => return Err(Code::MalformedJson),
             }
         }
-        if has_equal_names(&members, self.bump) {
-            return Err(Code::DuplicateKey);
-        }
-        Ok(members.into_bump_slice())
     }
 
     /// Reads a text from its first quote on.
@@ -276,8 +356,46 @@ fn some_digits(bytes: &[u8], from: usize) -> Result<usize, Code> {
     if end == from { Err(Code::MalformedJson) } else { Ok(end) }
 }
 
-/// Few names are compared each with each; many are sorted, so that a hostile object costs no square
-/// of its members.
+/// The names of an object's members. Few are compared each with each; many are sorted, so that a
+/// hostile object costs no square of its members.
+struct Names<'a> {
+    few: [&'a str; NAMES_COMPARED_MAX],
+    count: usize,
+    /// All of them, once they are too many.
+    many: BumpVec<'a, &'a str>,
+    is_any_equal: bool,
+}
+
+impl<'a> Names<'a> {
+    fn new(bump: &'a Bump) -> Names<'a> {
+        let many = BumpVec::new_in(bump);
+        Names { few: [""; NAMES_COMPARED_MAX], count: 0, many, is_any_equal: false }
+    }
+
+    #[inline]
+    fn add(&mut self, name: &'a str) {
+        match self.few.get_mut(self.count) {
+            Some(place) => {
+                *place = name;
+                self.is_any_equal |= self.few[..self.count].contains(&name);
+            }
+            None => {
+                if self.many.is_empty() {
+                    self.many.extend_from_slice_copy(&self.few);
+                }
+                self.many.push(name);
+            }
+        }
+        self.count += 1;
+    }
+
+    fn has_equal(mut self) -> bool {
+        self.many.sort_unstable();
+        self.is_any_equal || self.many.windows(2).any(|pair| pair[0] == pair[1])
+    }
+}
+
+/// As [`Names`], of members that are there already.
 fn has_equal_names(members: &[(&str, Json<'_>)], bump: &Bump) -> bool {
     if members.len() <= NAMES_COMPARED_MAX {
         let mut before = members.iter().enumerate();

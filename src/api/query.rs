@@ -6,43 +6,73 @@ use bumpalo::collections::Vec as BumpVec;
 
 use super::refusal::{Code, RequestField, RequestRefusal};
 use nudged_base::hex;
-use nudged_base::word;
+use nudged_base::word::{Positions, Word};
 
 /// The pairs of a query in their order, decoded; empty ones (`&&`) are left out, one without `=`
 /// has an empty value. What needs no decoding borrows from the query. Each item is an error where
 /// that pair can't be decoded: `bad_encoding` or `invalid_utf8` on [`RequestField::Query`].
+#[inline]
 pub fn pairs<'a>(
     query: &'a str,
     bump: &'a Bump,
 ) -> impl Iterator<Item = Result<(&'a str, &'a str), RequestRefusal>> {
-    let is_encoded = query.bytes().fold(false, |found, byte| found | encodes(byte));
-    let mut rest = query;
-    std::iter::from_fn(move || {
-        let (name, value) = cut(&mut rest)?;
-        if !is_encoded {
-            return Some(Ok((name, value)));
+    RawPairs { query, start: 0, signs: Positions::new(query.as_bytes()) }.map(|pair| {
+        if !pair.is_encoded {
+            return Ok((pair.name, pair.value));
         }
-        Some(decode(name, bump).and_then(|name| Ok((name, decode(value, bump)?))))
+        Ok((decode(pair.name, bump)?, decode(pair.value, bump)?))
     })
 }
 
-/// Takes the first pair that is not empty off the front, as it stands.
-#[inline]
-fn cut<'a>(rest: &mut &'a str) -> Option<(&'a str, &'a str)> {
-    while !rest.is_empty() {
-        let (text, bytes) = (*rest, rest.as_bytes());
-        let is_end = |eight| word::equal(eight, b'&');
-        let name_end = word::position(bytes, |eight| word::equal(eight, b'=') | is_end(eight));
-        let mut end = name_end;
-        if bytes.get(end) == Some(&b'=') {
-            end += 1 + word::position(&bytes[end + 1..], is_end);
+/// The pairs of a query that are not empty, in one pass over it.
+struct RawPairs<'a> {
+    query: &'a str,
+    /// Where the next pair starts.
+    start: usize,
+    signs: Positions<'a>,
+}
+
+/// A pair as it stands.
+#[derive(Debug)]
+struct RawPair<'a> {
+    name: &'a str,
+    value: &'a str,
+    /// Something in it stands for something else.
+    is_encoded: bool,
+}
+
+impl<'a> Iterator for RawPairs<'a> {
+    type Item = RawPair<'a>;
+
+    // Inlined where pairs are read, so that what it keeps stays in registers.
+    #[inline(always)]
+    fn next(&mut self) -> Option<RawPair<'a>> {
+        let query = self.query;
+        while self.start < query.len() {
+            let (begin, mut name_end, mut is_encoded) = (self.start, usize::MAX, false);
+            let end = loop {
+                let Some(at) = self.signs.next(is_sign) else { break query.len() };
+                match query.as_bytes()[at] {
+                    b'&' => break at,
+                    b'=' => name_end = name_end.min(at),
+                    _ => is_encoded = true,
+                }
+            };
+            self.start = end + 1;
+            if end > begin {
+                let name = &query[begin..name_end.min(end)];
+                let value = if name_end < end { &query[name_end + 1..end] } else { "" };
+                return Some(RawPair { name, value, is_encoded });
+            }
         }
-        *rest = text.get(end + 1..).unwrap_or_default();
-        if end > 0 {
-            return Some((&text[..name_end], text.get(name_end + 1..end).unwrap_or_default()));
-        }
+        None
     }
-    None
+}
+
+/// Marks what separates pairs and their parts, and what stands for something else.
+#[inline]
+fn is_sign(word: Word) -> Word {
+    word.equal(b'&') | word.equal(b'=') | word.equal(b'%') | word.equal(b'+')
 }
 
 /// Whether a byte stands for another one, or is a part of what does.
@@ -162,9 +192,12 @@ mod tests {
                 .filter(|pair| !pair.is_empty())
                 .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
                 .collect();
-            let mut rest = query.as_str();
-            let cut: Vec<_> = std::iter::from_fn(|| cut(&mut rest)).collect();
+            let signs = Positions::new(query.as_bytes());
+            let pairs: Vec<_> = RawPairs { query: &query, start: 0, signs }.collect();
+            let cut: Vec<_> = pairs.iter().map(|pair| (pair.name, pair.value)).collect();
             prop_assert_eq!(cut, want);
+            let is_encoded = |pair: &RawPair<'_>| [pair.name, pair.value].concat().contains(['%', '+']);
+            prop_assert!(pairs.iter().all(|pair| pair.is_encoded == is_encoded(pair)));
         }
 
         #[test]

@@ -45,8 +45,8 @@ pub struct RequestPolicy<'s> {
 /// Where a request went.
 #[derive(Clone, Copy, Debug)]
 pub enum Routed<'a> {
-    /// To whoever executes commands.
-    Command(Command<'a>),
+    /// To whoever executes commands; and what the request's origin was granted.
+    Command(Command<'a>, Grant),
     /// Nowhere: it is answered, with this status.
     Answered(u16),
 }
@@ -147,7 +147,7 @@ pub fn route<'a>(
         }
     };
     match command {
-        Ok(command) => Routed::Command(command),
+        Ok(command) => Routed::Command(command, response.grant),
         Err(refusal) => Routed::Answered(refusal::write_refusal(out, &response, refusal)),
     }
 }
@@ -187,13 +187,20 @@ fn command_decide<'a>(
     policy: &RequestPolicy<'_>,
     bump: &'a Bump,
 ) -> Result<Command<'a>, RequestRefusal> {
-    let admitted = admit(request, policy, bump)?;
-    policy.access.count(admitted, policy.mono)?;
-    let asked = if request.method == Method::Get {
-        decide::read_query(request.query, bump)?
+    let (admitted, asked) = if request.method == Method::Get {
+        // Read once for both. What can't be read is refused for its key first.
+        let read = decide::read_keyed_query(request.query, bump);
+        let admitted = match &read {
+            Ok((_, key)) => policy.access.check_with(request, || Ok(*key))?,
+            Err(_) => policy.access.check(request, bump)?,
+        };
+        policy.access.count(admitted, policy.mono)?;
+        (admitted, read?.0)
     } else {
+        let admitted = admit(request, policy, bump)?;
+        policy.access.count(admitted, policy.mono)?;
         let unknown = Unknown::of_query(request.query, bump);
-        decide::read_body(request.body, policy.reading(bump), unknown)?
+        (admitted, decide::read_body(request.body, policy.reading(bump), unknown)?)
     };
     if asked.explain && admitted.caller == Caller::Public {
         return Err(RequestRefusal::new(Code::ServerKeyRequired, RequestField::Explain));

@@ -57,6 +57,8 @@ node_metrics! {
         Counter records "sql_records_total" "Records applied.";
         Counter duplicates "sql_duplicates_total" "Records that SQL had already.";
         Counter failures "sql_failures_total" "Transactions that failed.";
+        Counter applying_ns "sql_transaction_seconds_total"
+            "Time that transactions took, those that failed included." in Nanoseconds;
         Counter rejected "sql_rejected_total" "Records in the dead-letter file.";
         Counter regressions "sql_regressions_total" "Times that SQL had lost applied records.";
         Gauge journal_cut_bytes "journal_cut_bytes"

@@ -597,10 +597,14 @@ pub const ADMIN_REFUSALS_MAX: usize = 8;
 pub const ADMIN_REFUSAL_DELAY_MS: u64 = 200;
 /// The admin listener looks at the wall clock this often, in milliseconds.
 pub const ADMIN_CLOCK_PERIOD_MS: u64 = 250;
+/// Files of the data directory that `/v1/status` names.
+pub const STATUS_FILES_MAX: usize = 64;
 /// The load of shards is sampled this often, in milliseconds.
 pub const LOAD_SAMPLE_MS: u64 = 1_000;
 /// Samples that are kept: the load is that of the seconds between the first and the last.
 pub const LOAD_SAMPLES: usize = 6;
+/// Popups that a shard counts one by one; all others are counted together.
+pub const POPUPS_COUNTED_MAX: u32 = 1_000;
 /// Moments that are kept to tell how late SQL is; more are thinned out.
 pub const LAG_MARKS_MAX: usize = 256;
 /// Requests that are being answered when the admin listener stops have this long, in milliseconds.

@@ -1,109 +1,258 @@
-//! Bytes looked at eight at a time, as the bytes of one number: short texts are searched so, which
-//! are too short to pay for what prepares a search by vectors.
+//! Bytes looked at sixteen at a time, in one register: texts are searched so which are too short to
+//! pay for what prepares a search by larger ones.
 //!
-//! A mark is the high bit of a byte of the number. The first byte that is marked is one of those
-//! asked for, and none of those comes before it; what stands behind it may be marked as well. So
-//! marks may be joined.
+//! A mark is the high bit of a byte, and the other bits do not count. Exactly the bytes are marked
+//! that are asked for, so that marks may be joined.
 
-const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
-const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-const LOW: u64 = !HIGH;
+use std::ops::{BitAnd, BitOr};
 
-/// Where the first byte stands that `marks` marks, or the length where none does. `marks` gives the
-/// marks of eight bytes; its other bits do not count.
+use wide::u8x16;
+
+/// Bytes of a word.
+const BYTES: usize = 16;
+
+/// Sixteen bytes, or their marks.
+#[derive(Clone, Copy, Debug)]
+pub struct Word(u8x16);
+
+/// Where the first byte stands that `marks` marks, or the length where none does.
 #[inline]
-pub fn position(bytes: &[u8], marks: impl Fn(u64) -> u64) -> usize {
+pub fn position(bytes: &[u8], marks: impl Fn(Word) -> Word) -> usize {
     let mut at = 0;
-    while let Some(eight) = bytes[at..].first_chunk::<8>() {
-        let found = marks(u64::from_le_bytes(*eight)) & HIGH;
-        if found != 0 {
-            return at + found.trailing_zeros() as usize / 8;
+    while let Some(word) = bytes[at..].first_chunk() {
+        if let Some(place) = marks(Word::of(*word)).first_mark() {
+            return at + place;
         }
-        at += 8;
+        at += BYTES;
     }
-    let rest = &bytes[at..];
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    let found = marks(u64::from_le_bytes(last)) & HIGH;
-    at + rest.len().min(found.trailing_zeros() as usize / 8)
+    let rest = bytes.len() - at;
+    match bytes.last_chunk() {
+        _ if rest == 0 => at,
+        // Once more with bytes before, of which none is marked.
+        Some(word) => match marks(Word::of(*word)).first_mark() {
+            Some(place) => bytes.len() - BYTES + place,
+            None => bytes.len(),
+        },
+        None => marks(Word::of_few(bytes)).first_mark().map_or(rest, |place| place.min(rest)),
+    }
 }
 
-/// Marks the bytes that are `byte`.
-#[inline]
-pub fn equal(word: u64, byte: u8) -> u64 {
-    let difference = word ^ (ONES * u64::from(byte));
-    // Borrows go upwards alone, from a byte that is marked.
-    difference.wrapping_sub(ONES) & !difference
+/// A search for each byte of a kind, in order.
+#[derive(Debug)]
+pub struct Positions<'b> {
+    bytes: &'b [u8],
+    /// Where the word ends that was looked at last.
+    end: usize,
+    /// What is marked in it and was not given, the first one lowest.
+    found: u32,
 }
 
-/// Marks the bytes below a limit of at most 0x80.
-#[inline]
-pub fn below(word: u64, limit: u8) -> u64 {
-    debug_assert!(limit <= 0x80);
-    word.wrapping_sub(ONES * u64::from(limit)) & !word
+impl<'b> Positions<'b> {
+    /// A search from the first byte on.
+    #[inline]
+    pub fn new(bytes: &'b [u8]) -> Positions<'b> {
+        Positions { bytes, end: 0, found: 0 }
+    }
+
+    /// Where the next byte stands that `marks` marks, which are the same at each call.
+    #[inline(always)]
+    pub fn next(&mut self, marks: impl Fn(Word) -> Word) -> Option<usize> {
+        while self.found == 0 {
+            let rest = self.bytes.get(self.end..)?;
+            self.found = match (rest.first_chunk(), self.bytes.last_chunk()) {
+                (Some(word), _) => marks(Word::of(*word)).bits(),
+                _ if rest.is_empty() => return None,
+                (None, Some(word)) => marks(Word::of(*word)).bits() >> (BYTES - rest.len()),
+                (None, None) => marks(Word::of_few(rest)).bits() & ((1 << rest.len()) - 1),
+            };
+            self.end += BYTES;
+        }
+        let place = self.found.trailing_zeros() as usize;
+        self.found &= self.found - 1;
+        Some(self.end - BYTES + place)
+    }
 }
 
 /// How many bytes come before one that JSON escapes in a text, or before the end.
 #[inline]
 pub fn plain_json_length(bytes: &[u8]) -> usize {
-    position(bytes, |eight| equal(eight, b'"') | equal(eight, b'\\') | below(eight, b' '))
+    position(bytes, |word| word.equal(b'"') | word.equal(b'\\') | word.below(b' '))
 }
 
-/// Marks the bytes that are no ASCII.
-#[inline]
-pub fn not_ascii(word: u64) -> u64 {
-    word
+impl Word {
+    #[inline]
+    fn of(bytes: [u8; BYTES]) -> Word {
+        Word(u8x16::new(bytes))
+    }
+
+    /// Fewer bytes than a word has, with zeros behind them.
+    #[inline]
+    fn of_few(bytes: &[u8]) -> Word {
+        let (low, high) = match bytes.first_chunk() {
+            Some(eight) => (u64::from_le_bytes(*eight), number_of(&bytes[8..])),
+            None => (number_of(bytes), 0),
+        };
+        Word::of((u128::from(low) | u128::from(high) << 64).to_le_bytes())
+    }
+
+    /// Marks the bytes that are `byte`.
+    #[inline]
+    #[must_use]
+    pub fn equal(self, byte: u8) -> Word {
+        Word(self.0.simd_eq(u8x16::splat(byte)))
+    }
+
+    /// Marks the bytes below a limit, which is at least 1.
+    #[inline]
+    #[must_use]
+    pub fn below(self, limit: u8) -> Word {
+        self.up_to(limit - 1)
+    }
+
+    /// Marks the bytes that are no ASCII.
+    #[inline]
+    #[must_use]
+    pub fn not_ascii(self) -> Word {
+        self
+    }
+
+    /// Marks the bytes that are neither a letter of ASCII nor a hyphen.
+    #[inline]
+    #[must_use]
+    pub fn not_in_name(self) -> Word {
+        let lower = self.0 | u8x16::splat(0x20);
+        let letters = Word(lower - u8x16::splat(b'a')).up_to(b'z' - b'a');
+        Word(!(letters | self.equal(b'-')).0)
+    }
+
+    /// Marks the bytes that are neither a digit nor a dot.
+    #[inline]
+    #[must_use]
+    pub fn not_digit_or_dot(self) -> Word {
+        let digits = Word(self.0 - u8x16::splat(b'0')).up_to(9);
+        Word(!(digits | self.equal(b'.')).0)
+    }
+
+    #[inline]
+    fn up_to(self, most: u8) -> Word {
+        Word(self.0.min(u8x16::splat(most)).simd_eq(self.0))
+    }
+
+    /// The marks, the first one lowest.
+    #[inline]
+    fn bits(self) -> u32 {
+        self.0.to_bitmask()
+    }
+
+    #[inline]
+    fn first_mark(self) -> Option<usize> {
+        let marks = self.bits();
+        (marks != 0).then(|| marks.trailing_zeros() as usize)
+    }
 }
 
-/// Marks the bytes that are neither a letter of ASCII nor a hyphen.
+impl BitAnd for Word {
+    type Output = Word;
+
+    #[inline]
+    fn bitand(self, other: Word) -> Word {
+        Word(self.0 & other.0)
+    }
+}
+
+impl BitOr for Word {
+    type Output = Word;
+
+    #[inline]
+    fn bitor(self, other: Word) -> Word {
+        Word(self.0 | other.0)
+    }
+}
+
+/// Fewer than eight bytes, the first one lowest, with zeros behind them.
 #[inline]
-pub fn not_in_name(word: u64) -> u64 {
-    // No sum reaches the next byte, so these are exact.
-    let reaches = |word: u64, byte: u8| (word & LOW) + ONES * u64::from(0x80 - byte);
-    let lower = word | (ONES * 0x20);
-    let letters = reaches(lower, b'a') & !reaches(lower, b'z' + 1);
-    let others = word ^ (ONES * u64::from(b'-'));
-    let not_hyphens = ((others & LOW) + LOW) | others;
-    (!letters & not_hyphens) | word
+fn number_of(bytes: &[u8]) -> u64 {
+    let (Some(low), Some(high)) = (bytes.first_chunk(), bytes.last_chunk()) else {
+        return bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    };
+    // Where the two overlap, each has what the other has.
+    let high = u64::from(u32::from_le_bytes(*high)) << (8 * (bytes.len() - 4));
+    u64::from(u32::from_le_bytes(*low)) | high
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    type Case = (fn(Word) -> Word, fn(u8) -> bool);
+
+    /// What is searched for, and the same byte by byte.
+    const CASES: [Case; 8] = [
+        (|word| word.equal(b'-'), |byte| byte == b'-'),
+        (|word| word.below(0x20), |byte| byte < 0x20),
+        (|word| word.below(0x80), |byte| byte.is_ascii()),
+        (Word::not_ascii, |byte| !byte.is_ascii()),
+        (Word::not_in_name, |byte| byte != b'-' && !byte.is_ascii_alphabetic()),
+        (Word::not_digit_or_dot, |byte| byte != b'.' && !byte.is_ascii_digit()),
+        (|word| word.equal(b'-') | word.below(0x20), |byte| byte == b'-' || byte < 0x20),
+        (|word| word.not_ascii() & word.below(0x90), |byte| (0x80..0x90).contains(&byte)),
+    ];
+
     #[test]
     fn each_byte_is_found_at_each_place() {
         for byte in 0..=u8::MAX {
             for (place, around) in
-                (0..20).flat_map(|place| [0, b'-', b',', 0x7f, 0x80, 0xff].map(|a| (place, a)))
+                (0..40).flat_map(|place| [0, b'-', b',', 0x7f, 0x80, 0xff].map(|a| (place, a)))
             {
-                let mut bytes = [around; 20];
+                let mut bytes = [around; 40];
                 bytes[place] = byte;
-                let naive = |is: fn(u8) -> bool| bytes.iter().position(|b| is(*b)).unwrap_or(20);
-                let minus = position(&bytes, |word| equal(word, b'-'));
-                assert_eq!(minus, naive(|byte| byte == b'-'), "{bytes:?}");
-                let control = position(&bytes, |word| below(word, 0x20));
-                assert_eq!(control, naive(|byte| byte < 0x20), "{bytes:?}");
-                let ascii = position(&bytes, |word| below(word, 0x80));
-                assert_eq!(ascii, naive(|byte| byte < 0x80), "{bytes:?}");
-                let high = position(&bytes, not_ascii);
-                assert_eq!(high, naive(|byte| !byte.is_ascii()), "{bytes:?}");
-                let other = position(&bytes, not_in_name);
-                let is_other = |byte: u8| byte != b'-' && !byte.is_ascii_alphabetic();
-                assert_eq!(other, naive(is_other), "{bytes:?}");
-                let joined = position(&bytes, |word| equal(word, b'-') | below(word, 0x20));
-                assert_eq!(joined, naive(|byte| byte == b'-' || byte < 0x20), "{bytes:?}");
+                for (marks, is) in CASES {
+                    let naive = bytes.iter().position(|byte| is(*byte)).unwrap_or(40);
+                    assert_eq!(position(&bytes, marks), naive, "{bytes:?}");
+                    assert_eq!(Positions::new(&bytes).next(marks).unwrap_or(40), naive);
+                }
             }
         }
     }
 
     #[test]
+    fn all_that_is_marked_is_given_in_order() {
+        let bytes: Vec<u8> = (0..100_u8).map(|number| number % 7).collect();
+        for length in 0..bytes.len() {
+            let bytes = &bytes[..length];
+            for (byte, other) in [(0, 3), (6, 5)] {
+                let mut positions = Positions::new(bytes);
+                let marks = |word: Word| word.equal(byte) | word.equal(other);
+                let found = std::iter::from_fn(|| positions.next(marks));
+                let is = |place: &usize| [byte, other].contains(&bytes[*place]);
+                assert!(found.eq((0..length).filter(is)), "{length}");
+            }
+        }
+    }
+
+    // What stands before and behind a text is none of it, whatever its length.
+    #[test]
     fn what_is_beyond_the_end_is_not_found() {
-        for length in 0..20 {
-            let bytes = vec![b'a'; length];
-            assert_eq!(position(&bytes, |word| below(word, 0x20)), length);
-            assert_eq!(position(&bytes, |word| equal(word, 0)), length);
-            assert_eq!(position(&bytes, not_in_name), length);
+        for length in 0..40 {
+            let mut bytes = [b'-'; 60];
+            bytes[10..10 + length].fill(b'a');
+            let text = &bytes[10..10 + length];
+            let dash = |word: Word| word.equal(b'-');
+            assert_eq!(position(text, |word| word.below(0x20)), length);
+            assert_eq!(position(text, |word| word.equal(0)), length);
+            assert_eq!(position(text, dash), length);
+            assert_eq!(position(text, Word::not_in_name), length);
+            assert_eq!(position(&bytes[10..=10 + length], dash), length);
+        }
+    }
+
+    #[test]
+    fn few_bytes_are_those_and_zeros() {
+        for length in 0..BYTES {
+            let bytes: Vec<u8> = (1..).take(length).collect();
+            let mut whole = [0; BYTES];
+            whole[..length].copy_from_slice(&bytes);
+            assert_eq!(Word::of_few(&bytes).0.to_array(), whole);
         }
     }
 }

@@ -12,9 +12,9 @@ use super::value::{
     path, rate, size, users, whole, zone,
 };
 use nudged_base::limits::{
-    BUSY_POLL_US_MAX, CONNECTIONS_MAX, JOURNAL_BYTES_MIN, MYSQL_CONNECTIONS_MAX, RATE_BURST_MAX,
-    RETENTION_EVENTS_MIN_MS, RETENTION_USERS_MIN_MS, SHARDS_MAX, SLICE_BYTES_MAX,
-    SLICE_SHARD_BYTES_MIN, UNSENT_BYTES_MAX, UNSENT_BYTES_MIN,
+    BUSY_POLL_US_MAX, CONNECTIONS_MAX, JOURNAL_BYTES_MIN, MYSQL_CONNECTIONS_MAX,
+    POPUPS_COUNTED_MAX, RATE_BURST_MAX, RETENTION_EVENTS_MIN_MS, RETENTION_USERS_MIN_MS,
+    SHARDS_MAX, SLICE_BYTES_MAX, SLICE_SHARD_BYTES_MIN, UNSENT_BYTES_MAX, UNSENT_BYTES_MIN,
 };
 use nudged_base::telemetry::log::Level;
 use nudged_base::time::DURATION_MAX;
@@ -100,6 +100,8 @@ keys! {
     Restart writer_cpu = cpu;
     Restart pin = boolean;
     Restart busy_poll_us = whole(0, BUSY_POLL_US_MAX);
+    Restart napi_busy_poll_us = whole(0, BUSY_POLL_US_MAX);
+    Restart incoming_cpu = boolean;
     Restart ack = one_of(&["written", "synced"], &[AckMode::Written, AckMode::Synced]);
     Restart queue = one_of(&["journal", "redis"], &[QueueMode::Journal, QueueMode::Redis]);
     Reload tz = zone;
@@ -134,6 +136,7 @@ keys! {
     Reload log.level = one_of(&["error", "warn", "info", "debug"], &LEVELS);
     Reload log.users = users;
     Reload log.format = one_of(&["auto", "json", "text"], &FORMATS);
+    Restart metrics.popups = whole(0, POPUPS_COUNTED_MAX);
     Reload retention.events = age(RETENTION_EVENTS_MIN_MS);
     Reload retention.users = age(RETENTION_USERS_MIN_MS);
     Restart redis.url = url::redis;

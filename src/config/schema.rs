@@ -34,6 +34,11 @@ pub struct Config {
     pub pin: bool,
     /// How long an idle shard spins before it sleeps, in microseconds; 0 for not at all.
     pub busy_poll_us: u32,
+    /// How long the kernel polls network cards for a ring that waits, in microseconds; 0 for not at
+    /// all.
+    pub napi_busy_poll_us: u32,
+    /// Whether a shard's listeners prefer connections whose packets its own CPU takes.
+    pub incoming_cpu: bool,
     /// What `202` and a returned popup promise.
     pub ack: AckMode,
     /// Where writes queue on their way to SQL.
@@ -68,6 +73,8 @@ pub struct Config {
     pub proxy_protocol: ProxySettings,
     /// The log.
     pub log: LogSettings,
+    /// Numbers for operators.
+    pub metrics: MetricSettings,
     /// How long SQL keeps what.
     pub retention: RetentionSettings,
     /// Redis as arbiter of state.
@@ -139,6 +146,13 @@ pub enum QueueMode {
     Journal,
     /// A Redis list.
     Redis,
+}
+
+/// `[metrics]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricSettings {
+    /// Popups that have series of their own; all others are told together.
+    pub popups: u32,
 }
 
 /// `[journal]`
@@ -391,6 +405,8 @@ impl Default for Config {
             writer_cpu: None,
             pin: true,
             busy_poll_us: 0,
+            napi_busy_poll_us: 0,
+            incoming_cpu: false,
             ack: AckMode::Written,
             queue: QueueMode::Journal,
             tz: "UTC".to_owned(),
@@ -408,6 +424,7 @@ impl Default for Config {
             tls: TlsSettings::default(),
             proxy_protocol: ProxySettings::default(),
             log: LogSettings { level: Level::Info, users: Vec::new(), format: LogFormat::Auto },
+            metrics: MetricSettings { popups: 200 },
             retention: RetentionSettings::default(),
             redis: RedisSettings::default(),
             mysql: MysqlSettings::default(),

@@ -2,6 +2,8 @@
 
 use std::net::Ipv6Addr;
 
+use nudged_base::word;
+
 /// A host with the port that was given for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Authority<'b> {
@@ -54,11 +56,18 @@ fn is_name_byte(byte: u8) -> bool {
     NAME[usize::from(byte)]
 }
 
+/// How many bytes of a name `bytes` start with, which is most likely of letters, digits, hyphens and
+/// dots.
+fn name_bytes(bytes: &[u8]) -> usize {
+    let plain = word::position(bytes, |word| word.not_in_name() & word.not_digit_or_dot());
+    plain + bytes[plain..].iter().take_while(|byte| is_name_byte(**byte)).count()
+}
+
 /// Length of the name that `bytes` start with; none where a percent sign in it encodes nothing.
 fn name_length(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
-        at += bytes[at..].iter().take_while(|byte| is_name_byte(**byte)).count();
+        at += name_bytes(&bytes[at..]);
         match bytes.get(at..) {
             Some([b'%', high, low, ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
                 at += 3;

@@ -370,6 +370,12 @@ impl Connection {
         self.has(flag::TLS_HELLO)
     }
 
+    /// Whether it waits for the next request and has nothing else to do: no buffer of its own, no
+    /// deadline but that between two requests.
+    pub fn is_at_rest(&self) -> bool {
+        self.is_idle() && !self.has(flag::FRESH)
+    }
+
     /// Requests that have been handed out and not answered.
     pub fn unanswered(&self) -> usize {
         self.slots.count()

@@ -8,7 +8,7 @@ use memchr::memchr2;
 
 use super::refusal::HttpRefusal;
 use nudged_base::limits::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX, REQUEST_LINE_BYTES_MAX};
-use nudged_base::word;
+use nudged_base::word::{self, Word};
 
 /// How far the search for a head's end has come.
 #[derive(Clone, Copy, Debug)]
@@ -125,7 +125,7 @@ pub(super) fn is_target(bytes: &[u8]) -> bool {
 /// As [`token_length`], of a token that is most likely a field's name: of letters and hyphens.
 #[inline]
 pub(super) fn name_length(bytes: &[u8]) -> usize {
-    let length = word::position(bytes, word::not_in_name);
+    let length = word::position(bytes, Word::not_in_name);
     length + token_length(&bytes[length..])
 }
 
@@ -134,9 +134,7 @@ pub(super) fn name_length(bytes: &[u8]) -> usize {
 pub(super) fn value_length(bytes: &[u8]) -> usize {
     let mut at = 0;
     loop {
-        at += word::position(&bytes[at..], |eight| {
-            word::below(eight, b' ') | word::equal(eight, 0x7f)
-        });
+        at += word::position(&bytes[at..], |word| word.below(b' ') | word.equal(0x7f));
         if bytes.get(at) != Some(&b'\t') {
             return at;
         }

@@ -8,7 +8,7 @@ use super::kept::Kept;
 use super::line::{RequestLine, RequestTarget};
 use super::method::Method;
 use nudged_base::limits::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX, REQUEST_LINE_BYTES_MAX};
-use nudged_base::word;
+use nudged_base::word::{self, Word};
 
 /// What stands between a target and the fields.
 const LINE_END: &[u8; 11] = b" HTTP/1.1\r\n";
@@ -52,7 +52,7 @@ pub(super) fn read(
 /// Reads the path, with its query or without, that `bytes` start with, and gives what follows it.
 /// None where it is anything else, or has not ended.
 fn origin_form(bytes: &[u8]) -> Option<(RequestTarget<'_>, &[u8])> {
-    let path_bytes = word::position(bytes, |eight| no_target(eight) | word::equal(eight, b'?'));
+    let path_bytes = word::position(bytes, |word| no_target(word) | word.equal(b'?'));
     let mut end = path_bytes;
     if bytes.get(end) == Some(&b'?') {
         end += 1 + word::position(&bytes[end + 1..], no_target);
@@ -67,7 +67,7 @@ fn origin_form(bytes: &[u8]) -> Option<(RequestTarget<'_>, &[u8])> {
 }
 
 /// Marks the bytes that no target has: all but visible ASCII, and what starts a fragment.
-fn no_target(eight: u64) -> u64 {
-    let not_visible = word::below(eight, 0x21) | word::equal(eight, 0x7f) | word::not_ascii(eight);
-    not_visible | word::equal(eight, b'#')
+#[inline]
+fn no_target(word: Word) -> Word {
+    word.below(0x21) | word.equal(0x7f) | word.not_ascii() | word.equal(b'#')
 }

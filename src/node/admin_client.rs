@@ -67,9 +67,7 @@ pub(super) enum AskError {
     },
 }
 
-/// Asks, and reads the answer that says that it was done. `target` is path and query, encoded. A
-/// node on loopback gets no token unless it asks for one: it may listen on every
-/// address, and `--admin` name only how to reach it from here.
+/// Asks, and reads the answer that says that it was done. `target` is path and query, encoded.
 ///
 /// # Errors
 /// [`AskError`].
@@ -78,6 +76,22 @@ pub(super) fn ask<T: DeserializeOwned>(
     method: &str,
     target: &str,
 ) -> Result<T, AskError> {
+    let (body, address) = ask_bytes(config, method, target)?;
+    let why = "its answer is not one of nudged's";
+    serde_json::from_slice(&body).map_err(|_| AskError::NotANode { address, why })
+}
+
+/// As [`ask`], where the answer is no JSON: its body as it is, and who gave it. A node on loopback
+/// gets no token unless it asks for one: it may listen on every address, and `--admin` name only
+/// how to reach it from here.
+///
+/// # Errors
+/// [`AskError`].
+pub(super) fn ask_bytes(
+    config: &Config,
+    method: &str,
+    target: &str,
+) -> Result<(Vec<u8>, String), AskError> {
     let token = token(config)?;
     let refused = match ask_with(config, (method, target), token.as_deref()) {
         Err(refused @ AskError::Refused { status: 401, .. }) if token.is_none() => refused,
@@ -89,11 +103,11 @@ pub(super) fn ask<T: DeserializeOwned>(
     }
 }
 
-fn ask_with<T: DeserializeOwned>(
+fn ask_with(
     config: &Config,
     (method, target): (&str, &str),
     token: Option<&str>,
-) -> Result<T, AskError> {
+) -> Result<(Vec<u8>, String), AskError> {
     let (mut stream, address) = connect(&config.admin)?;
     let request = request((method, target), &address, token);
     let answer = exchange(&mut stream, &request);
@@ -109,7 +123,7 @@ fn ask_with<T: DeserializeOwned>(
         let field = member("field").map(|field| format!(" ({field})")).unwrap_or_default();
         return Err(AskError::Refused { status, code: code.to_owned(), field });
     }
-    serde_json::from_slice(body).map_err(|_| not_a_node("its answer is not one of nudged's"))
+    Ok((body.to_vec(), address))
 }
 
 /// The token, where the node asks for one.

@@ -101,6 +101,16 @@ Examples:
   nudged journal /var/lib/nudged --summary
   nudged journal /var/lib/nudged --json | jq -r 'select(.popup_id == \"welcome\").user_id'")]
     Journal(JournalArguments),
+    /// Watch a running node live in the terminal: shards, rates, latency, stores, lag
+    #[command(after_help = "\
+Asks the admin address for /metrics and /v1/status. Keys: q or Esc quits, p pauses, h helps. Where
+standard output is no terminal, or with --once, it prints one snapshot and exits.
+
+Examples:
+  nudged top
+  nudged top --admin unix:/run/nudged/admin.sock --interval 5
+  nudged top --once")]
+    Top(TopArguments),
     /// Write popups, users, statistics or journals to standard output as NDJSON
     #[command(after_help = "\
 Example:
@@ -251,6 +261,24 @@ pub struct JournalArguments {
     /// Only the summary: files, batches, records, what is torn or damaged
     #[arg(long, conflicts_with_all = ["user", "from", "limit"])]
     pub summary: bool,
+}
+
+/// Arguments of `top`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct TopArguments {
+    /// The node's admin address, or unix:/PATH [env: NUDGED_ADMIN] [default: the configuration's]
+    #[arg(long, value_name = "ADDR:PORT")]
+    admin: Option<String>,
+    /// File with the admin token [env: NUDGED_ADMIN_TOKEN_FILE] [default: the configuration's]
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<String>,
+    /// Print one snapshot and exit
+    #[arg(long)]
+    pub once: bool,
+    /// Seconds from one look to the next, 1 to 3600
+    #[arg(long, value_name = "SECONDS", default_value_t = 1,
+        value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub interval: u64,
 }
 
 /// Arguments of `import`.

@@ -109,6 +109,6 @@ fn in_words(explained: &Explained) -> String {
 }
 
 /// A text of the node without what a terminal would obey.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }

@@ -10,11 +10,11 @@
 //! ends a thread · `signals` · `drain` reloads and stop · `announce` the log's lines of both.
 //!
 //! Tools: `check` the configuration and popups · `doctor` this host and its servers · `explain`
-//! asks a running node, as `admin_client` does · `backup` copies a running node's database ·
-//! `vectors` decision vectors · `export` and `import` NDJSON, `import_users` and `export_lines`
-//! that of users, `stopped_journal` whose records they read · `journal_command` a journal's
-//! records for people, `record_lines` how they are written · `migrate` the schema, `migration` a
-//! directory into MySQL.
+//! asks a running node, as `admin_client` does · `top` watches one · `backup` copies a running
+//! node's database · `vectors` decision vectors · `export` and `import` NDJSON, `import_users` and
+//! `export_lines` that of users, `stopped_journal` whose records they read · `journal_command` a
+//! journal's records for people, `record_lines` how they are written · `migrate` the schema,
+//! `migration` a directory into MySQL.
 
 mod admin_client;
 mod announce;
@@ -45,6 +45,7 @@ mod signing_keys;
 mod stoppable;
 mod stopped_journal;
 mod storage;
+pub mod top;
 pub mod unmerged;
 mod upgrade;
 pub mod vectors;

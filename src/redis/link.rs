@@ -387,7 +387,9 @@ impl Link {
             self.counters.redis_link_replies.increment();
             let deadline_ns = self.settings.deadline_ms.saturating_mul(1_000_000);
             let begun = slot.deadline.0.saturating_sub(deadline_ns);
-            self.counters.redis_link_round_trip_ns.add(now.0.saturating_sub(begun));
+            let took_ns = now.0.saturating_sub(begun);
+            self.counters.redis_link_round_trip_ns.add(took_ns);
+            self.counters.redis_round_trip.record(took_ns);
             match result {
                 Err(CommandFailure::Refused(_) | CommandFailure::Unknown) => {
                     self.breaker.bad(now, slot.is_trial)

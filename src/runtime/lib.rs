@@ -6,11 +6,11 @@
 //! - `threads`: the log, the names of servers, and one thread for each machine of `background`.
 //!
 //! What these share: `clocks`, `clock_sync` how well they are kept · `wake` wakers and their
-//! eventfds · `redis_client` asks Redis and waits, over a `stream` · `redis_status` what shards and
-//! keeper tell each other of Redis · `retention_ages` how long SQL keeps what · `topology` cores and
-//! pinning · `whole_file` files that are replaced whole, `two_copies` one that a full disk does not
-//! matter to · `turns` a value that one thread at a time may have · `uninterrupted` calls that
-//! signals end · `load` how busy the shards are.
+//! eventfds · `redis_client` asks Redis and waits, over a `stream` · `redis_status` what shards
+//! and keeper tell each other of Redis · `retention_ages` how long SQL keeps what · `topology`
+//! cores and pinning · `whole_file` files that are replaced whole, `two_copies` one that a full
+//! disk does not matter to · `turns` a value that one thread at a time may have · `uninterrupted`
+//! calls that signals end · `load` how busy the shards are.
 //!
 //! What the process needs: `probe` is this kernel fit, `process_limits` and `thread_room` this
 //! process · `signal_mask` keeps signals back · `memory` gives it back.

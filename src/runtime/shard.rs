@@ -12,7 +12,7 @@ pub mod listener;
 pub mod mesh;
 mod peers;
 mod ports;
-mod ring;
+pub(crate) mod ring;
 mod secured;
 mod slot;
 pub mod thread;

@@ -15,7 +15,7 @@ mod requests;
 use counting::Counted;
 use node::Node;
 use redis::Redis;
-use requests::{ALWAYS, ONCE, click, get, post_decide};
+use requests::{ALWAYS, ONCE, click, get, keyed_get, post_decide};
 
 #[global_allocator]
 static ALLOCATOR: counting::Counting = counting::Counting;
@@ -58,6 +58,8 @@ fn a_decision_that_shows_nothing() {
     let mut node = Node::new(1, ONCE);
     let gets: Vec<_> = users.iter().map(|user| get(user)).collect();
     assert_none("nothing, GET", count(&mut node, &gets, "204"));
+    let gets: Vec<_> = users.iter().map(|user| keyed_get(user)).collect();
+    assert_none("nothing, with a key", count(&mut Node::with_keys(ONCE), &gets, "204"));
     let posts: Vec<_> = users.iter().map(|user| post_decide(user)).collect();
     assert_none("nothing, POST", count(&mut node, &posts, "204"));
 }

@@ -26,6 +26,7 @@ use nudged_shard::view::Rules;
 
 use crate::counting::{Counted, count};
 use crate::redis::Redis;
+use crate::requests;
 
 /// The connection that every request comes by.
 const CONNECTION: u32 = 0;
@@ -66,6 +67,12 @@ impl Node {
         Node::with(shards, popups, None)
     }
 
+    /// One shard, which asks for one of the keys that `requests::KEY` is among.
+    pub fn with_keys(popups: &str) -> Node {
+        let access = Access::new(["sk_of_a_server"], [requests::KEY]);
+        Node::with_access(1, popups, None, access)
+    }
+
     /// The same with a Redis for each shard.
     pub fn with_redis(shards: u16, popups: &str) -> Node {
         let arbiter = ArbiterSetup {
@@ -88,14 +95,22 @@ impl Node {
     }
 
     fn with(shards: u16, popups: &str, arbiter: Option<ArbiterSetup>) -> Node {
+        Node::with_access(shards, popups, arbiter, Access::default())
+    }
+
+    fn with_access(
+        shards: u16,
+        popups: &str,
+        arbiter: Option<ArbiterSetup>,
+        access: Access,
+    ) -> Node {
         let definitions = source::parse_toml(popups).unwrap();
         let entries: Vec<_> = definitions
             .iter()
             .map(|definition| CatalogEntry { definition, version: 1, status: definition.status() })
             .collect();
         let snapshot = Arc::new(compile(&entries, Settings::default(), 1).unwrap());
-        let access = vec![Access::default()];
-        let rules = Arc::new(Rules { access, cors: Cors::default() });
+        let rules = Arc::new(Rules { access: vec![access], cors: Cors::default() });
         let secret = Secret { id: 1, created_at: WallMs(0), bytes: [7; 32], moved_at: None };
         let keys = Arc::new(Keys::new(&[secret]));
         let counters: Vec<Arc<ShardCounters>> = (0..shards).map(|_| Arc::default()).collect();

@@ -47,6 +47,15 @@ pub fn get(user: &str) -> Vec<u8> {
     .into_bytes()
 }
 
+/// A public key.
+pub const KEY: &str = "pk_of_a_page";
+
+/// The same with a key in its query.
+pub fn keyed_get(user: &str) -> Vec<u8> {
+    let request = String::from_utf8(get(user)).unwrap();
+    request.replacen(" HTTP/1.1", &format!("&key={KEY} HTTP/1.1"), 1).into_bytes()
+}
+
 /// A body of JSON.
 pub fn post(path: &str, body: &str) -> Vec<u8> {
     let length = body.len();

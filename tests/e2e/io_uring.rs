@@ -10,46 +10,69 @@ use std::io;
 
 use crate::harness::{Exit, Setup, WELCOME};
 
-/// Lets every system call pass but io_uring_setup, which fails with `errno`.
-pub fn refuse_io_uring(errno: i32) -> io::Result<()> {
-    let code = |bits: u32| u16::try_from(bits).expect("codes of BPF have 16 bits");
-    let io_uring_setup =
-        u32::try_from(libc::SYS_io_uring_setup).expect("numbers of calls are small");
-    let errno = u32::try_from(errno).expect("numbers of errors are small");
-    let filter = [
-        // The first word of what a filter sees is the number of the call.
-        libc::sock_filter {
-            code: code(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS),
-            jt: 0,
-            jf: 0,
-            k: 0,
-        },
-        libc::sock_filter {
-            code: code(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K),
-            jt: 0,
-            jf: 1,
-            k: io_uring_setup,
-        },
-        libc::sock_filter {
-            code: code(libc::BPF_RET | libc::BPF_K),
-            jt: 0,
-            jf: 0,
-            k: libc::SECCOMP_RET_ERRNO | errno,
-        },
-        libc::sock_filter {
-            code: code(libc::BPF_RET | libc::BPF_K),
-            jt: 0,
-            jf: 0,
-            k: libc::SECCOMP_RET_ALLOW,
-        },
-    ];
-    let program = libc::sock_fprog { len: 4, filter: filter.as_ptr().cast_mut() };
+/// A statement of a filter.
+fn statement(code: u32, k: u32) -> libc::sock_filter {
+    jump(code, k, 0)
+}
+
+/// A statement that skips so many where what it compares is not equal.
+fn jump(code: u32, k: u32, jf: u8) -> libc::sock_filter {
+    let code = u16::try_from(code).expect("codes of BPF have 16 bits");
+    libc::sock_filter { code, jt: 0, jf, k }
+}
+
+/// Filters the calls of this process and of those that it becomes.
+fn filter_calls(filter: &[libc::sock_filter]) -> io::Result<()> {
+    let len = u16::try_from(filter.len()).expect("filters are short");
+    let program = libc::sock_fprog { len, filter: filter.as_ptr().cast_mut() };
     // SAFETY: both calls read their arguments alone, and the program outlives them.
     let outcome = unsafe {
         libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
             | libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
     };
     if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Loads the word at an offset of what a filter sees.
+fn load(offset: u32) -> libc::sock_filter {
+    statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, offset)
+}
+
+fn equals(value: i64, jf: u8) -> libc::sock_filter {
+    let value = u32::try_from(value).expect("numbers of calls are small");
+    jump(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, value, jf)
+}
+
+fn answer(action: u32) -> libc::sock_filter {
+    statement(libc::BPF_RET | libc::BPF_K, action)
+}
+
+/// Where the number of the call stands, and the lower half of its second argument.
+const CALL: u32 = 0;
+const SECOND: u32 = 24;
+
+/// Lets every system call pass but io_uring_setup, which fails with `errno`.
+pub fn refuse_io_uring(errno: i32) -> io::Result<()> {
+    filter_calls(&[
+        load(CALL),
+        equals(libc::SYS_io_uring_setup, 1),
+        answer(libc::SECCOMP_RET_ERRNO | errno.unsigned_abs()),
+        answer(libc::SECCOMP_RET_ALLOW),
+    ])
+}
+
+/// Lets every system call pass but the registration by which rings have devices polled: what a
+/// kernel before 6.9 does.
+pub fn refuse_device_polling() -> io::Result<()> {
+    const REGISTER_NAPI: i64 = 27;
+    filter_calls(&[
+        load(CALL),
+        equals(libc::SYS_io_uring_register, 3),
+        load(SECOND),
+        equals(REGISTER_NAPI, 1),
+        answer(libc::SECCOMP_RET_ERRNO | libc::EINVAL.unsigned_abs()),
+        answer(libc::SECCOMP_RET_ALLOW),
+    ])
 }
 
 fn started(before_exec: fn() -> io::Result<()>) -> Exit {

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use crate::client::{event, request};
 use crate::harness::{ALWAYS, Setup, WELCOME};
+use crate::io_uring::refuse_device_polling;
 use crate::support::log::LogLine;
 
 /// As many users as have homes on all shards.
@@ -19,7 +20,10 @@ fn user(number: usize) -> String {
 
 /// Shows everyone one popup on one connection, in pipelines, and posts mixed events.
 fn serve_everyone(flags: &[&str]) -> String {
-    let setup = Setup::new(WELCOME);
+    serve_everyone_on(&Setup::new(WELCOME), flags)
+}
+
+fn serve_everyone_on(setup: &Setup, flags: &[&str]) -> String {
     let server = setup.start_with(flags);
     let mut client = server.client();
     let mut tokens = Vec::new();
@@ -83,6 +87,25 @@ fn no_pinning() {
 #[test]
 fn busy_polling() {
     serve_everyone(&["--shards", "2", "--busy-poll", "50"]);
+}
+
+#[test]
+fn what_the_network_card_should_do() {
+    let setup = Setup::new(WELCOME);
+    setup.write_config("incoming_cpu = true\nnapi_busy_poll_us = 10\n");
+    serve_everyone_on(&setup, &["--shards", "2"]);
+}
+
+#[test]
+fn a_host_that_cannot_do_it_serves_and_says_so_once() {
+    let setup = Setup::new(WELCOME).before_exec(refuse_device_polling);
+    setup.write_config("incoming_cpu = true\nnapi_busy_poll_us = 10\n");
+    let said = serve_everyone_on(&setup, &["--shards", "2", "--no-pin"]);
+    let lines = LogLine::of(&said, "setting_unsupported");
+    assert_eq!(lines.len(), 2, "{said}");
+    for setting in ["incoming_cpu", "napi_busy_poll_us"] {
+        assert_eq!(said.matches(setting).count(), 1, "{said}");
+    }
 }
 
 #[test]

@@ -47,6 +47,7 @@ const SMOKES: &[(&str, Smoke)] = &[
     ),
     ("nudged migrate", Test("e2e/readme.rs", "more_than_one_node")),
     ("nudged serve", Test("e2e/readme.rs", "the_first_minute")),
+    ("nudged top", Test("e2e/top.rs", "a_node_is_watched_in_a_terminal_that_is_given_back")),
     ("nudged vectors", Tool("target/debug/nudged vectors")),
     ("tools/bench", Tool("tools/bench --smoke")),
     ("tools/bench-tls", Tool("tools/bench-tls --smoke")),

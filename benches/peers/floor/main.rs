@@ -143,6 +143,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         descriptors: CONNECTIONS + 64,
         links: Vec::new(),
         busy_poll: Duration::ZERO,
+        napi_busy_poll: Duration::ZERO,
         clock: NodeClock::start(mono, clocks::wall(), WallMs(0)),
         mesh: Arc::new(Mesh::new(1)?),
         counters,

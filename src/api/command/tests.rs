@@ -80,7 +80,7 @@ fn commanded<T>(request: &Request<'_>, look: impl FnOnce(Command<'_>) -> T) -> T
         mono: MonoNs(0),
     };
     match route(request, &policy, &bump, &FRAME, &mut Vec::new()) {
-        Routed::Command(command) => look(command),
+        Routed::Command(command, _) => look(command),
         Routed::Answered(status) => panic!("answered with {status}"),
     }
 }

@@ -83,7 +83,7 @@ impl Node {
                 assert_eq!(reply.status, status, "the status is told as it is written");
                 return Outcome::Answered(reply);
             }
-            Routed::Command(command) => command,
+            Routed::Command(command, _) => command,
         };
         assert!(out.is_empty(), "answered, or a command");
         match command {

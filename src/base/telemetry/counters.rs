@@ -5,6 +5,7 @@
 
 pub use super::counter::Counter;
 use super::histogram::Histogram;
+use super::popup_counters::PopupCounters;
 use super::request_durations::RequestDurations;
 
 /// Counters of one name that differ in the value of one label. The last value is `other`, which
@@ -18,6 +19,11 @@ pub struct Family<const N: usize> {
 impl<const N: usize> Family<N> {
     fn new(values: &'static [&'static str; N]) -> Family<N> {
         Family { cells: std::array::from_fn(|_| Counter::default()), values }
+    }
+
+    /// The counter of the value at a place of the table, which whoever counts often knows.
+    pub fn at(&self, place: usize) -> &Counter {
+        &self.cells[place]
     }
 
     /// The counter of a label's value; that of `other` where there is no such value.
@@ -85,7 +91,7 @@ macro_rules! shard_counters {
         histograms {
             $($histogram:ident $histogram_name:literal $histogram_help:literal;)*
         }
-        beside { $($(#[$doc:meta])* $beside:ident: $type:ty,)* }
+        beside { $($(#[$doc:meta])* pub $beside:ident: $type:ty,)* }
     ) => {
         /// All numbers of one shard. Aligned so that no other shard's block shares its cache
         /// lines, or the line beside them that processors fetch with it.
@@ -130,6 +136,10 @@ macro_rules! shard_counters {
     };
 }
 
+/// Places of [`ROUTES`].
+pub const DECIDE_ROUTE: usize = 0;
+/// As [`DECIDE_ROUTE`].
+pub const EVENTS_ROUTE: usize = 1;
 const ROUTES: [&str; 6] = ["decide", "events", "health", "readyz", "options", "other"];
 const REASONS: [&str; 15] = [
     "none",
@@ -337,13 +347,17 @@ shard_counters! {
     histograms {
         journal_wait "journal_wait_seconds"
             "Time from handing a record to the journal to its acknowledgement.";
+        redis_round_trip "redis_round_trip_seconds"
+            "Time from a command to its reply, of those in time.";
         turn_length "turn_seconds" "Duration of a turn of the shard's loop.";
     }
     beside {
         /// How long requests take.
-        request_durations: RequestDurations,
+        pub request_durations: RequestDurations,
+        /// Shows and events by popup.
+        pub popups: PopupCounters,
         /// The kernel's number of the shard's thread; 0 until it runs.
-        thread: Counter,
+        pub thread: Counter,
     }
 }
 
@@ -367,6 +381,15 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn routes_have_their_places() {
+        let places = [(DECIDE_ROUTE, "decide"), (EVENTS_ROUTE, "events")];
+        assert!(places.iter().all(|(place, name)| ROUTES[*place] == *name));
+        let shard = ShardCounters::default();
+        shard.requests.at(EVENTS_ROUTE).increment();
+        assert_eq!(shard.requests.of("events").get(), 1);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use crossbeam::queue::ArrayQueue;
 
+pub use self::outage::LastError;
 use self::outage::{Due, Outages, Part};
 use crate::clock::Now;
 use crate::limits::{LOG_BURST, LOG_LINES_MAX, LOG_PERIOD_MS};
@@ -103,6 +104,8 @@ messages! {
         "no popups file is configured any more: its popups now belong to the admin API";
     Warn CatalogUnconfirmed "catalog_unconfirmed"
         "a change is stored, but not every shard confirmed it in time";
+    Warn SettingUnsupported "setting_unsupported"
+        "this host can't do what a setting asks for: nudged runs without it";
     Warn CoresShared "cores_shared" "several threads share a core";
     Warn KeysMissing "keys_missing" "a listener that other hosts can reach requires no key";
     Info JournalRecovered "journal_recovered" "the journal was recovered";
@@ -395,6 +398,11 @@ impl Log {
     /// What may be out of order for a while: each name, whether it is now, and how often it was.
     pub fn outages(&self) -> impl Iterator<Item = (&'static str, bool, u64)> {
         self.shared.outages.all()
+    }
+
+    /// What was last wrong with each that has been out of order since the start.
+    pub fn last_errors(&self) -> impl Iterator<Item = LastError> {
+        self.shared.outages.last_errors()
     }
 
     fn push_due(&self, stamp: Now, due: &Due) {

@@ -2,7 +2,8 @@
 //! of where they go.
 //!
 //! `counter` one number · `counters` one block of them per shard, written by that shard alone ·
-//! `histogram` latencies in fixed buckets, `request_durations` those of requests · `table` numbers
+//! `histogram` latencies in fixed buckets, `request_durations` those of requests,
+//! `popup_counters` what happens to popups · `table` numbers
 //! of the node's other parts · `text` all of them in Prometheus' format · `log` messages (one
 //! enum), their rate limit and their queue · `log::line` a line as JSON or text.
 
@@ -10,8 +11,10 @@ mod counter;
 pub mod counters;
 mod histogram;
 pub mod log;
+mod popup_counters;
 mod request_durations;
 pub mod table;
 pub mod text;
 
+pub use popup_counters::KindCounts;
 pub use request_durations::{RequestOutcome, RequestRoute};

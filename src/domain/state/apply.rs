@@ -4,17 +4,19 @@
 //!
 //! The caller's `now` is never before the newest time in the state (docs/semantics.md#time).
 
+use std::ops::Range;
+
 use crate::catalog::schedule::local_day;
 use crate::catalog::snapshot::{Popup, Settings, ShowOutcome, Snapshot};
 use nudged_base::event_kind::EventKind;
 use nudged_base::hash;
-use nudged_base::ids::PopupKey;
+use nudged_base::ids::{PopupKey, Revision};
 use nudged_base::limits::{
     EVENT_AGE_MAX_MS, SHOWS_REMEMBERED_MAX, TOMBSTONE_AGE_MAX_MS, USER_POPUPS_MAX,
 };
 use nudged_base::time::WallMs;
 
-use super::user::{PopupState, Show, UserClocks, UserState};
+use super::user::{EncodedState, PopupState, Show, UserClocks, UserState};
 
 mod late;
 #[cfg(test)]
@@ -88,6 +90,21 @@ pub struct ShowApplied {
     pub forgotten: Option<PopupKey>,
 }
 
+/// The parts of a state that a show has made other ones of, for [`EncodedState::splice`].
+#[derive(Clone, Debug)]
+pub struct ShowParts {
+    /// What the show did.
+    pub applied: ShowApplied,
+    /// The state's revision with it.
+    pub revision: Revision,
+    /// The clocks with it.
+    pub clocks: UserClocks,
+    /// The popup's entry with it.
+    pub entry: PopupState,
+    /// Where the entry belongs in the state as it lies; empty for a new one.
+    pub place: Range<usize>,
+}
+
 /// What became of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventVerdict {
@@ -134,12 +151,29 @@ pub fn show(
     });
     assert!(state.popups.len() <= USER_POPUPS_MAX);
     let number = add_show(&mut state.popups[index], now);
-    if !popup.quiet_exempt {
-        count_show(&mut state.clocks, &snapshot.settings, session, now);
-    }
-    forget_old_erase(&mut state.clocks, now);
+    move_clocks(&mut state.clocks, snapshot, popup, session, now);
     state.revision = state.revision.next();
     ShowApplied { number, forgotten }
+}
+
+/// The same upon a state as it lies: gives what is other than in it. `None` where another popup has
+/// to be forgotten, for which all of the state has to be known. Does not allocate.
+pub fn show_as_it_lies(
+    state: &EncodedState<'_>,
+    snapshot: &Snapshot,
+    popup: &Popup,
+    session: Option<&str>,
+    now: WallMs,
+) -> Option<ShowParts> {
+    let (mut entry, place) = state.entry_or_new(popup.key);
+    if place.is_empty() && state.len() >= USER_POPUPS_MAX {
+        return None;
+    }
+    let mut clocks = state.clocks();
+    let number = add_show(&mut entry, now);
+    move_clocks(&mut clocks, snapshot, popup, session, now);
+    let applied = ShowApplied { number, forgotten: None };
+    Some(ShowParts { applied, revision: state.revision().next(), clocks, entry, place })
 }
 
 /// When an event happened: the client's time, if it gave one, held to [decision, now].
@@ -244,7 +278,20 @@ fn forget_old_erase(clocks: &mut UserClocks, now: WallMs) {
     clocks.erased_at = clocks.erased_at.filter(|at| now.since(*at).0 < TOMBSTONE_AGE_MAX_MS);
 }
 
-/// Moves the clocks across popups.
+/// What a show does to the clocks across popups.
+fn move_clocks(
+    clocks: &mut UserClocks,
+    snapshot: &Snapshot,
+    popup: &Popup,
+    session: Option<&str>,
+    now: WallMs,
+) {
+    if !popup.quiet_exempt {
+        count_show(clocks, &snapshot.settings, session, now);
+    }
+    forget_old_erase(clocks, now);
+}
+
 fn count_show(clocks: &mut UserClocks, settings: &Settings, session: Option<&str>, now: WallMs) {
     let is_same_day = clocks
         .last_counted_at

@@ -3,7 +3,10 @@
 use nudged_config::Flag;
 use nudged_config::tree::TreeValue;
 
-use super::{BackupArguments, DoctorArguments, ExplainArguments, ServeArguments, SharedArguments};
+use super::{
+    BackupArguments, DoctorArguments, ExplainArguments, ServeArguments, SharedArguments,
+    TopArguments,
+};
 
 impl SharedArguments {
     /// The flags that stand for settings.
@@ -60,6 +63,15 @@ impl ExplainArguments {
     /// The flags that stand for settings.
     pub fn flags(&self) -> Vec<Flag> {
         flag("--admin", "admin", self.admin.as_ref()).into_iter().collect()
+    }
+}
+
+impl TopArguments {
+    /// The flags that stand for settings.
+    pub fn flags(&self) -> Vec<Flag> {
+        let admin = flag("--admin", "admin", self.admin.as_ref());
+        let token = flag("--token-file", "admin_token_file", self.token_file.as_ref());
+        admin.into_iter().chain(token).collect()
     }
 }
 

@@ -26,7 +26,7 @@ use nudged_publish::publisher::{
 };
 use nudged_runtime::clocks;
 use nudged_runtime::shard::mesh::Mesh;
-use nudged_runtime::tls_files;
+use nudged_runtime::tls_files::{self, TlsFilesError};
 use nudged_runtime::topology::Topology;
 use nudged_store::Store;
 use nudged_store::sqlite::Peek;
@@ -57,6 +57,7 @@ impl Prepared {
             Peek::open(&config.data)?.map_or(Ok(()), |peek| peek.check_version())?;
         }
         let redis = find_redis(config, log)?;
+        tls_files::read(&config.tls).map_err(tls_refused)?;
         let listening = Listening::open(config, topology.shards, given)?;
         Ok(Prepared {
             listening: Some(listening),
@@ -99,7 +100,8 @@ impl Opened {
         };
         let keys = load_keys(config, &mut storage, (redis.as_ref(), redis_found), log)?;
         let mesh = make_mesh(topology)?;
-        load_identity(config, &mesh)?;
+        let identity = tls_files::read(&config.tls).map_err(tls_refused)?;
+        mesh.identity.replace(identity.map(Arc::new));
         let counters = (0..topology.shards).map(|_| Arc::default()).collect();
         let read = config_reader(shared, arguments, managers);
         let is_sql_usable = storage.sql == SqlPreflight::Usable;
@@ -213,12 +215,8 @@ fn start_clock(storage: &Storage, accept: bool, log: &Log) -> Result<NodeClock, 
     Ok(NodeClock::start(mono, wall, newest))
 }
 
-/// Reads the certificate of listeners that speak TLS.
-fn load_identity(config: &Config, mesh: &Mesh) -> Result<(), Failure> {
-    let identity = tls_files::read(&config.tls);
-    let identity = identity.map_err(|error| Failure::Configuration(error.to_string()))?;
-    mesh.identity.replace(identity.map(Arc::new));
-    Ok(())
+fn tls_refused(error: TlsFilesError) -> Failure {
+    Failure::Configuration(error.to_string())
 }
 
 fn warn_of_open_doors(config: &Config, places: &[Place], log: &Log) {

@@ -82,7 +82,9 @@ pub(super) fn start(
         status.start();
         announce_ready((log, &origins.manager), &places, admin.address(), known.begun);
     }
-    begin_retention(&publisher, &mesh);
+    // Shards run by now, and nothing of the start waits for what is deleted.
+    let retention = publisher.config().retention.clone();
+    mesh.retention.set(retention.events, retention.users);
     Ok(RunningNode {
         config: known.config,
         mesh,

@@ -1,6 +1,7 @@
 //! Starts the threads of a node: the dedicated core with journal, SQL's writer and readers, what
 //! Redis asks for, and the shards. Each gets what the configuration says of it, and nothing more.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -30,8 +31,10 @@ use nudged_runtime::journal::executor::{self, JournalConfig, JournalHandle, Jour
 use nudged_runtime::probe::{self, HostUnfit};
 use nudged_runtime::shard::driver::Setup;
 use nudged_runtime::shard::entrance::Entrance;
+use nudged_runtime::shard::listener;
 use nudged_runtime::shard::mesh::Mesh;
 use nudged_runtime::shard::thread as shard_thread;
+use nudged_runtime::threads::log_writer;
 use nudged_runtime::threads::sql_reader::{self, ReaderSetup, ReaderTurn};
 use nudged_runtime::threads::sql_writer::{self, WriterFigures, WriterSetup};
 use nudged_runtime::topology::Topology;
@@ -213,6 +216,7 @@ impl Threads<'_> {
             figures: Arc::clone(figures),
             redis: redis_threads.map(|redis_threads| redis_threads.figures.clone()),
             hand_overs: admin.hand_overs,
+            commit: crate::node::version::COMMIT,
             log: self.log.clone(),
         };
         let reader = StoreReader::of(self.config)?;
@@ -247,12 +251,32 @@ impl Threads<'_> {
         })
     }
 
+    /// Has the listeners of each shard prefer its CPU; says once where that can't be had.
+    fn prefer_cpus(&self, sockets: &Sockets) {
+        let prefer = || {
+            if !self.topology.pin {
+                return Err(io::Error::other("shards are not pinned to CPUs"));
+            }
+            for (index, listeners) in (0..self.topology.shards).zip(sockets) {
+                let cpu = self.topology.cpu_of(ShardId(index));
+                listeners.iter().try_for_each(|listener| listener::prefer_cpu(listener, cpu))?;
+            }
+            Ok(())
+        };
+        if let Err(error) = prefer() {
+            log_writer::tell_unsupported(self.log, "incoming_cpu", &error.to_string());
+        }
+    }
+
     pub(super) fn start_shards(
         &self,
         parts: &ShardParts<'_>,
         sockets: Sockets,
     ) -> Result<Vec<JoinHandle<()>>, Failure> {
         let mut threads = Vec::new();
+        if self.config.incoming_cpu {
+            self.prefer_cpus(&sockets);
+        }
         for (index, listeners) in (0..self.topology.shards).zip(sockets) {
             let shard = ShardId(index);
             let counters = &parts.counters[shard.index()];
@@ -262,6 +286,7 @@ impl Threads<'_> {
                 descriptors: parts.connections + probe::DESCRIPTORS_SPARE,
                 links: parts.redis.map(|redis| Arc::clone(&redis.endpoint)).into_iter().collect(),
                 busy_poll: Duration::from_micros(u64::from(self.config.busy_poll_us)),
+                napi_busy_poll: Duration::from_micros(self.config.napi_busy_poll_us.into()),
                 clock: parts.clock,
                 mesh: Arc::clone(self.mesh),
                 counters: Arc::clone(counters),

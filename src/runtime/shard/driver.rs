@@ -32,6 +32,7 @@ use crate::shard::secured::Secure;
 use crate::shard::slot::{
     ConnectionSlot, LinkSocket, ListenerSlot, Operation, SINGLES_MAX, pack, unpack,
 };
+use crate::threads::log_writer;
 use nudged_base::clock::{NodeClock, Now};
 use nudged_base::ids::ShardId;
 use nudged_base::limits::{CLOCK_APART_MS, TICK_MS};
@@ -60,6 +61,8 @@ pub struct Setup {
     pub links: Vec<Arc<Endpoint>>,
     /// Spin this long before sleeping.
     pub busy_poll: Duration,
+    /// The kernel polls network cards this long before the shard sleeps; zero for not at all.
+    pub napi_busy_poll: Duration,
     /// The node's time.
     pub clock: NodeClock,
     /// All lanes.
@@ -115,7 +118,14 @@ impl<S: Step> Driver<S> {
     /// Where the kernel refuses the ring; see `probe`.
     pub fn new(setup: Setup, step: S) -> io::Result<Driver<S>> {
         let reserved = u32::try_from(setup.links.len()).expect("few links");
-        let ring = Ring::new(setup.descriptors, reserved)?;
+        let mut ring = Ring::new(setup.descriptors, reserved)?;
+        if !setup.napi_busy_poll.is_zero()
+            && let Err(error) = ring.poll_devices(setup.napi_busy_poll)
+            && let Some(log) = setup.log.as_ref().filter(|_| setup.shard == ShardId(0))
+        {
+            // All shards have one kernel.
+            log_writer::tell_unsupported(log, "napi_busy_poll_us", &error.to_string());
+        }
         let mut slots = Vec::new();
         slots.resize_with((setup.descriptors + reserved) as usize, ConnectionSlot::default);
         let listeners = setup.listeners.into_iter().map(|(number, socket)| {

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::net::{
     AddressFamily, SocketFlags, SocketType, bind, getsockname, listen, socket_with, sockopt,
@@ -92,6 +92,15 @@ fn begin(socket: &OwnedFd) -> rustix::io::Result<()> {
     listen(socket, BACKLOG)
 }
 
+/// Has a listener that shares its port prefer connections whose packets come in on `cpu`.
+///
+/// # Errors
+/// Where there is no such CPU, or the kernel does not know the option.
+pub fn prefer_cpu(socket: &impl AsFd, cpu: usize) -> io::Result<()> {
+    let cpu = u32::try_from(cpu).map_err(io::Error::other)?;
+    Ok(sockopt::set_socket_incoming_cpu(socket, cpu)?)
+}
+
 /// Looks whether an address could be bound, and lets it go: no connection comes to a socket that
 /// does not listen.
 ///
@@ -151,5 +160,14 @@ mod tests {
         assert!(!flags.contains(rustix::fs::OFlags::NONBLOCK));
         assert_eq!(bind_more(bound, 2).unwrap().len(), 2);
         assert_eq!(address_of(&sockets[0]).unwrap(), bound);
+    }
+
+    #[test]
+    fn a_listener_prefers_its_cpu() {
+        let (sockets, _) = bind_all("127.0.0.1:0".parse().unwrap(), 2).unwrap();
+        for (cpu, socket) in sockets.iter().enumerate() {
+            prefer_cpu(socket, cpu).unwrap();
+            assert_eq!(sockopt::socket_incoming_cpu(socket).unwrap() as usize, cpu);
+        }
     }
 }

@@ -12,7 +12,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use io_uring::types::{BufRingEntry, SubmitArgs, Timespec};
+use io_uring::types::{BufRingEntry, Napi, SubmitArgs, Timespec};
 use io_uring::{IoUring, squeue};
 use nudged_base::limits::{RECEIVE_BUFFER_BYTES as BUFFER_BYTES, RECEIVE_BUFFERS as BUFFERS};
 use rustix::event::{EventfdFlags, eventfd};
@@ -71,6 +71,17 @@ impl Ring {
         let mut ring = Ring { uring, buffers, placeholder, enters: 0, submitted: 0, completed: 0 };
         (descriptors..descriptors + reserved).try_for_each(|slot| ring.vacate(slot))?;
         Ok(ring)
+    }
+
+    /// Has the kernel poll the devices that connections come by, for up to `limit` each time that
+    /// this ring is waited for.
+    ///
+    /// # Errors
+    /// Where the kernel is older than 6.9, or built without busy polling.
+    pub(crate) fn poll_devices(&mut self, limit: Duration) -> io::Result<()> {
+        let limit_us = u32::try_from(limit.as_micros()).unwrap_or(u32::MAX);
+        let mut napi = Napi::new().set_busy_poll_timeout(limit_us);
+        self.uring.submitter().register_napi(&mut napi)
     }
 
     /// Puts a descriptor into a free place of the table; the table then holds the file itself.
@@ -167,7 +178,7 @@ impl Ring {
 
 /// Errors after which the loop just comes again: a signal, a full completion queue (it is reaped
 /// next), memory for a moment short, and the end of a wait.
-fn ignore_transient(result: io::Result<()>) -> io::Result<()> {
+pub(crate) fn ignore_transient(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error)
             if matches!(
@@ -265,4 +276,23 @@ fn map(bytes: usize) -> io::Result<NonNull<u8>> {
         )?
     };
     Ok(NonNull::new(address.cast()).expect("mmap gives no null"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // The kernel gives back what was set before when it is told to stop.
+    #[test]
+    fn devices_are_polled_where_the_kernel_can() {
+        let mut ring = Ring::new(8, 0).unwrap();
+        let mut napi = Napi::new();
+        let can = ring.uring.submitter().unregister_napi(&mut napi).is_ok();
+        let set = ring.poll_devices(Duration::from_micros(70));
+        assert_eq!(set.is_ok(), can, "{set:?}");
+        if can {
+            ring.uring.submitter().unregister_napi(&mut napi).unwrap();
+            assert_eq!(napi.busy_poll_timeout(), 70);
+        }
+    }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::clocks;
 use crate::threads::vital::Needed;
 use nudged_base::limits::LOG_PERIOD_MS;
-use nudged_base::telemetry::log::{Log, Message};
+use nudged_base::telemetry::log::{Log, LogValue, Message};
 
 /// A running writer of the log. Dropped, it writes what is queued and ends: a start that fails has
 /// said why.
@@ -80,6 +80,12 @@ pub fn write_last(mut bytes: &[u8]) {
 /// Logs a message with what went wrong, now.
 pub fn tell(log: &Log, message: Message, error: &str) {
     log.write_error(clocks::now(), message, error);
+}
+
+/// Says that a setting has no effect on this host, and why.
+pub fn tell_unsupported(log: &Log, setting: &str, error: &str) {
+    let fields = [("setting", LogValue::Text(setting)), ("error", LogValue::Text(error))];
+    log.write(clocks::now(), Message::SettingUnsupported, &fields);
 }
 
 fn write_lines(log: &Log, mut output: impl Write, stopping: &AtomicBool) {

@@ -125,7 +125,10 @@ where
         clock: NodeClock::start(clocks::mono(), clocks::wall(), WallMs(0)),
         redis_status: setup.redis_status,
     };
-    threads::start("sql-writer".to_owned(), cpu, &ended, move || thread.run())
+    threads::start("sql-writer".to_owned(), cpu, &ended, move || {
+        threads::give_way();
+        thread.run();
+    })
 }
 
 struct WriterThread<D> {
@@ -167,11 +170,18 @@ impl<D: DiskRead> WriterThread<D> {
                 Effect::Claim(set) => self.claim(set),
                 Effect::End => return,
                 of_sql => {
-                    let fitness = &self.figures.fitness;
-                    carry_out(&mut self.store, &self.machine, &of_sql, |told| match told {
-                        Ok(()) => fitness.succeeded(clocks::mono(), Asker::Writer),
-                        Err(error) => fitness.failed(clocks::mono(), Asker::Writer, error),
-                    })
+                    let (begun, fitness) = (clocks::mono(), &self.figures.fitness);
+                    let is_applying = matches!(of_sql, Effect::Apply(_));
+                    let came =
+                        carry_out(&mut self.store, &self.machine, &of_sql, |told| match told {
+                            Ok(()) => fitness.succeeded(clocks::mono(), Asker::Writer),
+                            Err(error) => fitness.failed(clocks::mono(), Asker::Writer, error),
+                        });
+                    if is_applying {
+                        let took_ns = clocks::mono().0.saturating_sub(begun.0);
+                        self.figures.counts.applying_ns.fetch_add(took_ns, Ordering::Relaxed);
+                    }
+                    came
                 }
             };
             if let Input::Retained(Ok(RetentionOutcome::Users { found, .. })) = &input {

@@ -286,11 +286,15 @@ impl Connections {
         }
         (entry.untaken, entry.sending_spare) = (u32::MAX, 0);
         entry.http.spare(is_sparing);
-        let can_resume = self.with_http(turn, number, |http, turn| {
+        let (can_resume, is_at_rest) = self.with_http(turn, number, |http, turn| {
             http.sent(buffer, sent.ok_or(SendFailed), turn);
-            http.can_resume()
+            (http.can_resume(), http.is_at_rest())
         });
-        self.mark(number);
+        if is_at_rest && !self.entries[number as usize].is_paused {
+            self.rest(turn, number);
+        } else {
+            self.mark(number);
+        }
         can_resume
     }
 
@@ -306,6 +310,18 @@ impl Connections {
             self.with_http(turn, number, |http, turn| http.refuse_plain_http(bytes, turn));
             self.mark(number);
         }
+    }
+
+    /// A connection wants nothing but its next request, as most do after each answer. What it owes
+    /// is taken off at once. It need not be asked at the end of the turn: the look that its send
+    /// was to have comes all the same, and sets its deadline then.
+    fn rest(&mut self, turn: &ShardTurn<'_>, number: u32) {
+        let entry = &mut self.entries[number as usize];
+        debug_assert_eq!(entry.http.unsent_bytes(), 0, "a connection at rest has no buffer");
+        self.unsent -= u64::from(std::mem::take(&mut entry.unsent));
+        let idle_ends = ticks(turn.now.mono.plus_ms(turn.view.timeouts.idle_ms)) + 1;
+        let deadline = &mut self.deadlines[number as usize];
+        *deadline = idle_ends.min(*deadline);
     }
 
     /// The peer has ended its direction.

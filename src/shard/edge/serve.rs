@@ -20,7 +20,7 @@ use nudged_base::clock::Now;
 use nudged_base::ids::{ShardId, UserKey};
 use nudged_base::limits::HOPS_OUTSTANDING_MAX;
 use nudged_base::slab::{Handle, Slab};
-use nudged_base::telemetry::counters::ShardCounters;
+use nudged_base::telemetry::counters::{DECIDE_ROUTE, EVENTS_ROUTE, ShardCounters};
 use nudged_base::telemetry::{RequestOutcome, RequestRoute};
 use nudged_domain::decide::choose::{Decision, Reason};
 use nudged_http::connection::Answer;
@@ -61,14 +61,13 @@ impl RequestServer<'_> {
         let Turn { users, arbitration, .. } = &coordinator.turn;
         let frame = request.frame(&view.date);
         let policy = view.policy(arrived.listener, *now);
-        let command = match routes::route(request, &policy, bump, &frame, out) {
-            Routed::Command(command) => command,
+        let (command, grant) = match routes::route(request, &policy, bump, &frame, out) {
+            Routed::Command(command, grant) => (command, grant),
             Routed::Answered(status) => {
                 count_answered(&users.counters, request, status);
                 return Answer::Now;
             }
         };
-        let (cors, grant) = (&view.rules.cors, view.rules.cors.grant(request.origin));
         let route = match command {
             Command::Events(_) => RequestRoute::Events,
             _ => RequestRoute::Decide,
@@ -81,7 +80,7 @@ impl RequestServer<'_> {
         let durations = &coordinator.turn.users.counters.request_durations;
         durations.note(route, kind_of(&outcome));
         let rendering = Rendering {
-            response: ResponseContext { frame, cors, grant },
+            response: ResponseContext { frame, cors: &view.rules.cors, grant },
             snapshot: Some(&view.snapshot),
             disk_lack: view.disk_lack.as_deref(),
             bump,
@@ -139,12 +138,12 @@ impl Coordinator<'_> {
         let users = &mut *self.turn.users;
         match &mut command {
             Command::Events(request) => {
-                users.counters.requests.of("events").add(1);
+                users.counters.requests.at(EVENTS_ROUTE).add(1);
                 users.counters.ignored_fields.add(request.ignored.count.into());
                 self.fan_out(context, request)
             }
             Command::Decide(request) => {
-                users.counters.requests.of("decide").add(1);
+                users.counters.requests.at(DECIDE_ROUTE).add(1);
                 users.counters.ignored_fields.add(request.ignored.count.into());
                 if request.anonymous {
                     request.context.user = users.mint(context.view, context.bump);
@@ -275,7 +274,7 @@ pub(crate) fn kind_of(outcome: &Outcome<'_>) -> RequestOutcome {
             Decision::Nothing { reason: Reason::Degraded, .. } => RequestOutcome::Degraded,
             Decision::Nothing { .. } => RequestOutcome::Nothing,
         },
-        Outcome::Overloaded => RequestOutcome::Refused,
+        Outcome::Overloaded | Outcome::RateLimited(_) => RequestOutcome::Refused,
         _ => RequestOutcome::Answered,
     }
 }

@@ -17,14 +17,14 @@ use nudged_api::token::Token;
 use nudged_api::verdict::Verdict;
 use nudged_base::clock::Now;
 use nudged_base::event_kind::EventKind;
-use nudged_base::ids::{LaneSequence, PopupKey};
+use nudged_base::ids::{LaneSequence, PopupKey, Revision};
 use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_domain::catalog::snapshot::Snapshot;
-use nudged_domain::decide::choose::{self, Decision};
-use nudged_domain::decide::gates;
+use nudged_domain::decide::choose::{self, Decision, Reason};
+use nudged_domain::decide::gates::{self, Gate};
 use nudged_domain::state::apply::{self, EventVerdict, ShowApplied, ShowId};
-use nudged_domain::state::user::{self, EncodedState};
+use nudged_domain::state::user::{self, EncodedState, PopupState};
 use nudged_journal::record::{self, Impression, Record};
 
 /// What a command is executed with.
@@ -184,8 +184,10 @@ impl Scratch {
         let popup_shown = &view.snapshot.popups[popup as usize];
         let variant_shown = &popup_shown.variants[variant];
         let session = request.context.session;
-        let state = &mut self.state;
-        let applied = apply::show(state, &view.snapshot, popup_shown, session, now);
+        let applied = match &self.shown {
+            Some(parts) => parts.applied,
+            None => apply::show(&mut self.state, &view.snapshot, popup_shown, session, now),
+        };
         let token = Token {
             user: request.context.user,
             popup: &popup_shown.id,
@@ -203,6 +205,46 @@ impl Scratch {
             ..decided(request, Decision::Show { popup, variant })
         };
         (decided, applied)
+    }
+
+    /// What a show in an epoch makes of a state that is looked at where it lies: the parts of the
+    /// record and the state with them. Whether that was enough; else the state has to be decoded.
+    pub(super) fn show_as_it_lies(
+        &mut self,
+        context: &RequestContext<'_, '_>,
+        request: &DecideRequest<'_>,
+        state: &EncodedState<'_>,
+        (popup, epoch): (u32, u32),
+    ) -> bool {
+        let snapshot = &*context.view.snapshot;
+        let (popup, now) = (&snapshot.popups[popup as usize], context.now.wall);
+        let session = request.context.session;
+        let Some(mut parts) = apply::show_as_it_lies(state, snapshot, popup, session, now) else {
+            return false;
+        };
+        parts.revision.epoch = epoch;
+        let parts = self.shown.insert(parts);
+        self.clocks.clear();
+        user::encode_clocks(&parts.clocks, &mut self.clocks);
+        self.row.clear();
+        user::encode_popup(&parts.entry, &mut self.row);
+        let entry = (&parts.place, &self.row[..]);
+        state.splice(parts.revision, &self.clocks, entry, &mut self.encoded);
+        true
+    }
+
+    /// The parts of the record of what happened to the entry of a popup, and the revision.
+    fn encode_parts(&mut self, popup: PopupKey) -> (Revision, &PopupState) {
+        let Scratch { state, shown, clocks, row, .. } = self;
+        if let Some(parts) = shown {
+            return (parts.revision, &parts.entry);
+        }
+        let entry = state.popup(popup).expect("the change left an entry");
+        clocks.clear();
+        user::encode_clocks(&state.clocks, clocks);
+        row.clear();
+        user::encode_popup(entry, row);
+        (state.revision, entry)
     }
 
     /// Every popup with its gate, where the answer is to explain itself.
@@ -233,19 +275,15 @@ impl Users {
     ) {
         let Happened { kind, at, acted_at, forgotten } = happened;
         let popup_key = PopupKey::of(subject.popup);
-        let Scratch { state, clocks, row, uncommitted_records, .. } = scratch;
-        let entry = state.popup(popup_key).expect("the change left an entry");
-        clocks.clear();
-        user::encode_clocks(&state.clocks, clocks);
-        row.clear();
-        user::encode_popup(entry, row);
+        let (revision, entry) = scratch.encode_parts(popup_key);
         let next_show_at = snapshot
             .popup(popup_key)
             .and_then(|popup| gates::next_show_at(popup, entry, at).time());
+        let Scratch { clocks, row, uncommitted_records, .. } = scratch;
         let forgotten = forgotten.and_then(|key| snapshot.popup(key)).map_or("", |popup| &popup.id);
         let record = Record::Impression(Impression {
             user: subject.user,
-            revision: state.revision,
+            revision,
             at,
             kind,
             acted_at,
@@ -294,6 +332,7 @@ impl Users {
             EventVerdict::TooLate => Verdict::TOO_LATE,
             EventVerdict::Duplicate => Verdict::Duplicate,
             EventVerdict::Accepted { acted_at } => {
+                self.counters.popups.add(shown.popup, event.action.kind());
                 let subject = Subject::of(event);
                 let kind = event.action.kind();
                 let happened = Happened { kind, at: now.wall, acted_at, forgotten: None };
@@ -356,7 +395,7 @@ impl Users {
         user: &str,
         decided: &Decided<'_>,
     ) {
-        self.count(decided);
+        self.count(&context.view.snapshot, decided);
         self.log_decision(context, user, decided);
     }
 
@@ -374,11 +413,14 @@ impl Users {
         self.log_user(context.now, Message::Decided, user, fields);
     }
 
-    pub(super) fn count(&self, decided: &Decided<'_>) {
+    pub(super) fn count(&self, snapshot: &Snapshot, decided: &Decided<'_>) {
         match decided.decision {
-            Decision::Show { .. } => self.counters.decisions_shown.add(1),
+            Decision::Show { popup, .. } => {
+                self.counters.decisions_shown.add(1);
+                self.counters.popups.add(snapshot.popups[popup as usize].key, EventKind::Decided);
+            }
             Decision::Nothing { reason, .. } => {
-                self.counters.decisions_nothing.of(reason.as_str()).add(1);
+                self.counters.decisions_nothing.at(reason_place(reason)).add(1);
             }
         }
         self.count_verdicts(decided.verdicts.iter().copied());
@@ -392,6 +434,32 @@ impl Users {
                 Verdict::Duplicate => self.counters.events_duplicate.add(1),
                 Verdict::Rejected(code) => self.counters.events_rejected.of(code.name()).add(1),
             }
+        }
+    }
+}
+
+/// The place of a reason in `decisions_nothing`: as the table lists them, gates in their order.
+fn reason_place(reason: Reason) -> usize {
+    match reason {
+        Reason::None => 0,
+        Reason::Gate(gate) => 1 + gate as usize,
+        Reason::Degraded => 1 + Gate::ALL.len(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nudged_base::telemetry::counters::ShardCounters;
+
+    use super::*;
+
+    #[test]
+    fn reasons_are_counted_by_their_names() {
+        let gates = Gate::ALL.into_iter().map(Reason::Gate);
+        for reason in gates.chain([Reason::None, Reason::Degraded]) {
+            let counters = ShardCounters::default();
+            counters.decisions_nothing.at(reason_place(reason)).increment();
+            assert_eq!(counters.decisions_nothing.of(reason.as_str()).get(), 1, "{reason:?}");
         }
     }
 }

@@ -16,13 +16,14 @@ use crate::view::View;
 use nudged_api::outcome::{EncodedOutcome, Outcome};
 use nudged_api::verdict::PlacedVerdict;
 use nudged_base::clock::Now;
-use nudged_base::ids::{LaneSequence, UserKey};
+use nudged_base::ids::{LaneSequence, Revision, UserKey};
 use nudged_base::rate::OverRate;
 use nudged_base::slab::Handle;
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Log, LogField, LogValue, Message};
 use nudged_base::time::MonoNs;
 use nudged_domain::decide::gates::Gate;
+use nudged_domain::state::apply::ShowParts;
 use nudged_domain::state::slice::Slice;
 use nudged_domain::state::user::{self, EncodedState, UserState};
 use nudged_http::pool::BufferPool;
@@ -48,10 +49,40 @@ pub(crate) struct Scratch {
     pub(super) token: String,
     /// Popups with their gates, for explanations.
     pub(super) candidates: Vec<(u32, Option<Gate>)>,
-    encoded: Vec<u8>,
+    /// What a show has made of a state that was looked at where it lies, instead of `state`; for
+    /// the length of one decision.
+    pub(super) shown: Option<ShowParts>,
+    /// The state after the change, encoded; empty where it is still to be made of `state`.
+    pub(super) encoded: Vec<u8>,
+    /// With `shown` where Redis is the arbiter: the revision that Redis must still hold, and the
+    /// state without the show, encoded.
+    pub(super) base: Revision,
+    pub(super) former: Vec<u8>,
     /// Parts of the record that is being written.
     pub(super) clocks: Vec<u8>,
     pub(super) row: Vec<u8>,
+}
+
+impl Scratch {
+    /// The revision of the state after the change.
+    pub(super) fn revision(&self) -> Revision {
+        self.shown.as_ref().map_or(self.state.revision, |parts| parts.revision)
+    }
+
+    /// Appends the encoding of the state after the change.
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        match self.encoded.is_empty() {
+            true => user::encode(&self.state, out),
+            false => out.extend_from_slice(&self.encoded),
+        }
+    }
+
+    /// What a show has made of a state as it lies is done with.
+    pub(super) fn forget_shown(&mut self) {
+        self.shown = None;
+        self.encoded.clear();
+        self.former.clear();
+    }
 }
 
 /// The users of one shard.
@@ -169,10 +200,12 @@ impl Users {
         user: &str,
         mark: LaneMark,
     ) -> bool {
-        scratch.encoded.clear();
-        user::encode(&scratch.state, &mut scratch.encoded);
+        if scratch.encoded.is_empty() {
+            user::encode(&scratch.state, &mut scratch.encoded);
+        }
         let (last, applied) = (self.lane.last(), self.lane.applied());
         let stored = self.slice.put(user, &scratch.encoded, last, applied);
+        scratch.encoded.clear();
         if stored.is_err() {
             self.counters.slice_full.add(1);
             self.log(now, Message::SliceFull, &[]);

@@ -51,8 +51,18 @@ impl OwnUsers<'_> {
             self.users.note_decision(context, user, &decided);
             return Some(Outcome::Decided(decided));
         }
-        state.decode(&mut self.scratch.state);
+        let is_ready = match decision {
+            Some(Decision::Show { popup, .. }) => {
+                let place = (popup, state.revision().epoch);
+                self.scratch.show_as_it_lies(context, request, &state, place)
+            }
+            _ => false,
+        };
+        if !is_ready {
+            state.decode(&mut self.scratch.state);
+        }
         if let Err(over) = self.users.count_user(user, context.now.mono) {
+            self.scratch.forget_shown();
             return Some(Outcome::RateLimited(over));
         }
         let mark = self.users.lane.mark();
@@ -76,6 +86,7 @@ impl OwnUsers<'_> {
                 verdicts.iter_mut().for_each(|verdict| *verdict = verdict.unless_kept());
             }
         }
+        self.scratch.forget_shown();
         let decided = Decided { verdicts: verdicts.into_bump_slice(), candidates, ..decided };
         self.users.note_decision(context, user, &decided);
         let is_show = matches!(decided.decision, Decision::Show { .. });

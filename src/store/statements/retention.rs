@@ -90,13 +90,12 @@ fn delete_events(
     Ok((deleted, is_full.then_some(Sequence(read_to.0 + 1))))
 }
 
+/// Users with their states, and behind whom to go on.
+type OldUsers = (Vec<(String, UserState)>, Option<String>);
+
 /// Users behind `after` as their rows say, whose latest show, outcome and event are from before a
 /// time, and behind whom to go on; `None` behind the last. Rows that can't be read stay.
-fn find_users(
-    session: &mut Session,
-    after: &str,
-    before: WallMs,
-) -> Result<(Vec<(String, UserState)>, Option<String>), StoreError> {
+fn find_users(session: &mut Session, after: &str, before: WallMs) -> Result<OldUsers, StoreError> {
     let ids = users_after(session, after, RETENTION_USERS_MAX)?;
     let next = ids.last().filter(|_| ids.len() >= RETENTION_USERS_MAX).cloned();
     let is_old = |state: &UserState| state.newest().is_some_and(|newest| newest < before);

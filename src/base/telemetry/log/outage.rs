@@ -19,12 +19,13 @@
 //! nobody but the log's own thread waits for: no shard is held up.
 
 use crate::clock::Now;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::{LogField, LogValue, Message};
 use crate::hash;
 use crate::limits::{LOG_OUTAGE_PERIOD_MS, LOG_QUIET_MS, LOG_SETTLE_MS};
+use crate::time::WallMs;
 
 /// How a report begins and ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,6 +151,8 @@ struct OutageState {
     total: AtomicU64,
     /// What the lines say: the place of the report, and its error.
     said: Mutex<(usize, String)>,
+    /// When that came up, by the wall clock; 0 where it never did.
+    said_at_ms: AtomicI64,
 }
 
 #[derive(Debug, Default)]
@@ -262,7 +265,7 @@ impl Outages {
             state.causes.fetch_or(bit, Ordering::Relaxed) & bit == 0
         });
         if is_new || begun.is_ok() {
-            state.say(place, text_of(fields, "error"));
+            state.say(stamp, place, text_of(fields, "error"));
             wake();
         }
         if is_new {
@@ -358,6 +361,23 @@ impl Outages {
         }
     }
 
+    /// What was last wrong with each that has ever been out of order, its keys each for itself.
+    pub(super) fn last_errors(&self) -> impl Iterator<Item = LastError> {
+        let was = |(.., state): &(usize, usize, &OutageState)| {
+            state.said_at_ms.load(Ordering::Relaxed) != 0
+        };
+        self.all_states().filter(was).map(|(outage, _, state)| {
+            let (place, error) = state.said();
+            LastError {
+                outage: NAMES[outage],
+                is_active: state.is_begun(),
+                at: WallMs(state.said_at_ms.load(Ordering::Relaxed)),
+                code: REPORTS[place].message.code(),
+                error,
+            }
+        })
+    }
+
     /// Each outage's name, whether it is under way, and how often there was one, its keys together.
     pub(super) fn all(&self) -> impl Iterator<Item = (&'static str, bool, u64)> {
         NAMES.iter().zip(&self.states).map(|(name, states)| {
@@ -365,6 +385,21 @@ impl Outages {
             (*name, states.iter().any(OutageState::is_begun), total.sum())
         })
     }
+}
+
+/// What was last wrong with something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastError {
+    /// The outage's name, as in metrics.
+    pub outage: &'static str,
+    /// Whether it lasts.
+    pub is_active: bool,
+    /// When this cause came up, by the wall clock.
+    pub at: WallMs,
+    /// The code of its log line.
+    pub code: &'static str,
+    /// What was wrong, as the log says it; may be empty.
+    pub error: String,
 }
 
 /// Which of its row's messages a line has.
@@ -380,19 +415,21 @@ impl OutageState {
     }
 
     /// Remembers what the next lines say, unless somebody is just reading it.
-    fn say(&self, place: usize, error: &str) {
+    fn say(&self, stamp: Now, place: usize, error: &str) {
         if let Ok(mut said) = self.said.try_lock() {
+            self.said_at_ms.store(stamp.wall.0, Ordering::Relaxed);
             said.0 = place;
             said.1.clear();
             said.1.push_str(error);
         }
     }
 
+    fn said(&self) -> (usize, String) {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn due(&self, until_ns: u64, key: usize, says: Says) -> Due {
-        let (place, error) = match self.said.lock() {
-            Ok(said) => said.clone(),
-            Err(poisoned) => poisoned.into_inner().clone(),
-        };
+        let (place, error) = self.said();
         let begun_ns = self.begun_ns.load(Ordering::Relaxed);
         let row = &REPORTS[place];
         let (field, values) = KEYS[row.outage as usize];

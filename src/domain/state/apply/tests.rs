@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::decide::samples::{snapshot, snapshot_with};
+use crate::state::user;
 use nudged_base::ids::Revision;
 use nudged_base::time::DurationMs;
 
@@ -69,6 +70,41 @@ fn the_17th_show_pushes_out_the_first_and_the_total_goes_on() {
     let second = ShowId { number: 2, at: later(2), ..first };
     let verdict = event(&mut state, second, Action::Clicked, None, later(20));
     assert_eq!(verdict, EventVerdict::Accepted { acted_at: later(20) });
+}
+
+#[test]
+fn a_show_upon_a_state_as_it_lies_does_the_same() {
+    let ids: Vec<String> = (0..=USER_POPUPS_MAX).map(|number| format!("p{number}")).collect();
+    let mut exempt = popups(&ids);
+    exempt[1]["quiet_exempt"] = json!(true);
+    let snapshot = snapshot(&exempt);
+    let mut state = UserState::default();
+    state.clocks.erased_at = Some(later(-8 * 86_400_000));
+    // Each popup in turn, so that 64 are remembered; two of them over and over, on other days.
+    let again = (0..40).map(|turn| turn % 2);
+    for (turn, index) in (0..=USER_POPUPS_MAX).chain(again).enumerate() {
+        let popup = &snapshot.popups[index % snapshot.popups.len()];
+        let now = later(i64::try_from(turn).unwrap() * 20_000_000);
+        let session = (turn % 3 > 0).then_some(["a", "b"][turn / 5 % 2]);
+        let (mut bytes, mut spliced, mut changed) = (Vec::new(), Vec::new(), Vec::new());
+        user::encode(&state, &mut bytes);
+        let lying = EncodedState::new(&bytes);
+        let parts = show_as_it_lies(&lying, &snapshot, popup, session, now);
+        let applied = show(&mut state, &snapshot, popup, session, now);
+        let Some(parts) = parts else {
+            assert!(applied.forgotten.is_some(), "only where one is forgotten it has to be known");
+            continue;
+        };
+        assert_eq!((parts.applied, parts.revision), (applied, state.revision));
+        assert_eq!(parts.clocks, state.clocks);
+        assert_eq!(Some(&parts.entry), state.popup(popup.key));
+        let (mut clocks, mut row) = (Vec::new(), Vec::new());
+        user::encode_clocks(&parts.clocks, &mut clocks);
+        user::encode_popup(&parts.entry, &mut row);
+        lying.splice(parts.revision, &clocks, (&parts.place, &row), &mut spliced);
+        user::encode(&state, &mut changed);
+        assert_eq!(spliced, changed);
+    }
 }
 
 #[test]

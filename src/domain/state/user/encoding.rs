@@ -66,11 +66,9 @@ pub enum StateError {
 /// Where the state has more than 64 popups or an entry without shows: no mutator makes one.
 pub fn encode(state: &UserState, out: &mut Vec<u8>) {
     assert!(state.popups.len() <= USER_POPUPS_MAX);
-    out.push(VERSION);
-    put_varint(out, u64::from(state.revision.epoch));
-    put_varint(out, state.revision.counter);
+    put_begin(state.revision, out);
     put_clocks(out, &state.clocks);
-    put_varint(out, state.popups.len() as u64);
+    put_count(state.popups.len(), out);
     for popup in &state.popups {
         put_popup(out, popup);
     }
@@ -124,6 +122,18 @@ pub fn decode_clocks(bytes: &[u8]) -> Result<UserClocks, StateError> {
     let mut reader = StateReader::of_version(bytes)?;
     let clocks = reader.clocks()?;
     reader.end().map(|()| clocks)
+}
+
+/// What comes before the clocks.
+pub(super) fn put_begin(revision: Revision, out: &mut Vec<u8>) {
+    out.push(VERSION);
+    put_varint(out, u64::from(revision.epoch));
+    put_varint(out, revision.counter);
+}
+
+/// What comes before the entries.
+pub(super) fn put_count(popups: usize, out: &mut Vec<u8>) {
+    put_varint(out, popups as u64);
 }
 
 fn put_clocks(out: &mut Vec<u8>, clocks: &UserClocks) {

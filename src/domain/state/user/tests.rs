@@ -243,6 +243,40 @@ proptest! {
     }
 
     #[test]
+    fn a_splice_is_what_the_changed_state_encodes_to(
+        mut state in any_state(),
+        (entry, clocks, counter) in (any_popup(), any_clocks(), any::<u64>()),
+        (asked, replaced) in (any::<prop::sample::Index>(), any::<prop::sample::Index>()),
+    ) {
+        let bytes = encoded(&state);
+        let view = EncodedState::new(&bytes);
+        // What was looked for before makes no difference.
+        let asked = state.popups.get(asked.index(state.popups.len() + 1));
+        let _ = StateView::from(&view).brief(asked.map_or(PopupKey(7), |popup| popup.popup));
+        let replaced = replaced.index(state.popups.len() + 1);
+        let key = state.popups.get(replaced).map_or(entry.popup, |popup| popup.popup);
+        let (found, place) = view.entry_or_new(key);
+        let known = state.popup(key).copied();
+        prop_assert_eq!(found, known.unwrap_or(PopupState::empty(key)));
+        let entry = keyed(entry, key.0);
+        let (mut parts, mut out) = ([Vec::new(), Vec::new()], Vec::new());
+        encode_clocks(&clocks, &mut parts[0]);
+        encode_popup(&entry, &mut parts[1]);
+        let revision = Revision { epoch: state.revision.epoch, counter };
+        view.splice(revision, &parts[0], (&place, &parts[1]), &mut out);
+        let mut revised = Vec::new();
+        view.with_revision(revision, &mut revised);
+        state.revision = revision;
+        prop_assert_eq!(revised, encoded(&state));
+        state.clocks = clocks;
+        match state.popups.iter_mut().find(|popup| popup.popup == key) {
+            Some(popup) => *popup = entry,
+            None => state.popups.push(entry),
+        }
+        prop_assert_eq!(out, encoded(&state));
+    }
+
+    #[test]
     fn damaged_bytes_are_refused_or_are_another_encoding(
         state in any_state(),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),

@@ -5,8 +5,11 @@
 //! [`encode`](super::encode) has written them. Nothing here allocates.
 
 use std::cell::Cell;
+use std::ops::Range;
 
-use super::encoding::{COUNTED, ERASED, NUMBERED, SESSION, StateReader, outcome_of, unzigzag};
+use super::encoding::{
+    COUNTED, ERASED, NUMBERED, SESSION, StateReader, outcome_of, put_begin, put_count, unzigzag,
+};
 use super::{EntryBrief, PopupState, UserClocks, UserState, decode};
 use nudged_base::ids::{PopupKey, Revision};
 use nudged_base::limits::{STATE_BYTES_MAX, USER_POPUPS_MAX};
@@ -71,6 +74,8 @@ impl StateView<'_> {
 pub struct EncodedState<'a> {
     bytes: &'a [u8],
     clocks: u16,
+    /// Where the first entry begins.
+    first: u16,
     /// How many entries there are.
     count: usize,
     /// Where those begin that are found.
@@ -97,9 +102,10 @@ impl<'a> EncodedState<'a> {
         let clocks = reader.place_in(bytes);
         reader.skip_clocks();
         let count = usize::try_from(reader.varint().expect(OURS)).expect(OURS);
-        let next = Cell::new(reader.place_in(bytes));
+        let first = reader.place_in(bytes);
         let entries = [const { Cell::new(0) }; USER_POPUPS_MAX];
-        EncodedState { bytes, clocks, count, entries, found: Cell::new(0), next }
+        let (found, next) = (Cell::new(0), Cell::new(first));
+        EncodedState { bytes, clocks, first, count, entries, found, next }
     }
 
     /// Reads all of it into `state`, whose memory is used again. Allocates only where `state` never
@@ -135,7 +141,52 @@ impl<'a> EncodedState<'a> {
         newest.max(clocks.last_counted_at).max(clocks.erased_at)
     }
 
-    fn clocks(&self) -> UserClocks {
+    /// How many popups it remembers.
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// The entry of a popup, and where it lies; for a popup that is not remembered an empty one,
+    /// behind the last.
+    pub(crate) fn entry_or_new(&self, key: PopupKey) -> (PopupState, Range<usize>) {
+        let mut entry = PopupState::empty(key);
+        let Some(mut reader) = self.find(key) else {
+            return (entry, self.bytes.len()..self.bytes.len());
+        };
+        let begin = usize::from(reader.place_in(self.bytes)) - size_of::<PopupKey>();
+        reader.popup(&mut entry).expect(OURS);
+        (entry, begin..usize::from(reader.place_in(self.bytes)))
+    }
+
+    /// Appends the encoding of this state with other parts in place of its own: another revision,
+    /// clocks as [`encode_clocks`](super::encode_clocks) has written them, and an entry of
+    /// [`encode_popup`](super::encode_popup) where `place` says. Allocates only where `out` has to
+    /// grow.
+    pub fn splice(
+        &self,
+        revision: Revision,
+        clocks: &[u8],
+        (place, entry): (&Range<usize>, &[u8]),
+        out: &mut Vec<u8>,
+    ) {
+        let is_new = place.is_empty();
+        put_begin(revision, out);
+        // Parts that are stored alone have a version of their own.
+        out.extend_from_slice(&clocks[1..]);
+        put_count(self.count + usize::from(is_new), out);
+        out.extend_from_slice(&self.bytes[usize::from(self.first)..place.start]);
+        out.extend_from_slice(&entry[1..]);
+        out.extend_from_slice(&self.bytes[place.end..]);
+    }
+
+    /// Appends the encoding of this state with another revision. Allocates only where `out` has to
+    /// grow.
+    pub fn with_revision(&self, revision: Revision, out: &mut Vec<u8>) {
+        put_begin(revision, out);
+        out.extend_from_slice(&self.bytes[usize::from(self.clocks)..]);
+    }
+
+    pub(crate) fn clocks(&self) -> UserClocks {
         let at = Cell::new(self.clocks);
         self.reader(&at).clocks().expect(OURS)
     }

@@ -17,6 +17,7 @@ use nudged_api::verdict::{PlacedVerdict, Verdict};
 use nudged_base::clock::Now;
 use nudged_base::event_kind::EventKind;
 use nudged_base::hash;
+use nudged_base::ids::PopupKey;
 use nudged_base::limits::EVENT_AGE_MAX_MS;
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::decide::choose::{self, Decision};
@@ -92,6 +93,7 @@ impl RedisUsers<'_> {
         let at = now.wall.max(token.at);
         let acted_at = apply::acted_at(event.ts, token.at, at);
         self.users.log_event(now, event);
+        self.users.counters.popups.add(PopupKey::of(token.popup), kind);
         let happened = Happened { kind, at, acted_at, forgotten: None };
         self.put_unmerged(UnmergedEntry::new(&Subject::of(event), happened, shown, token.local));
         Verdict::Accepted

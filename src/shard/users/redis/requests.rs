@@ -62,6 +62,7 @@ impl RedisUsers<'_> {
         let trusted = self.state_to_hand(context, &command, user)?;
         let is_answered = matches!(trusted, Some((_, Some(Decision::Nothing { .. }))));
         if !is_answered && let Err(over) = self.users.count_user(user.id, context.now.mono) {
+            self.scratch.forget_shown();
             return Ok(Some(Outcome::RateLimited(over)));
         }
         let Some((wall, decision)) = trusted else {
@@ -73,6 +74,11 @@ impl RedisUsers<'_> {
             return Ok(Some(Outcome::Decided(decided)));
         }
         let context = &context.at(wall);
+        if let (Some(Decision::Show { popup, variant }), true) =
+            (decision, self.scratch.shown.is_some())
+        {
+            return self.show_as_it_lies(context, request, (popup, variant)).map(|()| None);
+        }
         let base = self.begin_change(user.partition);
         let mut verdicts = BumpVec::with_capacity_in(request.events.len(), context.bump);
         for element in request.events {
@@ -96,8 +102,31 @@ impl RedisUsers<'_> {
             let change = EvaluatedChange { command, user, base, event_bytes, former, outcome };
             self.settle_change(context, change)?;
         }
-        self.users.count(&decided);
+        self.users.count(&context.view.snapshot, &decided);
         Ok(is_at_once.then_some(outcome))
+    }
+
+    /// A show is recorded and committed whose state was looked at where it lies.
+    fn show_as_it_lies<'a>(
+        &mut self,
+        context: &RequestContext<'a, '_>,
+        request: &DecideRequest<'a>,
+        place: (u32, usize),
+    ) -> Result<(), WithoutState> {
+        let (user, command) = (KeyedUser::of(request.context.user), Command::Decide(*request));
+        let base = self.scratch.base;
+        self.scratch.uncommitted_records.clear();
+        let decided = self.users.show(self.scratch, context, request, place);
+        self.users.log_decision(context, user.id, &decided);
+        let mut former = self.users.buffer();
+        former.extend_from_slice(&self.scratch.former);
+        let (former, outcome) = (Some(former), Outcome::Decided(decided));
+        let change = EvaluatedChange { command, user, base, event_bytes: 0, former, outcome };
+        let settled = self.settle_change(context, change);
+        self.scratch.forget_shown();
+        settled?;
+        self.users.count(&decided);
+        Ok(())
     }
 
     /// A show becomes part of the scratch state and is recorded. Gives the state without it too.
@@ -135,7 +164,8 @@ impl RedisUsers<'_> {
 
     /// The time at which a request can run upon its user's state, which is in the scratch then;
     /// `None` where it has to wait for a reply. With it comes the decision, where the state as it
-    /// lies was enough for one; where that is to show nothing, the state is not in the scratch.
+    /// lies was enough for one; where that is to show nothing, the state is not in the scratch, and
+    /// for a show perhaps in the parts that it changes.
     ///
     /// # Errors
     /// Where Redis is not to be asked.
@@ -180,7 +210,26 @@ impl RedisUsers<'_> {
             Command::Decide(request) => evaluate::decide_as_it_lies(context, request, &state, wall),
             _ => None,
         };
-        if !matches!(decision, Some(Decision::Nothing { .. })) {
+        let is_enough = match (decision, command) {
+            (Some(Decision::Nothing { .. }), _) => true,
+            (Some(Decision::Show { popup, .. }), Command::Decide(request)) => {
+                let revision = state.revision();
+                let epoch = arbiter.partitions.epoch(user.partition).max(revision.epoch);
+                let is_ready = self.scratch.show_as_it_lies(
+                    &context.at(wall),
+                    request,
+                    &state,
+                    (popup, epoch),
+                );
+                if is_ready {
+                    self.scratch.base = revision;
+                    state.with_revision(Revision { epoch, ..revision }, &mut self.scratch.former);
+                }
+                is_ready
+            }
+            _ => false,
+        };
+        if !is_enough {
             state.decode(&mut self.scratch.state);
         }
         Some((wall, decision))
@@ -217,7 +266,7 @@ impl RedisUsers<'_> {
         }
         let snapshot = &context.view.snapshot;
         let outcome = EncodedOutcome::new(&outcome, snapshot, self.users.buffer());
-        if self.scratch.state.revision.counter == base.counter {
+        if self.scratch.revision().counter == base.counter {
             self.users.lane.release(reserved);
             let upto = self.users.lane.append_framed(&self.scratch.uncommitted_records);
             let (since, origin) = (context.now.mono, context.origin);
@@ -256,8 +305,8 @@ impl RedisUsers<'_> {
     ) -> ProposedChange {
         let (mut records, mut state) = (self.users.buffer(), self.users.buffer());
         records.extend_from_slice(&self.scratch.uncommitted_records);
-        user::encode(&self.scratch.state, &mut state);
-        let revision = self.scratch.state.revision;
+        self.scratch.encode(&mut state);
+        let revision = self.scratch.revision();
         let wall = self.arbiter.wall(now);
         ProposedChange {
             waiter: None,

@@ -119,6 +119,7 @@ fn play_with(
         descriptors: DESCRIPTORS,
         links,
         busy_poll: Duration::ZERO,
+        napi_busy_poll: Duration::ZERO,
         clock: NodeClock::start(mono, clocks::wall(), clocks::wall()),
         mesh: Arc::new(Mesh::new(1).unwrap()),
         counters: Arc::default(),
