@@ -84,7 +84,6 @@ impl AdminListener {
         given: GivenListener,
     ) -> Result<AdminListener, BindError> {
         let GivenListener { socket, is_kept } = given;
-        let is_tls = matches!(address, AdminAddress::Tls(_));
         let adopted = match address {
             AdminAddress::Tcp(_) | AdminAddress::Tls(_) => {
                 let is_tls = matches!(address, AdminAddress::Tls(_));

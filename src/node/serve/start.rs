@@ -16,13 +16,9 @@ use crate::node::upgrade::new::Predecessor;
 use nudged_admin::HandOverMetrics;
 use nudged_api::token::Keys;
 use nudged_base::ids::Sequence;
-use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_base::time::MonoNs;
-use nudged_publish::publisher::Publisher;
 use nudged_runtime::clocks;
-use nudged_runtime::service_manager::ServiceManager;
-use nudged_runtime::shard::mesh::Mesh;
 use nudged_runtime::threads::watchdog::Watchdog;
 
 /// Starts the threads of a node, and waits until it may say that it is ready.
@@ -77,7 +73,8 @@ pub(super) fn start(
     let was_ready = ready::await_sql(is_sql_asked, &figures.fitness, signals)
         && ready::await_redis(redis_threads.as_ref(), status, redis_found, (log, signals))
         && !signals.is_stop_asked();
-    let watchdog = start_watchdog(&origins.manager, &counters, log)?;
+    let watchdog = Watchdog::start(&origins.manager, &counters, log)
+        .map_err(Failure::system("start the thread that tells the service manager"))?;
     if was_ready {
         status.start();
         announce_ready((log, &origins.manager), &places, admin.address(), known.begun);
@@ -106,21 +103,6 @@ pub(super) fn start(
         manager: origins.manager,
         watchdog,
     })
-}
-
-fn start_watchdog(
-    manager: &ServiceManager,
-    counters: &[Arc<ShardCounters>],
-    log: &Log,
-) -> Result<Watchdog, Failure> {
-    let refused = Failure::system("start the thread that tells the service manager");
-    Watchdog::start(manager, counters, log).map_err(refused)
-}
-
-/// Shards run by now, and nothing of the start waits for what is deleted.
-fn begin_retention(publisher: &Publisher, mesh: &Mesh) {
-    let retention = publisher.config().retention.clone();
-    mesh.retention.set(retention.events, retention.users);
 }
 
 fn say_serving(predecessor: Option<&Predecessor>, signals: &SignalRequests) {
