@@ -259,7 +259,7 @@ impl Threads<'_> {
             }
             for (index, listeners) in (0..self.topology.shards).zip(sockets) {
                 let cpu = self.topology.cpu_of(ShardId(index));
-                listeners.iter().try_for_each(|listener| listener::prefer_cpu(listener, cpu))?;
+                listeners.iter().try_for_each(|(_, socket)| listener::prefer_cpu(socket, cpu))?;
             }
             Ok(())
         };

@@ -125,7 +125,7 @@ impl RedisUsers<'_> {
         let settled = self.settle_change(context, change);
         self.scratch.forget_shown();
         settled?;
-        self.users.count(&decided);
+        self.users.count(&context.view.snapshot, &decided);
         Ok(())
     }
 
