@@ -17,7 +17,6 @@ use nudged_store::{FailureKind, mysql, sqlite};
 
 /// Answers.
 pub(super) fn answer(service: &Service) -> AdminAnswer {
-    let published = service.publisher.current();
     let config_hash = hash_of(&service.publisher.config());
     let build = [("version", env!("CARGO_PKG_VERSION")), ("commit", service.commit)];
     let config = [("hash", config_hash.as_str())];
@@ -39,38 +38,8 @@ pub(super) fn answer(service: &Service) -> AdminAnswer {
     popups.push_metrics(&mut metrics, &totals);
     arbiter::push_metrics(&mut metrics, service);
     push_overrides(&mut metrics, service);
-    let (failed, gap_ms) = service.hand_overs.counts();
-    metrics.push(counter(
-        "handovers_failed_total",
-        "Times that a new process could not take over from this one.",
-        failed,
-    ));
-    let gap = gauge(
-        "handover_gap_seconds",
-        "Time in which nobody accepted when this process took over; 0 where it started by itself.",
-        gap_ms,
-    );
-    metrics.push(gap.in_ms());
-    let version = published.snapshot.version;
-    metrics.push(gauge("catalog_version", "Version of the current catalog.", version));
-    let known = u64::try_from(published.popups.len()).unwrap_or(u64::MAX);
-    metrics.push(gauge("catalog_popups", "Popups in the catalog, including archived ones.", known));
-    let catalogs = u64::try_from(service.publisher.catalogs()).unwrap_or(u64::MAX);
-    metrics.push(gauge(
-        "catalogs",
-        "Catalogs in memory: the current one, and those that pending answers were decided with.",
-        catalogs,
-    ));
-    metrics.push(counter(
-        "catalog_replaced_total",
-        "Times that this node's popups file overwrote another node's.",
-        service.publisher.replaced(),
-    ));
-    metrics.push(counter(
-        "catalog_late_total",
-        "Changes of popups and reloads refused because earlier ones took too long.",
-        service.publisher.late(),
-    ));
+    push_hand_overs(&mut metrics, service);
+    push_catalog(&mut metrics, service);
     metrics.push(NodeMetric {
         labels: &config,
         ..gauge("config_info", "Hash of the running configuration.", 1)
@@ -79,13 +48,6 @@ pub(super) fn answer(service: &Service) -> AdminAnswer {
         labels: &build,
         ..gauge("build_info", "The version of this binary, and its commit.", 1)
     });
-    if let Some(identity) = service.mesh.identity.current() {
-        metrics.push(gauge(
-            "tls_certificate_expiry_timestamp_seconds",
-            "When the TLS certificate expires, in seconds since 1970.",
-            u64::try_from(identity.not_after_s).unwrap_or(0),
-        ));
-    }
     let outages: Vec<_> = service.log.outages().collect();
     let labels: Vec<_> = outages.iter().map(|(name, ..)| [("outage", *name)]).collect();
     for ((_, is_active, _), labels) in outages.iter().zip(&labels) {
@@ -107,6 +69,53 @@ fn gauge(name: &'static str, help: &'static str, value: u64) -> NodeMetric<'stat
 
 fn counter(name: &'static str, help: &'static str, value: u64) -> NodeMetric<'static> {
     NodeMetric::counter(name, help, value)
+}
+
+fn push_hand_overs(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
+    let (failed, gap_ms) = service.hand_overs.counts();
+    metrics.push(counter(
+        "handovers_failed_total",
+        "Times that a new process could not take over from this one.",
+        failed,
+    ));
+    let gap = gauge(
+        "handover_gap_seconds",
+        "Time in which nobody accepted when this process took over; 0 where it started by itself.",
+        gap_ms,
+    );
+    metrics.push(gap.in_ms());
+}
+
+/// The catalog, and the certificate, which comes with a reload too.
+fn push_catalog(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
+    let published = service.publisher.current();
+    let version = published.snapshot.version;
+    metrics.push(gauge("catalog_version", "Version of the current catalog.", version));
+    let known = u64::try_from(published.popups.len()).unwrap_or(u64::MAX);
+    metrics.push(gauge("catalog_popups", "Popups in the catalog, including archived ones.", known));
+    let catalogs = u64::try_from(service.publisher.catalogs()).unwrap_or(u64::MAX);
+    metrics.push(gauge(
+        "catalogs",
+        "Catalogs in memory: the current one, and those that pending answers were decided with.",
+        catalogs,
+    ));
+    metrics.push(counter(
+        "catalog_replaced_total",
+        "Times that this node's popups file overwrote another node's.",
+        service.publisher.replaced(),
+    ));
+    metrics.push(counter(
+        "catalog_late_total",
+        "Changes of popups and reloads refused because earlier ones took too long.",
+        service.publisher.late(),
+    ));
+    if let Some(identity) = service.mesh.identity.current() {
+        metrics.push(gauge(
+            "tls_certificate_expiry_timestamp_seconds",
+            "When the TLS certificate expires, in seconds since 1970.",
+            u64::try_from(identity.not_after_s).unwrap_or(0),
+        ));
+    }
 }
 
 fn push_journal(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {

@@ -18,7 +18,9 @@ use nudged_api::token::Keys;
 use nudged_base::ids::Sequence;
 use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_base::time::MonoNs;
+use nudged_publish::publisher::Publisher;
 use nudged_runtime::clocks;
+use nudged_runtime::shard::mesh::Mesh;
 use nudged_runtime::threads::watchdog::Watchdog;
 
 /// Starts the threads of a node, and waits until it may say that it is ready.
@@ -56,32 +58,27 @@ pub(super) fn start(
     let shards = threads.start_shards(&parts, sockets)?;
     let hand_overs = take_over(opened.last_accept, origins.given.from, log);
     let (given, origin) = listening::admin_of(config, &mut origins.given);
-    let is_managers = given.as_ref().is_some_and(|given| given.is_kept);
-    let admin_parts = AdminParts {
-        connections_max: known.connections_max,
-        given,
-        hand_overs: hand_overs.clone(),
-    };
+    let is_kept = given.as_ref().is_some_and(|given| given.is_kept);
+    let (connections_max, of_parts) = (known.connections_max, hand_overs.clone());
+    let admin_parts = AdminParts { connections_max, given, hand_overs: of_parts };
     let (admin, publishing) =
         threads.start_admin(&parts, admin_parts, &figures, redis_threads.as_ref())?;
-    let again = admin.socket().map_err(Failure::system("keep the admin listener's socket"))?;
-    held.push_admin(config, is_managers, again);
+    let again = admin.socket().map_err(Failure::system("keep the admin listener's socket"));
+    held.push_admin(config, is_kept, again?);
     announce(&places, &format!("{}{origin}", admin.address()));
     let (status, signals) = (&mesh.redis_status, &origins.signals);
-    say_serving(predecessor, signals);
+    predecessor.inspect(|predecessor| say_serving(predecessor, signals));
     // Who is told to stop before it was ready never is.
     let was_ready = ready::await_sql(is_sql_asked, &figures.fitness, signals)
         && ready::await_redis(redis_threads.as_ref(), status, redis_found, (log, signals))
         && !signals.is_stop_asked();
-    let watchdog = Watchdog::start(&origins.manager, &counters, log)
-        .map_err(Failure::system("start the thread that tells the service manager"))?;
+    let failed = Failure::system("start the thread that tells the service manager");
+    let watchdog = Watchdog::start(&origins.manager, &counters, log).map_err(failed)?;
     if was_ready {
         status.start();
         announce_ready((log, &origins.manager), &places, admin.address(), known.begun);
     }
-    // Shards run by now, and nothing of the start waits for what is deleted.
-    let retention = publisher.config().retention.clone();
-    mesh.retention.set(retention.events, retention.users);
+    begin_retention(&publisher, &mesh);
     Ok(RunningNode {
         config: known.config,
         mesh,
@@ -105,8 +102,13 @@ pub(super) fn start(
     })
 }
 
-fn say_serving(predecessor: Option<&Predecessor>, signals: &SignalRequests) {
-    let Some(predecessor) = predecessor else { return };
+/// Shards run by now, and nothing of the start waits for what is deleted.
+fn begin_retention(publisher: &Publisher, mesh: &Mesh) {
+    let retention = publisher.config().retention.clone();
+    mesh.retention.set(retention.events, retention.users);
+}
+
+fn say_serving(predecessor: &Predecessor, signals: &SignalRequests) {
     predecessor.say_serving();
     // What was changed on the old one since this one read its settings.
     signals.ask_reload();
