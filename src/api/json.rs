@@ -62,9 +62,9 @@ pub fn parse<'a>(body: &'a [u8], bump: &'a Bump) -> Result<Json<'a>, RequestRefu
     JsonCursor { text, at: 0, bump }.whole().map_err(refuse)
 }
 
-/// Reads a body that is an object, one member after another, and no tree of it: `take` is given each
-/// name and the cursor, by which it reads the value that follows. Gives false for a body that is
-/// something else. The heap is not touched.
+/// Reads a body that is an object, one member after another, and no tree of it: `take` is given
+/// each name and the cursor, by which it reads the value that follows. Gives false for a body that
+/// is something else. The heap is not touched.
 ///
 /// # Errors
 /// As [`parse`].

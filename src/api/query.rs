@@ -6,7 +6,7 @@ use bumpalo::collections::Vec as BumpVec;
 
 use super::refusal::{Code, RequestField, RequestRefusal};
 use nudged_base::hex;
-use nudged_base::word::{Positions, Word};
+use nudged_base::word::{MarkPositions, Word};
 
 /// The pairs of a query in their order, decoded; empty ones (`&&`) are left out, one without `=`
 /// has an empty value. What needs no decoding borrows from the query. Each item is an error where
@@ -16,7 +16,7 @@ pub fn pairs<'a>(
     query: &'a str,
     bump: &'a Bump,
 ) -> impl Iterator<Item = Result<(&'a str, &'a str), RequestRefusal>> {
-    RawPairs { query, start: 0, signs: Positions::new(query.as_bytes()) }.map(|pair| {
+    RawPairs { query, start: 0, signs: MarkPositions::new(query.as_bytes()) }.map(|pair| {
         if !pair.is_encoded {
             return Ok((pair.name, pair.value));
         }
@@ -29,7 +29,7 @@ struct RawPairs<'a> {
     query: &'a str,
     /// Where the next pair starts.
     start: usize,
-    signs: Positions<'a>,
+    signs: MarkPositions<'a>,
 }
 
 /// A pair as it stands.
@@ -192,7 +192,7 @@ mod tests {
                 .filter(|pair| !pair.is_empty())
                 .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
                 .collect();
-            let signs = Positions::new(query.as_bytes());
+            let signs = MarkPositions::new(query.as_bytes());
             let pairs: Vec<_> = RawPairs { query: &query, start: 0, signs }.collect();
             let cut: Vec<_> = pairs.iter().map(|pair| (pair.name, pair.value)).collect();
             prop_assert_eq!(cut, want);

@@ -39,7 +39,7 @@ pub fn position(bytes: &[u8], marks: impl Fn(Word) -> Word) -> usize {
 
 /// A search for each byte of a kind, in order.
 #[derive(Debug)]
-pub struct Positions<'b> {
+pub struct MarkPositions<'b> {
     bytes: &'b [u8],
     /// Where the word ends that was looked at last.
     end: usize,
@@ -47,11 +47,11 @@ pub struct Positions<'b> {
     found: u32,
 }
 
-impl<'b> Positions<'b> {
+impl<'b> MarkPositions<'b> {
     /// A search from the first byte on.
     #[inline]
-    pub fn new(bytes: &'b [u8]) -> Positions<'b> {
-        Positions { bytes, end: 0, found: 0 }
+    pub fn new(bytes: &'b [u8]) -> MarkPositions<'b> {
+        MarkPositions { bytes, end: 0, found: 0 }
     }
 
     /// Where the next byte stands that `marks` marks, which are the same at each call.
@@ -209,7 +209,7 @@ mod tests {
                 for (marks, is) in CASES {
                     let naive = bytes.iter().position(|byte| is(*byte)).unwrap_or(40);
                     assert_eq!(position(&bytes, marks), naive, "{bytes:?}");
-                    assert_eq!(Positions::new(&bytes).next(marks).unwrap_or(40), naive);
+                    assert_eq!(MarkPositions::new(&bytes).next(marks).unwrap_or(40), naive);
                 }
             }
         }
@@ -221,7 +221,7 @@ mod tests {
         for length in 0..bytes.len() {
             let bytes = &bytes[..length];
             for (byte, other) in [(0, 3), (6, 5)] {
-                let mut positions = Positions::new(bytes);
+                let mut positions = MarkPositions::new(bytes);
                 let marks = |word: Word| word.equal(byte) | word.equal(other);
                 let found = std::iter::from_fn(|| positions.next(marks));
                 let is = |place: &usize| [byte, other].contains(&bytes[*place]);

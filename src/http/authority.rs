@@ -56,8 +56,8 @@ fn is_name_byte(byte: u8) -> bool {
     NAME[usize::from(byte)]
 }
 
-/// How many bytes of a name `bytes` start with, which is most likely of letters, digits, hyphens and
-/// dots.
+/// How many bytes of a name `bytes` start with, which is most likely of letters, digits, hyphens
+/// and dots.
 fn name_bytes(bytes: &[u8]) -> usize {
     let plain = word::position(bytes, |word| word.not_in_name() & word.not_digit_or_dot());
     plain + bytes[plain..].iter().take_while(|byte| is_name_byte(**byte)).count()

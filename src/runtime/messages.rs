@@ -32,7 +32,7 @@ pub struct MessageSocket(OwnedFd);
 
 /// What came.
 #[derive(Debug)]
-pub enum Received {
+pub enum ReceivedMessage {
     /// A message, with its descriptors, which no child inherits.
     Message(String, Vec<OwnedFd>),
     /// Nothing within the time.
@@ -117,7 +117,7 @@ impl MessageSocket {
     ///
     /// # Errors
     /// What the system says.
-    pub fn receive(&self, within: Duration) -> io::Result<Received> {
+    pub fn receive(&self, within: Duration) -> io::Result<ReceivedMessage> {
         let until = Instant::now() + within;
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -125,7 +125,7 @@ impl MessageSocket {
                 Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 3_600, tv_nsec: 0 });
             let mut awaited = [PollFd::new(&self.0, PollFlags::IN)];
             match poll(&mut awaited, Some(&timeout)) {
-                Ok(0) => return Ok(Received::Nothing),
+                Ok(0) => return Ok(ReceivedMessage::Nothing),
                 Ok(_) => break,
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
@@ -137,7 +137,7 @@ impl MessageSocket {
         let mut parts = [IoSliceMut::new(&mut bytes)];
         let received = match recvmsg(&self.0, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
             Ok(received) => received,
-            Err(Errno::CONNRESET) => return Ok(Received::Ended),
+            Err(Errno::CONNRESET) => return Ok(ReceivedMessage::Ended),
             Err(error) => return Err(error.into()),
         };
         let descriptors: Vec<OwnedFd> = control
@@ -150,10 +150,10 @@ impl MessageSocket {
             .collect();
         // Nobody sends an empty text.
         if received.bytes == 0 && descriptors.is_empty() {
-            return Ok(Received::Ended);
+            return Ok(ReceivedMessage::Ended);
         }
         let text = String::from_utf8_lossy(&bytes[..received.bytes]).into_owned();
-        Ok(Received::Message(text, descriptors))
+        Ok(ReceivedMessage::Message(text, descriptors))
     }
 }
 
@@ -178,7 +178,8 @@ mod tests {
         one.send("data", &[listener.as_fd(), listener.as_fd()]).unwrap();
         one.send(&"é".repeat(TEXT_BYTES_MAX), &[]).unwrap();
         drop((one, listener));
-        let Received::Message(text, mut descriptors) = other.receive(SEND_TIMEOUT).unwrap() else {
+        let ReceivedMessage::Message(text, mut descriptors) = other.receive(SEND_TIMEOUT).unwrap()
+        else {
             panic!("a message was sent");
         };
         assert_eq!((text.as_str(), descriptors.len()), ("data", 2));
@@ -189,14 +190,14 @@ mod tests {
         listener.accept().unwrap().0.read_exact(&mut byte).unwrap();
         assert_eq!(&byte, b"x");
         let long = other.receive(SEND_TIMEOUT).unwrap();
-        assert!(matches!(long, Received::Message(text, _) if text.len() == TEXT_BYTES_MAX));
-        assert!(matches!(other.receive(SEND_TIMEOUT).unwrap(), Received::Ended));
+        assert!(matches!(long, ReceivedMessage::Message(text, _) if text.len() == TEXT_BYTES_MAX));
+        assert!(matches!(other.receive(SEND_TIMEOUT).unwrap(), ReceivedMessage::Ended));
     }
 
     #[test]
     fn nothing_comes_and_a_number_that_is_no_end_is_refused() {
         let (one, _other) = MessageSocket::pair().unwrap();
-        assert!(matches!(one.receive(Duration::from_millis(1)).unwrap(), Received::Nothing));
+        assert!(matches!(one.receive(Duration::from_millis(1)).unwrap(), ReceivedMessage::Nothing));
         let plain = std::fs::File::open("/dev/null").unwrap();
         assert!(MessageSocket::inherited(plain.as_raw_fd()).is_err());
         assert!(MessageSocket::inherited(-1).is_err());

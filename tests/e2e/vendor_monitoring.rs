@@ -1,6 +1,7 @@
 //! Property: what watches nudged looks at what is there. Every metric that an alert or the
-//! dashboard names exists, with these labels and values; every alert fires in a test of its own, and
-//! has its paragraph in docs/operations.md#alerts, where somebody finds it at three in the morning.
+//! dashboard names exists, with these labels and values; every alert fires in a test of its own,
+//! and has its paragraph in docs/operations.md#alerts, where somebody finds it at three in the
+//! morning.
 //!
 //! `promtool` runs the files as they are shipped. Queries are read crudely: a name that begins with
 //! `nudged_`, and what stands in braces behind it.

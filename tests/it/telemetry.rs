@@ -11,7 +11,7 @@ use nudged_base::telemetry::log::Message;
 use crate::floors::sources;
 
 /// What changes a number of a shard's block.
-const COUNTS: [&str; 6] = ["add(", "increment(", "set(", "of(", "record(", "note("];
+const COUNTS: [&str; 7] = ["add(", "increment(", "set(", "of(", "at(", "record(", "note("];
 /// What changes a number that threads share.
 const STORES: [&str; 4] = ["fetch_add(", "store(", "swap(", "set("];
 

@@ -280,7 +280,7 @@ mod tests {
         drop(one);
         let mut given = GivenSockets::default();
         let limit = std::time::Duration::from_secs(5);
-        while let nudged_runtime::messages::Received::Message(text, sockets) =
+        while let nudged_runtime::messages::ReceivedMessage::Message(text, sockets) =
             other.receive(limit).unwrap()
         {
             given.take_message(&text, sockets);

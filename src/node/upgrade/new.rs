@@ -10,7 +10,7 @@ use crate::node::failure::Failure;
 use crate::node::ownership;
 use nudged_base::limits::HAND_OVER_LOCK_MS;
 use nudged_base::time::MonoNs;
-use nudged_runtime::messages::{MessageSocket, Received};
+use nudged_runtime::messages::{MessageSocket, ReceivedMessage};
 
 /// The old process sends its sockets at once.
 const SOCKETS_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,15 +46,19 @@ impl Predecessor {
         let mut given = GivenSockets::default();
         loop {
             match words.receive(SOCKETS_TIMEOUT).map_err(&failed)? {
-                Received::Message(text, _) if text == ALL => break,
-                Received::Message(text, descriptors) => {
+                ReceivedMessage::Message(text, _) if text == ALL => break,
+                ReceivedMessage::Message(text, descriptors) => {
                     if let Some(process) = text.strip_prefix(FROM) {
                         given.from = process.trim().parse().ok();
                     }
                     given.take_message(&text, descriptors);
                 }
-                Received::Nothing => return Err(failed(std::io::ErrorKind::TimedOut.into())),
-                Received::Ended => return Err(failed(std::io::ErrorKind::UnexpectedEof.into())),
+                ReceivedMessage::Nothing => {
+                    return Err(failed(std::io::ErrorKind::TimedOut.into()));
+                }
+                ReceivedMessage::Ended => {
+                    return Err(failed(std::io::ErrorKind::UnexpectedEof.into()));
+                }
             }
         }
         Ok((Predecessor { words }, given))
@@ -71,9 +75,9 @@ impl Predecessor {
         let _ = self.words.send(PREPARED, &[]);
         loop {
             let text = match self.words.receive(LONG) {
-                Ok(Received::Message(text, _)) => text,
-                Ok(Received::Nothing) => continue,
-                Ok(Received::Ended) | Err(_) => return GoAhead::Go(None),
+                Ok(ReceivedMessage::Message(text, _)) => text,
+                Ok(ReceivedMessage::Nothing) => continue,
+                Ok(ReceivedMessage::Ended) | Err(_) => return GoAhead::Go(None),
             };
             let (word, rest) = text.split_once(' ').unwrap_or((&text, ""));
             match word {
@@ -90,7 +94,7 @@ impl Predecessor {
         let until = Instant::now() + END_TIMEOUT;
         while Instant::now() < until {
             let left = until.saturating_duration_since(Instant::now());
-            if !matches!(self.words.receive(left), Ok(Received::Message(..))) {
+            if !matches!(self.words.receive(left), Ok(ReceivedMessage::Message(..))) {
                 return;
             }
         }
@@ -140,7 +144,7 @@ mod tests {
             }
             assert_eq!(predecessor.await_go(), wanted);
             let heard = old.receive(NOTHING_WAITS).unwrap();
-            assert!(matches!(heard, Received::Message(text, _) if text == PREPARED));
+            assert!(matches!(heard, ReceivedMessage::Message(text, _) if text == PREPARED));
         }
     }
 }

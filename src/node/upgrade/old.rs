@@ -25,7 +25,7 @@ use nudged_base::limits::{
 use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_base::time::MonoNs;
 use nudged_runtime::inherited::HAND_OVER_VARIABLE;
-use nudged_runtime::messages::{MessageSocket, Received};
+use nudged_runtime::messages::{MessageSocket, ReceivedMessage};
 use nudged_runtime::{clocks, signal_mask};
 use nudged_shard::control::DrainStep;
 
@@ -44,7 +44,7 @@ enum NotHandedOver {
 
 /// What the new process says.
 #[derive(Debug)]
-enum Word {
+enum ReplyWord {
     Prepared,
     Serving,
     Refused(String),
@@ -102,9 +102,11 @@ fn await_prepared(node: &RunningNode, successor: &mut Successor) -> Result<(), N
     let until = Instant::now() + Duration::from_millis(HAND_OVER_PREPARE_MS);
     node.manager.tell("STATUS=a new process prepares to take over");
     match await_word(node, successor, until)? {
-        Some(Word::Prepared | Word::Serving) => Ok(()),
-        Some(Word::Refused(why)) => Err(NotHandedOver::Failed(why)),
-        Some(Word::Gone) => Err(NotHandedOver::Failed("it ended before it was prepared".into())),
+        Some(ReplyWord::Prepared | ReplyWord::Serving) => Ok(()),
+        Some(ReplyWord::Refused(why)) => Err(NotHandedOver::Failed(why)),
+        Some(ReplyWord::Gone) => {
+            Err(NotHandedOver::Failed("it ended before it was prepared".into()))
+        }
         None => {
             let why = format!("it was not prepared within {HAND_OVER_PREPARE_MS} ms");
             Err(NotHandedOver::Failed(why))
@@ -120,7 +122,7 @@ fn leave(node: &RunningNode, successor: &mut Successor) -> Result<(), NotHandedO
     drain::send_step(&node.mesh, DrainStep::HandOver);
     match await_word(node, successor, Instant::now() + Duration::from_millis(lame_duck_ms))? {
         None => Ok(()),
-        Some(Word::Refused(why)) => Err(NotHandedOver::Failed(why)),
+        Some(ReplyWord::Refused(why)) => Err(NotHandedOver::Failed(why)),
         Some(_) => Err(NotHandedOver::Failed("it ended before it was handed anything".into())),
     }
 }
@@ -130,7 +132,7 @@ fn await_word(
     node: &RunningNode,
     successor: &mut Successor,
     until: Instant,
-) -> Result<Option<Word>, NotHandedOver> {
+) -> Result<Option<ReplyWord>, NotHandedOver> {
     loop {
         if node.signals.is_stop_asked() {
             return Err(NotHandedOver::Stopped);
@@ -258,16 +260,16 @@ impl Successor {
     }
 
     /// The next word within a time. Words that are not known are passed over.
-    fn hear(&mut self, within: Duration) -> Option<Word> {
+    fn hear(&mut self, within: Duration) -> Option<ReplyWord> {
         let text = match self.words.receive(within) {
-            Ok(Received::Message(text, _)) => text,
-            Ok(Received::Nothing) => return None,
-            Ok(Received::Ended) | Err(_) => return Some(Word::Gone),
+            Ok(ReceivedMessage::Message(text, _)) => text,
+            Ok(ReceivedMessage::Nothing) => return None,
+            Ok(ReceivedMessage::Ended) | Err(_) => return Some(ReplyWord::Gone),
         };
         match text.split_once(' ').unwrap_or((&text, "")) {
-            (PREPARED, _) => Some(Word::Prepared),
-            (SERVING, _) => Some(Word::Serving),
-            (REFUSED, why) => Some(Word::Refused(why.to_owned())),
+            (PREPARED, _) => Some(ReplyWord::Prepared),
+            (SERVING, _) => Some(ReplyWord::Serving),
+            (REFUSED, why) => Some(ReplyWord::Refused(why.to_owned())),
             _ => None,
         }
     }
@@ -283,13 +285,13 @@ impl Successor {
         let until = Instant::now() + Duration::from_millis(HAND_OVER_SERVE_MS);
         while Instant::now() < until {
             match self.hear(LOOK_EVERY) {
-                Some(Word::Serving) => {
+                Some(ReplyWord::Serving) => {
                     if signals.is_stop_asked() {
                         self.tell_to_stop();
                     }
                     return Taken::Serves;
                 }
-                Some(Word::Gone | Word::Refused(_)) => {
+                Some(ReplyWord::Gone | ReplyWord::Refused(_)) => {
                     let status = self.child.wait();
                     let is_clean = status.as_ref().is_ok_and(ExitStatus::success);
                     return match status {
@@ -298,7 +300,7 @@ impl Successor {
                         Err(error) => Taken::Lost(error.to_string()),
                     };
                 }
-                Some(Word::Prepared) | None => {}
+                Some(ReplyWord::Prepared) | None => {}
             }
             if signals.stops.is_full() {
                 self.tell_to_stop();
