@@ -7,7 +7,7 @@ use std::process::Command;
 
 fn main() {
     let mut made_of: [Option<String>; 2] = Default::default();
-    for (value, name) in made_of.iter_mut().zip(["NUDGED_COMMIT", "NUDGED_COMMIT_DATE"]) {
+    for (value, name) in made_of.iter_mut().zip(["BUILD_COMMIT", "BUILD_COMMIT_DATE"]) {
         println!("cargo:rerun-if-env-changed={name}");
         *value = std::env::var(name).ok().filter(|value| !value.is_empty());
     }
@@ -31,8 +31,8 @@ fn main() {
         (Some(commit), None) => commit.clone(),
         (None, _) => "unknown".to_owned(),
     };
-    println!("cargo:rustc-env=NUDGED_COMMIT={}", commit.as_deref().unwrap_or("unknown"));
-    println!("cargo:rustc-env=NUDGED_MADE_OF={text}");
+    println!("cargo:rustc-env=BUILD_COMMIT={}", commit.as_deref().unwrap_or("unknown"));
+    println!("cargo:rustc-env=BUILD_MADE_OF={text}");
 }
 
 /// The first line that git says; `None` where there is no git, or nothing for it to know.

@@ -459,7 +459,7 @@ fn the_description_names_every_route_and_no_other() {
     }
     // One operation for each arm of `AdminRoute::of`, two for a user, three for a popup, none for
     // `*`; two paths of health.
-    assert_eq!(of_admin, 20);
+    assert_eq!(of_admin, 21);
     for reference in references(&text) {
         assert!(text.pointer(&reference[1..]).is_some(), "{reference}");
     }

@@ -5,12 +5,12 @@
 pub(super) const VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     " (",
-    env!("NUDGED_MADE_OF"),
+    env!("BUILD_MADE_OF"),
     "; io_uring, SQLite, Redis, MySQL, PROXY protocol)"
 );
 
 /// The commit that the binary was made of, 12 digits; `unknown` where it was not told.
-pub(super) const COMMIT: &str = env!("NUDGED_COMMIT");
+pub(super) const COMMIT: &str = env!("BUILD_COMMIT");
 
 #[cfg(test)]
 mod tests {
@@ -19,7 +19,7 @@ mod tests {
     #[test]
     fn a_build_of_tests_does_not_ask_for_its_commit() {
         // `tools/package` tells it to every build.
-        if option_env!("NUDGED_COMMIT_DATE").is_none() {
+        if option_env!("BUILD_COMMIT_DATE").is_none() {
             assert_eq!(COMMIT, "unknown");
             assert!(VERSION.contains(" (unknown; io_uring"), "{VERSION}");
         }
