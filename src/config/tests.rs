@@ -110,7 +110,10 @@ const ONE_KEY: &[(&str, &str)] = &[
         "unknown word \"proxy_protocl\" after the address; did",
     ),
     ("listen = '127.0.0.1:1 proxy-protocol'", "did you mean `proxy_protocol`?"),
-    ("listen = '127.0.0.1:1 compressed'", "unknown word \"compressed\" after the address; there are"),
+    (
+        "listen = '127.0.0.1:1 compressed'",
+        "unknown word \"compressed\" after the address; there are",
+    ),
     ("listen = '127.0.0.1:1 proxy_protocol proxy_protocol'", "`proxy_protocol` is there twice"),
     ("listen = 'proxy_protocol 127.0.0.1:1'", "listen[0]: expected an address such as"),
     ("admin = '127.0.0.1:1 proxy_protocol'", "admin: `proxy_protocol` is for data listeners only"),

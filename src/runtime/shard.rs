@@ -12,7 +12,7 @@ pub mod listener;
 pub mod mesh;
 mod peers;
 mod ports;
-pub(crate) mod ring;
+mod ring;
 mod secured;
 mod slot;
 pub mod thread;

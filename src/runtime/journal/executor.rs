@@ -3,14 +3,10 @@
 //! acknowledgements back, publishes watermarks, and sleeps while there is nothing to do.
 //!
 //! ```text
-//! lanes -> Appender -> command -> write: a plain call · sync: the ring that it sleeps in
-//!             ^                |  prepare, remove: the executor's helper, one after the other
-//!             +-- completion <-+
+//! lanes -> Appender -> command -> task (journal queue: write, sync
+//!             ^                      |    housekeeping queue: prepare, remove)
+//!             +---- completion <-----+    wakes: completion · eventfd of the lanes · timer
 //! ```
-//!
-//! It sleeps in a ring of its own (`ring`), which takes one system call, and not in the executor:
-//! that one has its turn between two waits while one of its tasks is under way. The helper leaves
-//! what it has done where this thread looks, and wakes it by the lanes' eventfd.
 //!
 //! Files are buffered: a page-cache write is what `ack = written` asks for, and direct writes gain
 //! nothing with fdatasync behind them (src/journal/FORMAT.md has the figures). Direct files would
@@ -21,25 +17,31 @@
 //! of 700 without).
 //!
 //! Limits: 4 commands under way, one of a kind.
+#![allow(unsafe_code)]
 
 mod commands;
 mod reporter;
-mod ring;
 
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io;
+use std::os::fd::{AsFd, FromRawFd, IntoRawFd};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{self, Poll};
 use std::time::Duration;
 
 use crossbeam::channel::bounded;
+use futures_lite::FutureExt;
+use glommio::io::BufferedFile;
+use glommio::timer::Timer;
 use glommio::{
     ExecutorJoinHandle, GlommioError, Latency, LocalExecutorBuilder, Placement, Shares,
     TaskQueueHandle, executor, spawn_local_into,
 };
 
-use self::commands::{Housekeeping, OpenSegments};
+use self::commands::Files;
 use self::reporter::JournalReporter;
-use self::ring::JournalRing;
 use crate::clocks;
 use crate::journal::directory::JournalDirectory;
 use crate::journal::lanes::JournalLanes;
@@ -48,7 +50,6 @@ use crate::wake::Waker;
 use nudged_base::clock::NodeClock;
 use nudged_base::ids::ShardId;
 use nudged_base::telemetry::log::Log;
-use nudged_base::time::MonoNs;
 use nudged_journal::appender::{Appender, AppenderConfig, AppenderStart, Poison};
 use nudged_journal::disk::{DiskCommand, DiskCompletion};
 
@@ -58,13 +59,6 @@ const IO_MEMORY_BYTES: usize = 64 << 10;
 const RING_DEPTH: usize = 64;
 /// Rounds in a row before other tasks have their turn.
 const TURNS_IN_ROW_MAX: usize = 16;
-/// No queue is sensitive to latency: see the module.
-const LATENCY: Latency = Latency::NotImportant;
-/// The executor's tasks have a turn at least this often while one is under way.
-const HOUSEKEEPING_PERIOD: Duration = Duration::from_millis(10);
-/// The executor looks at its rings after this long, also where a task always has more to do, as the
-/// driving one has; its default is 100 ms.
-const PREEMPT_TIMER: Duration = Duration::from_micros(200);
 
 /// Where and how a journal runs.
 #[derive(Clone)]
@@ -148,29 +142,19 @@ pub fn start(
         .name("journal")
         .io_memory(IO_MEMORY_BYTES)
         .ring_depth(RING_DEPTH)
-        .preempt_timer(PREEMPT_TIMER)
         .spawn(move || async move {
             let needed = [Needed::here("journal"), helper().await];
+            // Who starts it waits for this.
+            let _ = begun.send(());
             let clock = NodeClock::start(clocks::mono(), clocks::wall(), recovered.newest);
             let appender = Appender::new(config.appender, recovered);
             let directory = config.directory.path().to_path_buf();
             let reporter =
                 JournalReporter::new(config.log, directory, config.appender.segment_bytes);
-            let ring = match JournalRing::new() {
-                Ok(ring) => ring,
-                Err(error) => {
-                    let _ = begun.send(Err(error));
-                    return Ok(());
-                }
-            };
-            // Who starts it waits for this.
-            let _ = begun.send(Ok(()));
-            let parts = (appender, clock, ring);
+            let parts = (appender, clock);
             let ends = (Arc::clone(&shared), wakers);
             let core = JournalCore::new(parts, config.directory, ends, reporter);
-            let queue = executor().create_task_queue(Shares::Static(900), LATENCY, "journal");
-            let running = spawn_local_into(core.run(), queue).expect("the queue was just made");
-            let outcome = running.await;
+            let outcome = core.run().await;
             for thread in needed {
                 thread.leave(shared.is_stopping());
             }
@@ -178,8 +162,7 @@ pub fn start(
         })
         .map_err(refused)?;
     match (has_begun.recv(), thread) {
-        (Ok(Ok(())), thread) => Ok(JournalHandle { thread, lanes }),
-        (Ok(Err(error)), _) => Err(StartError::Executor(error)),
+        (Ok(()), thread) => Ok(JournalHandle { thread, lanes }),
         (Err(_), thread) => match thread.join() {
             Err(error) => Err(refused(error)),
             Ok(_) => Err(StartError::Executor(io::Error::other("its thread ended at once"))),
@@ -196,6 +179,33 @@ async fn helper() -> Needed {
     executor().spawn_blocking(|| Needed::here("journal-helper")).await
 }
 
+/// What may wake the driving task: set by completions, the eventfd's listener and timers.
+#[derive(Default)]
+struct Signal {
+    is_set: Cell<bool>,
+    waker: RefCell<Option<task::Waker>>,
+}
+
+impl Signal {
+    fn set(&self) {
+        self.is_set.set(true);
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    async fn wait(&self) {
+        poll_fn(|context| {
+            if self.is_set.replace(false) {
+                return Poll::Ready(());
+            }
+            *self.waker.borrow_mut() = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
 struct JournalCore {
     appender: Appender,
     /// Retention goes by the node's time: a wall clock that is set forward must not take segments
@@ -203,36 +213,49 @@ struct JournalCore {
     clock: NodeClock,
     lanes: Arc<JournalLanes>,
     wakers: JournalWakers,
-    ring: JournalRing,
-    segments: OpenSegments,
-    housekeeping: Rc<Housekeeping>,
-    housekeeping_queue: TaskQueueHandle,
+    files: Rc<Files>,
     reporter: JournalReporter,
+    journal_queue: TaskQueueHandle,
+    housekeeping_queue: TaskQueueHandle,
 }
 
 impl JournalCore {
     fn new(
-        (appender, clock, ring): (Appender, NodeClock, JournalRing),
+        (appender, clock): (Appender, NodeClock),
         directory: Arc<JournalDirectory>,
-        (lanes, wakers): (Arc<JournalLanes>, JournalWakers),
+        ends: (Arc<JournalLanes>, JournalWakers),
         reporter: JournalReporter,
     ) -> JournalCore {
-        let shares = Shares::Static(100);
-        let housekeeping = Housekeeping::new(Arc::clone(&directory), Arc::clone(&lanes));
+        let (lanes, wakers) = ends;
+        let latency = Latency::NotImportant;
         JournalCore {
             appender,
             clock,
-            lanes,
             wakers,
-            ring,
-            segments: OpenSegments::new(directory),
-            housekeeping: Rc::new(housekeeping),
-            housekeeping_queue: executor().create_task_queue(shares, LATENCY, "housekeeping"),
             reporter,
+            files: Rc::new(Files {
+                directory,
+                open: RefCell::default(),
+                completions: RefCell::default(),
+                signal: Signal::default(),
+                is_over: Cell::new(false),
+            }),
+            lanes,
+            journal_queue: executor().create_task_queue(Shares::Static(900), latency, "journal"),
+            housekeeping_queue: executor().create_task_queue(
+                Shares::Static(100),
+                latency,
+                "housekeeping",
+            ),
         }
     }
 
     async fn run(mut self) -> Result<(), Poison> {
+        let listener = spawn_local_into(
+            listen(Arc::clone(&self.lanes), Rc::clone(&self.files)),
+            self.journal_queue,
+        )
+        .expect("the queue was just made");
         loop {
             for _ in 0..TURNS_IN_ROW_MAX {
                 if !self.turn() {
@@ -242,35 +265,27 @@ impl JournalCore {
             if self.appender.is_finished() && self.is_ending() {
                 break;
             }
-            if self.housekeeping.under_way.get() > 0 {
+            self.lanes.core().announce_sleep();
+            if self.has_work() {
+                self.lanes.core().announce_awake();
+                // Syncs and preparations are tasks, and have to come in between.
                 executor().yield_task_queue_now().await;
+                continue;
             }
-            self.rest();
-        }
-        // Everything in the files is synced: closing them can lose nothing.
-        self.appender.poison().map_or(Ok(()), Err)
-    }
-
-    /// Begins what was asked of the ring, and sleeps in it unless there is work.
-    fn rest(&mut self) {
-        self.lanes.core().announce_sleep();
-        let entered = if self.has_work() {
+            self.sleep().await;
             self.lanes.core().announce_awake();
-            self.ring.submit()
-        } else {
-            let limit = self.sleep_limit();
-            self.ring.wait(self.lanes.core().eventfd(), limit)
-        };
-        self.lanes.core().announce_awake();
-        entered.expect("the kernel takes what the ring has room for");
-    }
-
-    /// How long to sleep at most; `None` for ever.
-    fn sleep_limit(&self) -> Option<Duration> {
-        let until = |at: MonoNs| Duration::from_nanos(at.0.saturating_sub(clocks::mono().0));
-        let is_busy = self.housekeeping.under_way.get() > 0;
-        let housekeeping = is_busy.then_some(HOUSEKEEPING_PERIOD);
-        self.appender.wake_at().map(until).into_iter().chain(housekeeping).min()
+        }
+        // The listener reads once more and sees that it is over.
+        self.files.is_over.set(true);
+        let wake = rustix::io::write(self.lanes.core().eventfd(), &1u64.to_ne_bytes());
+        wake.expect("an eventfd takes a one");
+        listener.await;
+        let open = std::mem::take(&mut *self.files.open.borrow_mut());
+        for file in open.into_values().filter_map(Rc::into_inner) {
+            // Everything in it is synced: closing can lose nothing.
+            let _ = file.close().await;
+        }
+        self.appender.poison().map_or(Ok(()), Err)
     }
 
     /// Whether to end once finished: stopped, with empty lanes; poisoned, only when told to stop.
@@ -281,7 +296,7 @@ impl JournalCore {
     /// Whether something came since the last turn that has no wake of its own.
     fn has_work(&self) -> bool {
         (self.appender.has_room() && !self.lanes.is_empty())
-            || self.housekeeping.has_completion()
+            || !self.files.completions.borrow().is_empty()
             || self.lanes.applied() > self.appender.applied_sequence()
             || self.lanes.promised_bytes() != self.appender.promised_bytes()
             || (self.lanes.is_stopping() && self.appender.is_finished())
@@ -305,14 +320,17 @@ impl JournalCore {
             self.appender.stop();
         }
         while let Some(command) = self.appender.next_command() {
-            self.carry_out(command);
+            match self.files.carry_out_now(command) {
+                Ok(completion) => self.appender.complete(completion),
+                Err(command) => self.carry_out(command),
+            }
         }
         self.give_acks();
         is_busy
     }
 
-    fn take_completion(&mut self) -> Option<DiskCompletion> {
-        self.ring.reap().or_else(|| self.housekeeping.take_completion())
+    fn take_completion(&self) -> Option<DiskCompletion> {
+        self.files.completions.borrow_mut().pop_front()
     }
 
     /// Takes lane batches, one of each shard in turn, while there is room.
@@ -360,31 +378,50 @@ impl JournalCore {
         }
     }
 
-    fn carry_out(&mut self, command: DiskCommand) {
-        match command {
-            DiskCommand::Write { segment, offset, bytes } => {
-                let outcome = self.segments.write(segment, &bytes, offset);
-                self.appender.complete(DiskCompletion::Written(segment, outcome));
-            }
-            DiskCommand::Sync { segment } => match self.segments.file(segment) {
-                Ok(file) => self.ring.sync(segment, file),
-                Err(error) => self.appender.complete(DiskCompletion::Synced(segment, Err(error))),
-            },
-            DiskCommand::Prepare { .. } => self.spawn(command),
-            DiskCommand::Remove { segment } => {
-                self.segments.close(segment);
-                self.spawn(command);
+    fn carry_out(&self, command: DiskCommand) {
+        let queue = match command {
+            DiskCommand::Write { .. } | DiskCommand::Sync { .. } => self.journal_queue,
+            DiskCommand::Prepare { .. } | DiskCommand::Remove { .. } => self.housekeeping_queue,
+        };
+        let files = Rc::clone(&self.files);
+        let task = async move {
+            let completion = files.carry_out(command).await;
+            files.completions.borrow_mut().push_back(completion);
+            files.signal.set();
+        };
+        spawn_local_into(task, queue).expect("queues live as long as the executor").detach();
+    }
+
+    async fn sleep(&self) {
+        let signal = self.files.signal.wait();
+        match self.appender.wake_at() {
+            None => signal.await,
+            Some(at) => {
+                let left = at.0.saturating_sub(clocks::mono().0);
+                let timer = async {
+                    Timer::new(Duration::from_nanos(left)).await;
+                };
+                signal.or(timer).await;
             }
         }
     }
+}
 
-    fn spawn(&self, command: DiskCommand) {
-        let housekeeping = Rc::clone(&self.housekeeping);
-        housekeeping.under_way.update(|count| count + 1);
-        let task = async move { housekeeping.carry_out(command).await };
-        let spawned = spawn_local_into(task, self.housekeeping_queue);
-        spawned.expect("queues live as long as the executor").detach();
+/// Reads the eventfd, over and over: the one place where this thread waits for other threads.
+async fn listen(lanes: Arc<JournalLanes>, files: Rc<Files>) {
+    let eventfd = lanes.core().eventfd().as_fd().try_clone_to_owned();
+    let eventfd = eventfd.expect("a descriptor for the journal's eventfd").into_raw_fd();
+    // SAFETY: the descriptor was just made and is given up here, so the file is its only owner.
+    let file = unsafe { BufferedFile::from_raw_fd(eventfd) };
+    loop {
+        let read = file.read_at(0, 8).await;
+        files.signal.set();
+        if files.is_over.get() {
+            break;
+        }
+        assert!(read.is_ok(), "an eventfd can be read: {read:?}");
     }
+    let _ = file.close().await;
 }
 
 #[cfg(test)]

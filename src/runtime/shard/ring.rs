@@ -178,7 +178,7 @@ impl Ring {
 
 /// Errors after which the loop just comes again: a signal, a full completion queue (it is reaped
 /// next), memory for a moment short, and the end of a wait.
-pub(crate) fn ignore_transient(result: io::Result<()>) -> io::Result<()> {
+fn ignore_transient(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error)
             if matches!(

@@ -1,27 +1,22 @@
-//! The journal's commands carried out over real files. A write is a plain call: file systems other
-//! than XFS and Btrfs give a ring's buffered write to a worker thread, which costs several times
-//! what the copy into the page cache does; and whoever would be kept waiting here waits for that
-//! write. So is opening a segment, once for each. Making and removing segments is left to the
-//! executor's helper, which wakes the journal's thread by the lanes' eventfd.
+//! The journal's commands carried out over real files, each in a task of its own, except writes to
+//! a file that is open: these are plain calls. File systems other than XFS and Btrfs give a ring's
+//! buffered write to a worker thread, which costs several times what the copy into the page cache
+//! does; and whoever would be kept waiting here waits for that write.
 //!
-//! Limits: two files open; two commands with the helper; a segment is zeroed in pieces of
-//! [`ZERO_BYTES`].
+//! Limits: two files open; a segment is zeroed in pieces of [`ZERO_BYTES`].
 
-use std::cell::Cell;
-use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crossbeam::queue::ArrayQueue;
-use glommio::executor;
-use rustix::fs::{FallocateFlags, fallocate};
-use rustix::io::Errno;
+use glommio::io::{BufferedFile, OpenOptions};
+use glommio::{GlommioError, executor};
 
+use super::Signal;
 use crate::journal::directory::{JournalDirectory, disk_error};
-use crate::journal::lanes::JournalLanes;
 use nudged_journal::disk::{DiskCommand, DiskCompletion, DiskError};
 use nudged_journal::segment::{HEADER_BYTES, SECOND_HEADER_OFFSET, SegmentHeader, SegmentId};
 
@@ -29,171 +24,153 @@ use nudged_journal::segment::{HEADER_BYTES, SECOND_HEADER_OFFSET, SegmentHeader,
 const ZERO_BYTES: usize = 1_024 * 1_024;
 /// Pieces of zeros between two syncs: a sync of a whole segment would stall the journal's own.
 const ZERO_PIECES_PER_SYNC: u64 = 8;
-/// One is made and one removed at a time.
-const HELPED_MAX: usize = 2;
-
-/// The segments that are written to, open.
-pub(super) struct OpenSegments {
-    directory: Arc<JournalDirectory>,
-    files: BTreeMap<SegmentId, Rc<File>>,
+/// What the commands' tasks share with the driving task.
+pub(super) struct Files {
+    pub(super) directory: Arc<JournalDirectory>,
+    pub(super) open: RefCell<BTreeMap<SegmentId, Rc<BufferedFile>>>,
+    pub(super) completions: RefCell<VecDeque<DiskCompletion>>,
+    pub(super) signal: Signal,
+    pub(super) is_over: Cell<bool>,
 }
 
-impl OpenSegments {
-    /// None is open yet.
-    pub(super) fn new(directory: Arc<JournalDirectory>) -> OpenSegments {
-        OpenSegments { directory, files: BTreeMap::new() }
+impl Files {
+    pub(super) async fn carry_out(&self, command: DiskCommand) -> DiskCompletion {
+        match command {
+            DiskCommand::Write { segment, offset, bytes } => {
+                let file = self.file(segment).await;
+                let outcome = file.and_then(|file| write_now(&file, &bytes, offset));
+                DiskCompletion::Written(segment, outcome)
+            }
+            DiskCommand::Sync { segment } => {
+                let outcome = match self.file(segment).await {
+                    Ok(file) => file.fdatasync().await.map_err(translate),
+                    Err(error) => Err(error),
+                };
+                DiskCompletion::Synced(segment, outcome)
+            }
+            DiskCommand::Prepare { segment, header, bytes } => {
+                let outcome = self.prepare(segment, header, bytes).await;
+                DiskCompletion::Prepared(segment, outcome)
+            }
+            DiskCommand::Remove { segment } => {
+                self.open.borrow_mut().remove(&segment);
+                let path = self.directory.segment_path(segment);
+                let removed = executor().spawn_blocking(move || std::fs::remove_file(path)).await;
+                let outcome = match removed.map_err(|error| disk_error(&error)) {
+                    Err(DiskError::Missing) => Ok(()),
+                    other => other,
+                };
+                DiskCompletion::Removed(segment, outcome)
+            }
+        }
     }
 
-    /// One write into the page cache; gives how many bytes were taken.
-    ///
-    /// # Errors
-    /// What the disk says of the file or of the write.
-    pub(super) fn write(
-        &mut self,
-        segment: SegmentId,
-        bytes: &[u8],
-        offset: u64,
-    ) -> Result<usize, DiskError> {
-        let file = self.file(segment)?;
-        let written = rustix::io::pwrite(&file, bytes, offset);
-        written.map_err(|error| disk_error(&io::Error::from(error)))
+    /// Carries a write out on the spot, where its file is open; else gives the command back.
+    pub(super) fn carry_out_now(
+        &self,
+        command: DiskCommand,
+    ) -> Result<DiskCompletion, DiskCommand> {
+        let open = self.open.borrow();
+        match &command {
+            DiskCommand::Write { segment, offset, bytes } if open.contains_key(segment) => {
+                let outcome = write_now(&open[segment], bytes, *offset);
+                Ok(DiskCompletion::Written(*segment, outcome))
+            }
+            _ => Err(command),
+        }
     }
 
     /// The file of a segment, opened at its first use. Earlier ones are of no more use by then.
-    ///
-    /// # Errors
-    /// What the disk says of the file.
-    pub(super) fn file(&mut self, segment: SegmentId) -> Result<Rc<File>, DiskError> {
-        if let Some(file) = self.files.get(&segment) {
+    async fn file(&self, segment: SegmentId) -> Result<Rc<BufferedFile>, DiskError> {
+        if let Some(file) = self.open.borrow().get(&segment) {
             return Ok(Rc::clone(file));
         }
         let path = self.directory.segment_path(segment);
-        let opened = OpenOptions::new().write(true).open(path);
-        let file = Rc::new(opened.map_err(|error| disk_error(&error))?);
-        self.files.insert(segment, Rc::clone(&file));
-        while self.files.len() > 2 {
-            self.files.pop_first();
+        let opened = OpenOptions::new().write(true).buffered_open(path).await;
+        let file = Rc::new(opened.map_err(translate)?);
+        let mut open = self.open.borrow_mut();
+        // A write and a sync may have opened the same file at once: the first one stays.
+        let file = Rc::clone(open.entry(segment).or_insert(file));
+        while open.len() > 2 {
+            open.pop_first();
         }
         Ok(file)
     }
 
-    /// Closes a segment that is to be removed.
-    pub(super) fn close(&mut self, segment: SegmentId) {
-        self.files.remove(&segment);
+    /// Makes a segment under its staged name, zeroed and synced, and gives it its own.
+    async fn prepare(
+        &self,
+        segment: SegmentId,
+        header: SegmentHeader,
+        bytes: u64,
+    ) -> Result<(), DiskError> {
+        let staged = self.directory.staged_path(segment);
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .buffered_open(staged)
+            .await
+            .map_err(translate)?;
+        let zeroed = zero(&file, header, bytes).await;
+        let closed = file.close().await.map_err(translate);
+        zeroed.and(closed)?;
+        let directory = Arc::clone(&self.directory);
+        let published = executor().spawn_blocking(move || directory.publish(segment)).await;
+        published.map_err(|error| disk_error(&error))
     }
-}
-
-/// What is left to the executor's helper: segments are made and removed.
-pub(super) struct Housekeeping {
-    directory: Arc<JournalDirectory>,
-    lanes: Arc<JournalLanes>,
-    /// Tasks that the executor has not brought to their end; it needs a turn now and then.
-    pub(super) under_way: Cell<usize>,
-    /// What the helper has done.
-    completions: Arc<ArrayQueue<DiskCompletion>>,
-}
-
-impl Housekeeping {
-    /// Nothing is under way.
-    pub(super) fn new(directory: Arc<JournalDirectory>, lanes: Arc<JournalLanes>) -> Housekeeping {
-        let completions = Arc::new(ArrayQueue::new(HELPED_MAX));
-        Housekeeping { directory, lanes, under_way: Cell::new(0), completions }
-    }
-
-    /// Has a segment made or removed. The helper leaves the completion and wakes the journal's
-    /// thread by itself: the executor learns of its end later.
-    pub(super) async fn carry_out(&self, command: DiskCommand) {
-        let (directory, lanes) = (Arc::clone(&self.directory), Arc::clone(&self.lanes));
-        let completions = Arc::clone(&self.completions);
-        let helped = move || {
-            let completion = make_or_remove(&directory, command);
-            completions.push(completion).expect("one is made and one removed at a time");
-            lanes.core().wake();
-        };
-        executor().spawn_blocking(helped).await;
-        self.under_way.update(|count| count - 1);
-    }
-
-    /// Whether the helper has done something that nobody has looked at.
-    pub(super) fn has_completion(&self) -> bool {
-        !self.completions.is_empty()
-    }
-
-    /// What the helper has done first.
-    pub(super) fn take_completion(&self) -> Option<DiskCompletion> {
-        self.completions.pop()
-    }
-}
-
-fn make_or_remove(directory: &JournalDirectory, command: DiskCommand) -> DiskCompletion {
-    match command {
-        DiskCommand::Prepare { segment, header, bytes } => {
-            let made = make(directory, segment, header, bytes);
-            DiskCompletion::Prepared(segment, made.map_err(|error| disk_error(&error)))
-        }
-        DiskCommand::Remove { segment } => {
-            let removed = std::fs::remove_file(directory.segment_path(segment));
-            let outcome = match removed.map_err(|error| disk_error(&error)) {
-                Err(DiskError::Missing) => Ok(()),
-                other => other,
-            };
-            DiskCompletion::Removed(segment, outcome)
-        }
-        DiskCommand::Write { .. } | DiskCommand::Sync { .. } => {
-            unreachable!("writes and syncs wait for nobody")
-        }
-    }
-}
-
-/// Makes a segment under its staged name, zeroed and synced, and gives it its own.
-fn make(
-    directory: &JournalDirectory,
-    segment: SegmentId,
-    header: SegmentHeader,
-    bytes: u64,
-) -> io::Result<()> {
-    let staged = directory.staged_path(segment);
-    let file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(staged)?;
-    zero(&file, header, bytes)?;
-    drop(file);
-    directory.publish(segment)
 }
 
 /// Allocates a segment, writes every byte of it, and syncs it.
-fn zero(file: &File, header: SegmentHeader, bytes: u64) -> io::Result<()> {
-    match fallocate(file, FallocateFlags::empty(), 0, bytes) {
+async fn zero(file: &BufferedFile, header: SegmentHeader, bytes: u64) -> Result<(), DiskError> {
+    match file.pre_allocate(bytes, false).await.map_err(translate) {
         // Not every file system can; the zeros allocate as well.
-        Ok(()) | Err(Errno::OPNOTSUPP) => {}
-        Err(error) => return Err(error.into()),
+        Ok(()) | Err(DiskError::Failed(libc::EOPNOTSUPP)) => {}
+        Err(error) => return Err(error),
     }
-    let mut piece = vec![0; ZERO_BYTES];
-    let second = usize::try_from(SECOND_HEADER_OFFSET).expect("4,096");
-    piece[..HEADER_BYTES].copy_from_slice(&header.encode());
-    piece[second..second + HEADER_BYTES].copy_from_slice(&header.encode());
+    let piece = u64::try_from(ZERO_BYTES).expect("1 MiB");
     for (index, offset) in (0_u64..).zip((0..bytes).step_by(ZERO_BYTES)) {
-        let left = usize::try_from(bytes - offset).unwrap_or(usize::MAX);
-        write_all(file, &piece[..left.min(ZERO_BYTES)], offset)?;
-        if index == 0 {
-            piece[..second + HEADER_BYTES].fill(0);
+        let count = usize::try_from(piece.min(bytes - offset)).expect("1 MiB at most");
+        let mut zeros = vec![0; count];
+        if offset == 0 {
+            let second = usize::try_from(SECOND_HEADER_OFFSET).expect("4,096");
+            zeros[..HEADER_BYTES].copy_from_slice(&header.encode());
+            zeros[second..second + HEADER_BYTES].copy_from_slice(&header.encode());
         }
+        write_all(file, zeros, offset).await?;
         if index % ZERO_PIECES_PER_SYNC == ZERO_PIECES_PER_SYNC - 1 {
-            file.sync_data()?;
+            file.fdatasync().await.map_err(translate)?;
         }
     }
-    file.sync_data()
+    file.fdatasync().await.map_err(translate)
 }
 
-fn write_all(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+/// One write into the page cache; gives how many bytes were taken.
+fn write_now(file: &BufferedFile, bytes: &[u8], offset: u64) -> Result<usize, DiskError> {
+    // SAFETY: the file is open and stays so while it is borrowed here.
+    let descriptor = unsafe { BorrowedFd::borrow_raw(file.as_raw_fd()) };
+    let written = rustix::io::pwrite(descriptor, bytes, offset);
+    written.map_err(|error| disk_error(&io::Error::from(error)))
+}
+
+async fn write_all(file: &BufferedFile, bytes: Vec<u8>, offset: u64) -> Result<(), DiskError> {
     let mut done = 0;
     while done < bytes.len() {
         let at = offset + u64::try_from(done).expect("1 MiB at most");
-        match rustix::io::pwrite(file, &bytes[done..], at) {
-            Ok(0) => return Err(Errno::NOSPC.into()),
+        match file.write_at(bytes[done..].to_vec(), at).await.map_err(translate) {
+            Ok(0) => return Err(DiskError::NoSpace),
             Ok(count) => done += count,
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+            Err(DiskError::Interrupted) => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(())
+}
+
+fn translate(error: GlommioError<()>) -> DiskError {
+    match error.raw_os_error() {
+        Some(number) => disk_error(&io::Error::from_raw_os_error(number)),
+        None => disk_error(&io::Error::from(error)),
+    }
 }
