@@ -47,12 +47,18 @@ wait_for curl -sf "http://127.0.0.1:$data_2/readyz"
 const DOCUMENTS: [&str; 2] = ["README.md", "docs/operations.md"];
 
 /// A part of each shell block, with what runs it.
-const BLOCKS: [(&str, &str); 8] = [
+const BLOCKS: [(&str, &str); 14] = [
     ("cargo run --release", "the_first_minute"),
     ("Nothing, and why", "the_first_minute"),
     ("tools/test", "CI"),
     ("What lasts now", "what_an_operator_looks_at_first"),
     ("the kill switch", "what_an_operator_looks_at_first"),
+    ("nudged doctor", "what_an_operator_asks_now_and_then"),
+    ("nudged top", "what_an_operator_asks_now_and_then"),
+    ("nudged journal", "what_an_operator_asks_now_and_then"),
+    ("nudged backup", "what_an_operator_asks_now_and_then"),
+    ("kill -USR2", "e2e upgrade"),
+    ("tools/side-by-side --smoke", "CI"),
     ("redis-server mariadb-server", "more_than_one_node"),
     ("What both wrote", "more_than_one_node"),
     ("nudged migrate --config nudged.toml --from", "e2e growing"),
@@ -127,6 +133,34 @@ fn what_an_operator_looks_at_first() {
         let place = said[from..].find(part).unwrap_or_else(|| panic!("{part}:\n{said}"));
         from + place
     });
+    server.stop();
+}
+
+#[test]
+fn what_an_operator_asks_now_and_then() {
+    let setup = Setup::new(WELCOME);
+    let server = setup.start();
+    server.client().decide("ann").expect(200);
+    let blocks = ["nudged doctor", "nudged top", "nudged journal", "nudged backup"].map(block_with);
+    let program = env!("CARGO_BIN_EXE_nudged");
+    let config = setup.path("nudged.toml").display().to_string();
+    let (admin, data) = (server.admin.to_string(), setup.data().display().to_string());
+    let at = format!("--admin {admin} --data {data}");
+    let lines = blocks
+        .concat()
+        .replace("sudo -u nudged nudged backup", &format!("{program} backup {at}"))
+        .replace("\nnudged ", &format!("\n{program} "))
+        // Doctor may find this host wanting, which is no fault of its block.
+        .replace("/etc/nudged.toml\n", "/etc/nudged.toml || true\n")
+        .replace("--json | jq -r '.[] | select(.mend != \"\") | .mend'", "--json || true")
+        .replace("/etc/nudged.toml", &config)
+        .replace("127.0.0.1:8081", &admin)
+        .replace("/var/lib/nudged", &data)
+        .replace("| less", "| cat")
+        .replace("/var/backups/", &format!("{}/", setup.path("").display()));
+    let said = shell(&lines, &[("no_proxy", "*".to_owned())]);
+    let order = ["kernel", "SHARD", "decided", "\"user_id\":\"ann\""];
+    assert!(order.iter().all(|part| said.contains(part)), "{said}");
     server.stop();
 }
 

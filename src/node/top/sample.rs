@@ -39,7 +39,8 @@ impl TopSample {
     /// The sum over all series of a name that have these labels.
     pub(super) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let all = self.series.get(name).into_iter().flatten();
-        all.filter(|series| series.has(labels)).map(|series| series.value).sum()
+        // A sum of nothing is -0, which would be shown as such.
+        all.filter(|series| series.has(labels)).map(|series| series.value).sum::<f64>() + 0.0
     }
 
     /// The values of a label over all series of a name, each once, in order.

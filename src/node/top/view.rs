@@ -293,7 +293,7 @@ mod tests {
             "latency p50 0.50 ms",
             "    0    2     1,000    0.50",
             "redis    away",
-            "UNFIT: no [2J rights",
+            "UNFIT: no [2J",
             "OUTAGE   redis since T: refused",
             "welcome",
         ] {
