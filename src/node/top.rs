@@ -19,6 +19,7 @@ use ratatui::style::Style;
 use ratatui::text::Line;
 use ratatui::widgets::Paragraph;
 use ratatui::{DefaultTerminal, Frame};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use self::sample::TopSample;
 use super::admin_client::{self, AskError};
@@ -64,9 +65,14 @@ pub fn run(shared: &SharedArguments, arguments: &TopArguments) -> Result<(), Fai
     }
     let looks = look_on(config, period)?;
     // Gives the terminal back where this thread panics, too.
-    let terminal = ratatui::try_init().map_err(Failure::system("set the terminal up"))?;
-    let shown = Top::default().run(terminal, &looks, &ended);
-    ratatui::restore();
+    let mut terminal = ratatui::try_init().map_err(Failure::system("set the terminal up"))?;
+    let shown = Top::default().run(&mut terminal, &looks, &ended);
+    // A terminal that is gone can't be given back, and nobody is there to be told so.
+    if ratatui::try_restore().is_err() {
+        // Its end would say so on standard error, which is gone with it.
+        std::mem::forget(terminal);
+        return Ok(());
+    }
     shown.map_err(Failure::system("draw on the terminal"))
 }
 
@@ -103,6 +109,31 @@ fn look(config: &Config, begun: Instant) -> Look {
     Ok(TopSample::read(at_s, &String::from_utf8_lossy(&metrics), status))
 }
 
+/// Whether keys can still come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keys {
+    MayCome,
+    /// The terminal is gone. Whoever reads from it then gets nothing, again and again, and the
+    /// library that reads keys never comes back from that.
+    Gone,
+}
+
+/// Waits for a key, a while at most.
+fn await_keys() -> io::Result<Keys> {
+    let stdin = io::stdin();
+    let mut terminal = [PollFd::new(&stdin, PollFlags::IN)];
+    let limit = Timespec::try_from(KEY_PERIOD).map_err(io::Error::other)?;
+    match poll(&mut terminal, Some(&limit)) {
+        // A signal, which is looked at next.
+        Err(rustix::io::Errno::INTR) => Ok(Keys::MayCome),
+        Err(error) => Err(error.into()),
+        Ok(_) => {
+            let is_gone = terminal[0].revents().intersects(PollFlags::HUP | PollFlags::ERR);
+            Ok(if is_gone { Keys::Gone } else { Keys::MayCome })
+        }
+    }
+}
+
 /// What is on the screen.
 #[derive(Default)]
 struct Top {
@@ -117,7 +148,7 @@ struct Top {
 impl Top {
     fn run(
         mut self,
-        mut terminal: DefaultTerminal,
+        terminal: &mut DefaultTerminal,
         looks: &Receiver<Look>,
         ended: &AtomicBool,
     ) -> io::Result<()> {
@@ -126,7 +157,10 @@ impl Top {
             if std::mem::take(&mut is_stale) {
                 terminal.draw(|frame| self.draw(frame))?;
             }
-            if event::poll(KEY_PERIOD)? {
+            if await_keys()? == Keys::Gone {
+                return Ok(());
+            }
+            if event::poll(Duration::ZERO)? {
                 is_stale = true;
                 if let Event::Key(key) = event::read()?
                     && key.kind == KeyEventKind::Press

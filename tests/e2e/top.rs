@@ -97,6 +97,16 @@ fn a_node_is_watched_in_a_terminal_that_is_given_back() {
     kill_process(again.child(), Signal::TERM).unwrap();
     let seen = again.await_seen("ended 0");
     assert!(seen.contains(" icanon") && seen.contains(" echo "), "{seen}");
+
+    // A view whose terminal is closed ends with it.
+    let last = Terminal::run(&setup, &command).unwrap();
+    last.await_seen("no answer since");
+    let stat = format!("/proc/{}/stat", last.child().as_raw_nonzero());
+    drop(last);
+    until("the end of a view without a terminal", || {
+        let is_there = std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z "));
+        (!is_there).then_some(())
+    });
 }
 
 #[test]
