@@ -299,7 +299,7 @@ mod tests {
         ] {
             assert!(text.contains(wanted), "{wanted}\n{text}");
         }
-        let few = super::lines((&earlier, &now), (40, 12));
+        let few = super::lines((&earlier, &now), (40, 8));
         assert!(few.iter().any(|line| line.contains("more")), "{few:#?}");
     }
 
