@@ -111,7 +111,7 @@ fn look(config: &Config, begun: Instant) -> Look {
 
 /// Whether keys can still come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Keys {
+enum KeySource {
     MayCome,
     /// The terminal is gone. Whoever reads from it then gets nothing, again and again, and the
     /// library that reads keys never comes back from that.
@@ -119,17 +119,17 @@ enum Keys {
 }
 
 /// Waits for a key, a while at most.
-fn await_keys() -> io::Result<Keys> {
+fn await_keys() -> io::Result<KeySource> {
     let stdin = io::stdin();
     let mut terminal = [PollFd::new(&stdin, PollFlags::IN)];
     let limit = Timespec::try_from(KEY_PERIOD).map_err(io::Error::other)?;
     match poll(&mut terminal, Some(&limit)) {
         // A signal, which is looked at next.
-        Err(rustix::io::Errno::INTR) => Ok(Keys::MayCome),
+        Err(rustix::io::Errno::INTR) => Ok(KeySource::MayCome),
         Err(error) => Err(error.into()),
         Ok(_) => {
             let is_gone = terminal[0].revents().intersects(PollFlags::HUP | PollFlags::ERR);
-            Ok(if is_gone { Keys::Gone } else { Keys::MayCome })
+            Ok(if is_gone { KeySource::Gone } else { KeySource::MayCome })
         }
     }
 }
@@ -157,7 +157,7 @@ impl Top {
             if std::mem::take(&mut is_stale) {
                 terminal.draw(|frame| self.draw(frame))?;
             }
-            if await_keys()? == Keys::Gone {
+            if await_keys()? == KeySource::Gone {
                 return Ok(());
             }
             if event::poll(Duration::ZERO)? {
