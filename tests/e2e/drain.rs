@@ -16,25 +16,35 @@ use crate::harness::{STOP_TIMEOUT, Server, Setup, WELCOME, until};
 /// Clients at once.
 const CLIENTS: usize = 4;
 
+/// Asks for new users on one connection until an answer closes it, or no more are wanted; adds the
+/// acknowledged tokens. Any other end of the connection fails.
+pub fn visit_on(
+    client: &mut Client,
+    name: &str,
+    tokens: &mut Vec<String>,
+    shown: &AtomicU64,
+    is_wanted: impl Fn() -> bool,
+) {
+    while is_wanted() {
+        // Each of these users is acknowledged, or nothing goes on.
+        let target = format!("/v1/decide?user=visitor-{name}-{}", tokens.len() + 1);
+        let answer = client.try_ask("GET", &target, "").expect("an open connection is answered");
+        tokens.push(answer.clone().expect(200).token().unwrap());
+        shown.fetch_add(1, Ordering::Relaxed);
+        if answer.field("connection") == Some("close") {
+            break;
+        }
+    }
+}
+
 /// Asks for new users until the server has said goodbye; gives the acknowledged tokens. Connects
 /// again where an answer closes, as a client behind a balancer does, until nobody listens or the
 /// balancer would have gone elsewhere.
 fn visit(name: usize, address: SocketAddr, shown: &AtomicU64, is_red: &AtomicBool) -> Vec<String> {
     let mut tokens = Vec::new();
-    let mut number = 0;
     while !is_red.load(Ordering::Relaxed) {
         let Ok(mut client) = Client::try_connect(address) else { return tokens };
-        loop {
-            number += 1;
-            let target = format!("/v1/decide?user=visitor-{name}-{number}");
-            let answer =
-                client.try_ask("GET", &target, "").expect("an open connection is answered");
-            tokens.push(answer.clone().expect(200).token().unwrap());
-            shown.fetch_add(1, Ordering::Relaxed);
-            if answer.field("connection") == Some("close") {
-                break;
-            }
-        }
+        visit_on(&mut client, &name.to_string(), &mut tokens, shown, || true);
     }
     tokens
 }

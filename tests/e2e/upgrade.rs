@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::client::Client;
 use crate::database;
+use crate::drain::visit_on;
 use crate::harness::{STOP_TIMEOUT, Server, Setup, WELCOME, until};
 
 mod managed;
@@ -30,20 +31,11 @@ pub fn visit(
     shown: &AtomicU64,
     is_over: &AtomicBool,
 ) -> Vec<String> {
-    let (mut tokens, mut number) = (Vec::new(), 0);
-    while !is_over.load(Ordering::Relaxed) {
+    let mut tokens = Vec::new();
+    let is_wanted = || !is_over.load(Ordering::Relaxed);
+    while is_wanted() {
         let mut client = Client::try_connect(address).expect("somebody listens, always");
-        while !is_over.load(Ordering::Relaxed) {
-            number += 1;
-            let target = format!("/v1/decide?user=visitor-{name}-{number}");
-            let answer =
-                client.try_ask("GET", &target, "").expect("an open connection is answered");
-            tokens.push(answer.clone().expect(200).token().unwrap());
-            shown.fetch_add(1, Ordering::Relaxed);
-            if answer.field("connection") == Some("close") {
-                break;
-            }
-        }
+        visit_on(&mut client, name, &mut tokens, shown, is_wanted);
     }
     tokens
 }
