@@ -16,10 +16,11 @@ struct Terminal {
 }
 
 impl Terminal {
-    /// Runs a command in it, and says its exit code behind it; `None` where there is no tmux.
+    /// Runs a command in it, and says behind it how the terminal is set and then its exit code;
+    /// `None` where there is no tmux.
     fn run(setup: &Setup, command: &str) -> Option<Terminal> {
         let terminal = Terminal { socket: setup.path("tmux") };
-        let line = format!("{command}; echo \"ended $?\"; stty -a; sleep 600");
+        let line = format!("{command}; code=$?; stty -a; echo \"ended $code\"; sleep 600");
         let size = ["-x", "80", "-y", "24"];
         let start = [&["-f", "/dev/null", "new-session", "-d"][..], &size, &[&line]].concat();
         let started = terminal.tmux(&start)?;
