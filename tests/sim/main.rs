@@ -23,7 +23,7 @@
 //! `world` the loop · `config` what a seed draws · `scene` time and choices · `faults` what goes
 //! wrong · `node`, `shard`, `journal`, `writer`, `reader`, `keeper`, `lists` a node's parts ·
 //! `disk`, `sql`, `network`, `pipes`, `asker` what is around it · `client`, `history` who asks and
-//! what was told · `oracle`, `freshness`, `unseen` what must be true.
+//! what was told · `oracle`, `forgetting`, `freshness`, `unseen` what must be true.
 
 // A failed `expect` is the run's failure.
 #![allow(clippy::unwrap_used)]
@@ -34,6 +34,7 @@ mod client;
 mod config;
 mod disk;
 mod faults;
+mod forgetting;
 mod freshness;
 mod history;
 mod journal;

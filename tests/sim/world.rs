@@ -123,6 +123,9 @@ impl World {
         for index in 0..self.clients.len() {
             self.scene.after(MS, Task::Act(index));
         }
+        if self.scene.config.forgets {
+            self.scene.after(SECOND, Task::Forget);
+        }
         if self.faults_left > 0 {
             self.scene.after(500 * MS, Task::Fault);
             self.scene.after(MS, Task::RedisSaves);
@@ -269,6 +272,7 @@ impl World {
             Task::Act(client) => self.act(client),
             Task::GiveUp(client, question) => self.give_up(client, question),
             Task::Fault => self.inject_fault(),
+            Task::Forget => self.forget_somebody(),
             Task::RedisStarts if self.pipes.is_down => {
                 self.pipes.start(std::mem::take(&mut self.next_data));
             }
