@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use nudged_base::ids::{Revision, UserKey};
+use nudged_base::ids::UserKey;
 use nudged_domain::decide::binding::binds;
 use nudged_shard::control::{Control, ControlRequest};
 
@@ -24,8 +24,6 @@ pub struct Forgotten {
     pub user: String,
     /// The time of the change, by its arbiter's clock, in milliseconds.
     pub at: i64,
-    /// The state's revision since.
-    pub revision: Revision,
     /// When its record went to the journal, in true nanoseconds.
     pub recorded_at: u64,
 }

@@ -163,9 +163,9 @@ impl History {
                         }
                         (record.token, record.kind)
                     }
-                    Record::Erase { user, revision, at } => {
+                    Record::Erase { user, at, .. } => {
                         let (user, at) = (user.to_owned(), at.0);
-                        self.forgotten.push(Forgotten { user, at, revision, recorded_at: now });
+                        self.forgotten.push(Forgotten { user, at, recorded_at: now });
                         continue;
                     }
                     _ => continue,

@@ -145,12 +145,13 @@ fn main() -> ExitCode {
 /// Runs seeds; gives how many failed.
 fn run_all(kind: Kind, seeds: RangeInclusive<u64>, is_printed: bool) -> u64 {
     let begun = Instant::now();
-    let (mut steps, mut answers, mut failed) = (0, 0, 0);
+    let (mut steps, mut answers, mut forgotten, mut failed) = (0, 0, 0, 0);
     for seed in seeds.clone() {
         match hold(kind, seed, is_printed) {
             Ok(ran) => {
                 steps += ran.steps;
                 answers += ran.answers;
+                forgotten += ran.forgotten;
             }
             Err(message) => {
                 failed += 1;
@@ -164,7 +165,8 @@ fn run_all(kind: Kind, seeds: RangeInclusive<u64>, is_printed: bool) -> u64 {
     let seconds = begun.elapsed().as_secs_f64();
     let name = if kind == Kind::One { "sim" } else { "sim of nodes" };
     println!(
-        "{name}: {count} seeds, {failed} failed, {steps} steps, {answers} answers, {seconds:.1} s"
+        "{name}: {count} seeds, {failed} failed, {steps} steps, {answers} answers, {forgotten} users \
+         forgotten, {seconds:.1} s"
     );
     failed
 }

@@ -56,6 +56,8 @@ pub struct Ran {
     /// Things that happened.
     pub steps: u64,
     pub answers: u64,
+    /// Users that were forgotten.
+    pub forgotten: usize,
 }
 
 /// Runs a seed in an empty directory. A violation is a panic.
@@ -101,7 +103,7 @@ pub fn run(kind: Kind, seed: u64, directory: PathBuf, is_printed: bool) -> Ran {
     (0..nodes).for_each(|node| world.stop(node));
     oracle::hold(&world);
     let (hash, answers) = (world.scene.trace.hash, world.history.answers);
-    Ran { hash, steps: world.steps, answers }
+    Ran { hash, steps: world.steps, answers, forgotten: world.history.forgotten.len() }
 }
 
 impl World {
