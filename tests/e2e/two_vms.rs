@@ -31,14 +31,17 @@ fn check(text: &str, variables: &[(&str, &str)]) {
         .unwrap();
     }
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    fs::set_permissions(setup.path("tls.key"), mode).unwrap();
+    fs::write(setup.path("admin-token"), "a-token-of-sixteen-characters\n").unwrap();
+    for name in ["tls.key", "admin-token"] {
+        fs::set_permissions(setup.path(name), fs::Permissions::clone(&mode)).unwrap();
+    }
     let folder = setup.path("").display().to_string();
     // Of the hosts that are spoken of this one is none.
     let text = text
         .replace("/etc/nudged/", &folder)
         .replace("/var/lib/nudged", &format!("{folder}data"))
         .replace("$address:", "127.0.0.1:")
-        .replace("10.0.0.5:", "127.0.0.1:");
+        .replace("10.0.0.5:", "127.0.0.5:");
     fs::write(setup.path("nudged.toml"), &text).unwrap();
     let setup = variables.iter().fold(setup, |setup, (name, value)| setup.variable(name, value));
     let exit = setup.run(&["check", "--config", "nudged.toml"]);

@@ -1,7 +1,7 @@
-//! Users are forgotten while visitors come, as `[retention] users` does it: whoever has nothing that
-//! binds them by what SQL knows is sent to a shard, which judges again. Nobody whom a popup, quiet
-//! time or the day's limit still holds back is forgotten, and nobody is shown by it what they would
-//! not have been shown.
+//! Users are forgotten while visitors come, as `[retention] users` does it: whoever has nothing
+//! that binds them by what SQL knows is sent to a shard, which judges again. Nobody whom a popup,
+//! quiet time or the day's limit still holds back is forgotten, and nobody is shown by it what they
+//! would not have been shown.
 
 use std::collections::BTreeMap;
 
