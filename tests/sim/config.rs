@@ -170,7 +170,7 @@ impl Config {
         let mut draw = Stream::new(self.seed, "forgetting of users");
         let is_about_more =
             self.has_redis && self.seed.is_multiple_of(LATE_EVERY) || self.users > USERS_FORGOTTEN;
-        if self.has_lists || self.has_losses() || is_about_more || !draw.one_in(4) {
+        if self.has_lists || self.has_losses() || is_about_more || !draw.one_in(3) {
             return self;
         }
         // Mostly the popup that binds nobody for long; visits far enough apart.
@@ -178,7 +178,8 @@ impl Config {
             forgets: true,
             one_in_solo: draw.pick(&[1, 1, 2]),
             one_in_local: 0,
-            think_ms: draw.pick(&[2_000, 4_000]),
+            think_ms: draw.pick(&[8_000, 20_000]),
+            acts: self.acts.max(20),
             sql_us: self.sql_us.min(200_000),
             ..self
         }

@@ -12,7 +12,7 @@ use nudged_shard::control::{Control, ControlRequest};
 use super::catalog::{NEVER, rules_of};
 use super::history::Show;
 use super::oracle;
-use super::scene::{MS, Task};
+use super::scene::{MS, Task, number};
 use super::world::World;
 
 /// The ticket of commands that forget: nobody waits for what becomes of them.
@@ -34,13 +34,13 @@ impl World {
         if self.scene.is_calm {
             return;
         }
-        let wait = self.scene.streams.faults.between(1, 400) * MS;
+        let wait = self.scene.streams.faults.between(1, 100) * MS;
         self.scene.after(wait, Task::Forget);
         let place = self.scene.streams.faults.index(self.history.tokens.len().max(1));
         let index = self.scene.streams.faults.index(self.nodes.len());
         let Some((_, user)) = self.history.tokens.get(place) else { return };
         let World { scene, nodes, sql, parts, .. } = self;
-        let Some(node) = nodes[index].as_mut().filter(|node| node.is_ready) else { return };
+        let Some(node) = &mut nodes[index] else { return };
         let Ok(state) = sql.read(&mut node.reader.reader, user) else { return };
         let now = scene.wall(index);
         if binds(&parts.snapshots[0], &state, now) {
@@ -48,6 +48,7 @@ impl World {
         }
         let shards = u16::try_from(node.shards.len()).expect("few shards");
         let home = UserKey::of(user.as_bytes()).home(shards).index();
+        scene.note("forget", &[number(index), state.revision.counter], user.as_bytes());
         let (user, revision) = (user.as_str().into(), state.revision);
         let request = ControlRequest::ForgetUser { user, revision, before: now };
         node.command(home, Control { ticket: FORGET_TICKET, request }, scene);
