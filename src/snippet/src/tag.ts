@@ -30,26 +30,36 @@ function read(tag: HTMLScriptElement): Options {
   return options;
 }
 
-/** A page may let only named policies load scripts. */
+/** A page may let only named policies load scripts; one that does not know ours may ask for none. */
 function trusted(url: string): string {
-  const types = (window as unknown as { trustedTypes?: any }).trustedTypes;
-  return types ? types.createPolicy('nudge', { createScriptURL: () => url }).createScriptURL(url) : url;
+  try {
+    const { trustedTypes } = window as unknown as { trustedTypes: any };
+    const policy = trustedTypes.createPolicy('nudge', { createScriptURL: () => url });
+    return policy.createScriptURL(url);
+  } catch {
+    return url;
+  }
 }
 
 let loading: Promise<Show> | undefined;
 const load = (base: string): Load => ({ nonce }) =>
   (loading ??= new Promise<Show>((resolve, reject) => {
     const script = document.createElement('script');
-    const fail = () => {
+    const end = () => {
+      clearTimeout(timer);
+      if (here.nudge?.show) return resolve(here.nudge.show);
       loading = undefined;
       reject(new Error('the popup file did not load'));
     };
-    script.onload = () => (here.nudge?.show ? resolve(here.nudge.show) : fail());
-    script.onerror = fail;
-    setTimeout(fail, LOAD_MS);
-    if (nonce) script.nonce = nonce;
-    script.src = trusted(base + POPUP_FILE);
-    document.head.append(script);
+    const timer = setTimeout(end, LOAD_MS);
+    script.onload = script.onerror = end;
+    try {
+      if (nonce) script.nonce = nonce;
+      script.src = trusted(base + POPUP_FILE);
+      document.head.append(script);
+    } catch {
+      end();
+    }
   }));
 
 function start(tag: HTMLScriptElement): void {
