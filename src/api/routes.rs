@@ -106,9 +106,9 @@ impl Route {
     }
 }
 
-/// Turns a request into a command, or answers it in `out`: health, the snippet, preflights, every refusal, and
-/// an empty array of events. What the command borrows lies in the request's bytes and in `bump`;
-/// the heap is not touched.
+/// Turns a request into a command, or answers it in `out`: health, the snippet, preflights, every
+/// refusal, and an empty array of events. What the command borrows lies in the request's bytes and
+/// in `bump`; the heap is not touched.
 pub fn route<'a>(
     request: &Request<'a>,
     policy: &RequestPolicy<'_>,

@@ -16,7 +16,10 @@ const common = { bundle: true, minify: true, target: 'es2021', charset: 'utf8', 
 /** The text of a served file. */
 function bundle(entry, define) {
   const built = esbuild.buildSync({
-    ...common, define, format: 'iife', entryPoints: [join(folder, 'src', entry)],
+    ...common,
+    define,
+    format: 'iife',
+    entryPoints: [join(folder, 'src', entry)],
   });
   return built.outputFiles[0].text;
 }
@@ -36,15 +39,21 @@ function served(name, text) {
 /** The package: modules that an application's own build takes, and their types. */
 function packaged() {
   const built = esbuild.buildSync({
-    ...common, format: 'esm', outdir: dist, external: ['./popup.js'],
+    ...common,
+    format: 'esm',
+    outdir: dist,
+    external: ['./popup.js'],
     entryPoints: ['index', 'popup'].map((name) => join(folder, 'src', `${name}.ts`)),
   });
   const parts = {};
-  for (const { path, text } of built.outputFiles) parts[path.slice(dist.length + 1)] = Buffer.from(text);
+  for (const { path, text } of built.outputFiles)
+    parts[path.slice(dist.length + 1)] = Buffer.from(text);
   const types = mkdtempSync(join(tmpdir(), 'nudge-types-'));
   try {
     const compiler = join(folder, 'node_modules', 'typescript', 'bin', 'tsc');
-    execFileSync(process.execPath, [compiler, '-p', folder, '--outDir', types], { stdio: 'inherit' });
+    execFileSync(process.execPath, [compiler, '-p', folder, '--outDir', types], {
+      stdio: 'inherit',
+    });
     for (const name of ['index.d.ts', 'types.d.ts']) parts[name] = readFileSync(join(types, name));
   } finally {
     rmSync(types, { recursive: true });
@@ -62,10 +71,13 @@ if (process.argv.includes('--check')) {
   for (const [name, made] of Object.entries(parts)) {
     // Other versions of zlib compress otherwise.
     const plain = name.endsWith('.gz') ? gunzipSync : (bytes) => bytes;
-    if (!names.includes(name) || !plain(readFileSync(join(dist, name))).equals(plain(made))) other.push(name);
+    if (!names.includes(name) || !plain(readFileSync(join(dist, name))).equals(plain(made)))
+      other.push(name);
   }
   if (other.length) {
-    console.error(`src/snippet/dist is not of its source: ${other.join(', ')}; run: npm run build --prefix src/snippet`);
+    console.error(
+      `src/snippet/dist is not of its source: ${other.join(', ')}; run: npm run build --prefix src/snippet`,
+    );
     process.exit(1);
   }
 } else {

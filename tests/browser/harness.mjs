@@ -26,7 +26,8 @@ export function holds(condition, what) {
   if (!condition) throw new Error(what);
 }
 
-const DOT = '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20"><rect width="40" height="20" fill="teal"/></svg>';
+const DOT =
+  '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20"><rect width="40" height="20" fill="teal"/></svg>';
 
 /** What a node that misbehaves does with a request, by the first part of its path. */
 const MISBEHAVIOUR = {
@@ -65,9 +66,13 @@ export async function servePages() {
     const path = new URL(request.url, 'http://x').pathname;
     const misbehave = MISBEHAVIOUR[path.split('/')[1]];
     if (misbehave) return misbehave(request, response);
-    if (path === '/dot.svg') return response.writeHead(200, { 'Content-Type': 'image/svg+xml' }).end(DOT);
+    if (path === '/dot.svg')
+      return response.writeHead(200, { 'Content-Type': 'image/svg+xml' }).end(DOT);
     const page = pages.get(path);
-    response.writeHead(page ? 200 : 404, { 'Content-Type': 'text/html; charset=utf-8', ...page?.headers });
+    response.writeHead(page ? 200 : 404, {
+      'Content-Type': 'text/html; charset=utf-8',
+      ...page?.headers,
+    });
     response.end(page?.html);
   });
   const origin = await listen(server);
@@ -80,8 +85,12 @@ export async function servePages() {
     return origin + path;
   };
   add('/blank', document_('<h1>Blank</h1>'));
-  return { dead, add, misbehaving: Object.keys(MISBEHAVIOUR).map((name) => [name, `${origin}/${name}`]),
-    close: () => server.closeAllConnections() || server.close() };
+  return {
+    dead,
+    add,
+    misbehaving: Object.keys(MISBEHAVIOUR).map((name) => [name, `${origin}/${name}`]),
+    close: () => server.closeAllConnections() || server.close(),
+  };
 }
 
 /** A page that axe has nothing to say of by itself. */
@@ -93,7 +102,9 @@ export function document_(main, head = '', attributes = 'lang="en"') {
 
 /** Attributes as they stand in a tag. */
 export function tag(node, attributes = {}) {
-  const given = Object.entries(attributes).map(([name, value]) => ` ${name}="${value}"`).join('');
+  const given = Object.entries(attributes)
+    .map(([name, value]) => ` ${name}="${value}"`)
+    .join('');
   return `<script async src="${node}/nudge.js"${given}></script>`;
 }
 
@@ -136,7 +147,9 @@ export async function runAll(executablePath, tests, sideBySide, shared) {
       try {
         await test({ ...shared, visitor, name });
       } catch (thrown) {
-        error = thrown.stack + visitors.map(({ said, errors }) => `\n${said.join('\n')}\n${errors.join('\n')}`);
+        error =
+          thrown.stack +
+          visitors.map(({ said, errors }) => `\n${said.join('\n')}\n${errors.join('\n')}`);
       }
       told.push({ name, ms: Date.now() - begun, error });
       await Promise.all(visitors.map(({ context }) => context.close()));

@@ -20,7 +20,9 @@ const tests = {
     await until('it is gone', async () => (await title.count()) === 0);
     await page.getByRole('button', { name: 'modal', exact: true }).click();
     const said = page.locator('#said');
-    await until('the gap', async () => /^nothing: (gap|waiting), ask/.test(await said.textContent()));
+    await until('the gap', async () =>
+      /^nothing: (gap|waiting), ask/.test(await said.textContent()),
+    );
     equal(errors, []);
   },
 };

@@ -12,7 +12,11 @@ const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 const pages = await servePages();
 
 /** A page with the tag, at a path of its own. */
-function tagged(path, attributes, { main = '<h1>Home</h1><a href="/blank">Next</a>', head = '', headers, html } = {}) {
+function tagged(
+  path,
+  attributes,
+  { main = '<h1>Home</h1><a href="/blank">Next</a>', head = '', headers, html } = {},
+) {
   // A busy machine takes its time, and what went wrong is told with the test.
   const usual = { 'data-key': key, 'data-timeout': 60_000, 'data-debug': '' };
   const script = tag(node, { ...usual, ...attributes });
@@ -24,7 +28,8 @@ const NODES_AT_FAULT = ['silent', 'slow', 'reset', 'failing', 'html'];
 
 const box = (page) => page.locator('nudge-popup .box');
 const next = (page) => page.evaluate(() => JSON.parse(localStorage.getItem('nudge.next') || '{}'));
-const queued = (page) => page.evaluate(() => JSON.parse(localStorage.getItem('nudge.events') || '[]'));
+const queued = (page) =>
+  page.evaluate(() => JSON.parse(localStorage.getItem('nudge.events') || '[]'));
 const ask = (page, options) => page.evaluate((options) => nudge.ask(options), options);
 const hasNudge = (page) => page.waitForFunction(() => typeof window.nudge?.ask === 'function');
 
@@ -119,8 +124,13 @@ const tests = {
   },
 
   async 'attributes, locale and time zone are told'({ visitor }) {
-    const attributes = { 'data-user': 'attrs', 'data-placement': 'attributes', 'data-attr-plan': 'guest',
-      'data-attr-app_version': '5.3.0', 'data-session': 'auto' };
+    const attributes = {
+      'data-user': 'attrs',
+      'data-placement': 'attributes',
+      'data-attr-plan': 'guest',
+      'data-attr-app_version': '5.3.0',
+      'data-session': 'auto',
+    };
     const url = tagged('/attrs', attributes, { html: 'lang="de-AT"' });
     const { open, asked } = await visitor({ timezoneId: 'Asia/Tokyo' });
     const page = await open(url);
@@ -143,7 +153,10 @@ const tests = {
     await context.setOffline(true);
     await page.getByRole('button', { name: 'Not now' }).click();
     await until('it waits', async () => (await queued(page)).length === 1);
-    equal((await queued(page)).map(({ action }) => action), ['dismissed']);
+    equal(
+      (await queued(page)).map(({ action }) => action),
+      ['dismissed'],
+    );
     await context.setOffline(false);
     await until('it left', async () => (await queued(page)).length === 0);
     await arrived('offline', 'dismissed');
@@ -153,10 +166,17 @@ const tests = {
     await page.evaluate(() => {
       for (let round = 0; round < 3; round++) nudge.converted('corner');
     });
-    equal((await queued(page)).map(({ action }) => action), ['shown', 'converted']);
+    equal(
+      (await queued(page)).map(({ action }) => action),
+      ['shown', 'converted'],
+    );
     await page.evaluate(() => {
       const old = { decision: 'old', action: 'shown', ts: Date.now() - 8 * 86400e3 };
-      const many = Array.from({ length: 80 }, (_, at) => ({ decision: 'd' + at, action: 'shown', ts: Date.now() }));
+      const many = Array.from({ length: 80 }, (_, at) => ({
+        decision: 'd' + at,
+        action: 'shown',
+        ts: Date.now(),
+      }));
       const mine = JSON.parse(localStorage.getItem('nudge.events'));
       localStorage.setItem('nudge.events', JSON.stringify([old, ...many, 'x', null, ...mine]));
       nudge.converted('offline');
@@ -166,7 +186,9 @@ const tests = {
     equal([waiting.length, waiting.at(-1).action], [50, 'ignored']);
     await page.close();
     await context.unroute('**/v1/events*');
-    const later = await open(pages.add('/offline-later', document_('', tag(node, { 'data-key': key, 'data-manual': '' }))));
+    const later = await open(
+      pages.add('/offline-later', document_('', tag(node, { 'data-key': key, 'data-manual': '' }))),
+    );
     await until('all left', async () => (await queued(later)).length === 0);
     await arrived('offline', 'converted', 'ignored');
   },
@@ -180,7 +202,9 @@ const tests = {
     await page.close({ runBeforeUnload: false });
     await arrived('left', 'ignored');
     // A link takes the page along; the click is told all the same.
-    const other = await open(tagged('/left-by-link', { 'data-user': 'link', 'data-placement': 'modal' }));
+    const other = await open(
+      tagged('/left-by-link', { 'data-user': 'link', 'data-placement': 'modal' }),
+    );
     await box(other).waitFor();
     await other.getByRole('link', { name: 'Yes' }).click();
     await other.waitForURL('**/blank');
@@ -195,7 +219,10 @@ const tests = {
     const policies = {
       listed: [`script-src ${node} 'sha256-HASH'`, {}],
       nonce: [`script-src 'nonce-abc' 'strict-dynamic' 'sha256-HASH'`, { nonce: 'abc' }],
-      typed: [`script-src ${node} 'sha256-HASH'; require-trusted-types-for 'script'; trusted-types nudge`, {}],
+      typed: [
+        `script-src ${node} 'sha256-HASH'; require-trusted-types-for 'script'; trusted-types nudge`,
+        {},
+      ],
     };
     const bytes = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(watch));
     const hash = Buffer.from(bytes).toString('base64');
@@ -204,7 +231,9 @@ const tests = {
       const policy = `default-src 'none'; connect-src ${node}; img-src 'self'; ${script.replace('HASH', hash)}`;
       const user = { 'data-user': 'csp-' + name, 'data-placement': 'modal', ...attributes };
       const head = `<script>${watch}</script>`;
-      const page = await open(tagged('/csp-' + name, user, { head, headers: { 'Content-Security-Policy': policy } }));
+      const page = await open(
+        tagged('/csp-' + name, user, { head, headers: { 'Content-Security-Policy': policy } }),
+      );
       await box(page).waitFor();
       const style = await box(page).evaluate((found) => getComputedStyle(found).position);
       equal(style, 'fixed', name);
@@ -222,7 +251,8 @@ const tests = {
     const page = await open(tagged('/keys', attributes, { main }));
     await hasNudge(page);
     await page.evaluate(() => (document.getElementById('ask').onclick = () => nudge.ask()));
-    const focused = () => page.evaluate(() => document.activeElement.shadowRoot?.activeElement?.textContent);
+    const focused = () =>
+      page.evaluate(() => document.activeElement.shadowRoot?.activeElement?.textContent);
     await page.locator('#ask').focus();
     await page.keyboard.press('Enter');
     await box(page).waitFor();
@@ -263,9 +293,16 @@ const tests = {
       for (const placement of ['corner', 'banner', 'modal']) {
         equal((await ask(page, { placement })).popup.id, placement);
         equal(await findings(page), [], `${placement} ${colorScheme}`);
-        const [close, main] = await Promise.all(['.close', '.main'].map((name) => box(page).locator(name).boundingBox()));
-        holds(main.x + main.width <= close.x || main.y >= close.y + close.height, `${placement}: one over the other`);
-        const animation = await box(page).evaluate((found) => getComputedStyle(found).animationName);
+        const [close, main] = await Promise.all(
+          ['.close', '.main'].map((name) => box(page).locator(name).boundingBox()),
+        );
+        holds(
+          main.x + main.width <= close.x || main.y >= close.y + close.height,
+          `${placement}: one over the other`,
+        );
+        const animation = await box(page).evaluate(
+          (found) => getComputedStyle(found).animationName,
+        );
         equal(animation, 'none', 'reduced motion');
         await page.evaluate(() => nudge.close());
       }
@@ -284,7 +321,9 @@ const tests = {
 
   async 'content is text, and leads to pages alone'({ visitor }) {
     const { open, errors } = await visitor();
-    const page = await open(tagged('/hostile', { 'data-user': 'hostile', 'data-placement': 'hostile' }));
+    const page = await open(
+      tagged('/hostile', { 'data-user': 'hostile', 'data-placement': 'hostile' }),
+    );
     page.on('dialog', (dialog) => errors.push(dialog.message()) && dialog.dismiss());
     await box(page).waitFor();
     equal(await box(page).locator('img, script, a').count(), 0);
@@ -302,7 +341,11 @@ const tests = {
     await hasNudge(page);
     for (const [name, misbehaving] of [['dead', pages.dead], ...pages.misbehaving]) {
       const isLate = ['silent', 'slow'].includes(name);
-      const question = { node: misbehaving, user: 'user-of-' + name, timeout: isLate ? 100 : 60_000 };
+      const question = {
+        node: misbehaving,
+        user: 'user-of-' + name,
+        timeout: isLate ? 100 : 60_000,
+      };
       const answer = await ask(page, question);
       const wanted = name === 'bare' ? 'unshown' : 'failed';
       equal([answer.popup, answer.reason], [null, wanted], name);
@@ -318,7 +361,9 @@ const tests = {
       Object.defineProperty(navigator, 'locks', { value: undefined });
       Object.defineProperty(navigator, 'sendBeacon', { value: undefined });
       window.CSSStyleSheet = undefined;</script>`;
-    const bare = await open(tagged('/bare-page', { 'data-user': 'bare', 'data-placement': 'modal' }, { head }));
+    const bare = await open(
+      tagged('/bare-page', { 'data-user': 'bare', 'data-placement': 'modal' }, { head }),
+    );
     await box(bare).waitFor();
     equal(await box(bare).evaluate((found) => getComputedStyle(found).position), 'fixed');
     await bare.keyboard.press('Escape');
@@ -344,12 +389,19 @@ const tests = {
     await page.evaluate(() => nudge.configure({ user: 'spa', attrs: { plan: 'pro' } }));
     await page.evaluate(() => history.pushState(null, '', '/spa/next'));
     // Two questions at once are one popup.
-    const [first, second] = await page.evaluate(() => Promise.all([nudge.ask(), nudge.ask({ placement: 'banner' })]));
+    const [first, second] = await page.evaluate(() =>
+      Promise.all([nudge.ask(), nudge.ask({ placement: 'banner' })]),
+    );
     equal([first.popup.id, second.reason], ['corner', 'busy']);
     equal([asked[0].user, asked[0].attrs], ['spa', { plan: 'pro' }]);
     await page.getByRole('link', { name: 'Read on' }).click();
     await until('it is gone', async () => (await box(page).count()) === 0);
-    equal(await page.evaluate(() => seen), ['ready function', 'shown corner', 'clicked corner', '#more']);
+    equal(await page.evaluate(() => seen), [
+      'ready function',
+      'shown corner',
+      'clicked corner',
+      '#more',
+    ]);
     equal(new URL(page.url()).hash, '', 'the page goes its own way');
     await arrived('spa', 'shown', 'clicked');
     await page.evaluate(() => nudge.converted());
@@ -365,18 +417,30 @@ const tests = {
       handle.report('dismissed');
       handle.report('clicked');
       answers.push(await nudge.ask({ render: () => false }));
-      answers.push(await nudge.ask({ render: () => { throw new Error('mine'); } }));
+      answers.push(
+        await nudge.ask({
+          render: () => {
+            throw new Error('mine');
+          },
+        }),
+      );
       answers.push(await nudge.ask({ render }));
       nudge.close();
-      return answers.map(({ popup, reason }) => popup?.id ?? reason).concat(document.querySelector('h1').textContent);
+      return answers
+        .map(({ popup, reason }) => popup?.id ?? reason)
+        .concat(document.querySelector('h1').textContent);
     });
     equal(own, ['corner', 'busy', 'unshown', 'failed', 'corner', 'off']);
-    equal(await page.evaluate(() => Object.keys(window).filter((name) => /nudge/i.test(name))), ['nudge']);
+    equal(await page.evaluate(() => Object.keys(window).filter((name) => /nudge/i.test(name))), [
+      'nudge',
+    ]);
     equal(errors, []);
   },
 
   async 'an application in React'({ visitor }) {
-    const script = pages.add('/app.js', await bundleReact(node, key), { 'Content-Type': 'text/javascript' });
+    const script = pages.add('/app.js', await bundleReact(node, key), {
+      'Content-Type': 'text/javascript',
+    });
     const head = `<script type="module" src="${script}"></script>`;
     const { open, asked, errors } = await visitor();
     const page = await open(pages.add('/react', document_('<div id="app"></div>', head)));

@@ -1,5 +1,5 @@
-//! Property: a page with one tag shows what its node decides, once, to everybody, and no node and no
-//! browser can break that page. The files that are served are those of `src/snippet`.
+//! Property: a page with one tag shows what its node decides, once, to everybody, and no node and
+//! no browser can break that page. The files that are served are those of `src/snippet`.
 //!
 //! Needs what `browser` needs, and `src/snippet`'s packages for the comparison with the source.
 
@@ -103,7 +103,7 @@ struct Shop(Child);
 impl Drop for Shop {
     fn drop(&mut self) {
         let pid = rustix::process::Pid::from_child(&self.0);
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         let _ = self.0.wait();
     }
 }

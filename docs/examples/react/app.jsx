@@ -16,8 +16,12 @@ function Corner() {
     <aside aria-label={popup.content.title}>
       <h2>{popup.content.title}</h2>
       <p>{popup.content.text}</p>
-      <button type="button" onClick={() => end('clicked')}>{popup.content.button}</button>
-      <button type="button" onClick={() => end('dismissed')}>Hide</button>
+      <button type="button" onClick={() => end('clicked')}>
+        {popup.content.button}
+      </button>
+      <button type="button" onClick={() => end('dismissed')}>
+        Hide
+      </button>
     </aside>
   );
 }

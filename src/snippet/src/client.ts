@@ -44,7 +44,9 @@ export function makeNudge(initial: Options, load: Load): Nudge {
     if (asked.session !== 'auto') return asked.session;
     const known = record(kept.read('session'));
     const isFresh = Date.now() - Number(known.at) < SESSION_MS;
-    const id = isFresh ? String(known.id) : Math.random().toString(36).slice(2) + Date.now().toString(36);
+    const id = isFresh
+      ? String(known.id)
+      : Math.random().toString(36).slice(2) + Date.now().toString(36);
     kept.write('session', { id, at: Date.now() });
     return id;
   };
@@ -191,14 +193,18 @@ export function makeNudge(initial: Options, load: Load): Nudge {
     }
   };
 
-  addEventListener('pagehide', () => quietly(() => {
-    // It may come back from the browser's memory: the popup stays, and a click then counts more.
-    if (open) queue.add(open.decided.decision, 'ignored', true);
-    queue.leave();
-  }));
-  document.addEventListener('visibilitychange', () => quietly(() => {
-    if (document.visibilityState === 'hidden') queue.leave();
-  }));
+  addEventListener('pagehide', () =>
+    quietly(() => {
+      // It may come back from the browser's memory: the popup stays, and a click then counts more.
+      if (open) queue.add(open.decided.decision, 'ignored', true);
+      queue.leave();
+    }),
+  );
+  document.addEventListener('visibilitychange', () =>
+    quietly(() => {
+      if (document.visibilityState === 'hidden') queue.leave();
+    }),
+  );
   quietly(queue.flush);
 
   return {
@@ -222,16 +228,18 @@ export function makeNudge(initial: Options, load: Load): Nudge {
       options = { ...options, ...more };
       if (before.storage === 'none' && options.storage !== 'none') quietly(queue.flush);
     },
-    converted: (id) => void quietly(() => {
-      const shown = (kept.read('shown') as unknown[]).map(record).reverse();
-      const found = shown.find((one) => !id || one.id === id);
-      if (found) queue.add(String(found.decision), 'converted');
-    }),
+    converted: (id) =>
+      void quietly(() => {
+        const shown = (kept.read('shown') as unknown[]).map(record).reverse();
+        const found = shown.find((one) => !id || one.id === id);
+        if (found) queue.add(String(found.decision), 'converted');
+      }),
     close: () => void quietly(() => open?.close()),
-    reset: () => void quietly(() => {
-      queue.forget();
-      kept.clear();
-    }),
+    reset: () =>
+      void quietly(() => {
+        queue.forget();
+        kept.clear();
+      }),
   };
 }
 

@@ -19,7 +19,9 @@ export function makeGaps(kept: Kept): Gaps {
   const entries = () => {
     const known = Object.entries(record(kept.read(NAME))) as [string, number][];
     // What lies farther ahead than it could is of a clock that was set back.
-    return known.filter(([, until]) => until > Date.now() && until <= Date.now() + WAIT_MAX_S * 1e3);
+    return known.filter(
+      ([, until]) => until > Date.now() && until <= Date.now() + WAIT_MAX_S * 1e3,
+    );
   };
   return {
     left(hash, maxWait) {

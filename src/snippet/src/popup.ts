@@ -49,7 +49,10 @@ export function show(content: Content, stage: Stage): (() => void) | null {
   const id = `nudge-${++count}`;
   if (title) names.append(make('h2', 'title', title, id));
   if (body) names.append(make('p', 'text', body, id + '-text'));
-  box.setAttribute(title ? 'aria-labelledby' : 'aria-label', title ? id : body || text('image_alt'));
+  box.setAttribute(
+    title ? 'aria-labelledby' : 'aria-label',
+    title ? id : body || text('image_alt'),
+  );
   if (title && body) box.setAttribute('aria-describedby', id + '-text');
   if (image) {
     const picture = make('img', 'image') as HTMLImageElement;

@@ -57,7 +57,10 @@ export function makeQueue(kept: Kept, url: () => string): Queue {
   const remove = (done: Event[]) => {
     const isDone = (event: Event) => done.some(isSame(event));
     own = own.filter((event) => !isDone(event));
-    kept.write(NAME, waiting().filter((event) => !isDone(event)));
+    kept.write(
+      NAME,
+      waiting().filter((event) => !isDone(event)),
+    );
   };
 
   /** Those of a batch that need not be sent again; a pause in seconds that the node asks for. */

@@ -42,25 +42,27 @@ function trusted(url: string): string {
 }
 
 let loading: Promise<Show> | undefined;
-const load = (base: string): Load => ({ nonce }) =>
-  (loading ??= new Promise<Show>((resolve, reject) => {
-    const script = document.createElement('script');
-    const end = () => {
-      clearTimeout(timer);
-      if (here.nudge?.show) return resolve(here.nudge.show);
-      loading = undefined;
-      reject(new Error('the popup file did not load'));
-    };
-    const timer = setTimeout(end, LOAD_MS);
-    script.onload = script.onerror = end;
-    try {
-      if (nonce) script.nonce = nonce;
-      script.src = trusted(base + POPUP_FILE);
-      document.head.append(script);
-    } catch {
-      end();
-    }
-  }));
+const load =
+  (base: string): Load =>
+  ({ nonce }) =>
+    (loading ??= new Promise<Show>((resolve, reject) => {
+      const script = document.createElement('script');
+      const end = () => {
+        clearTimeout(timer);
+        if (here.nudge?.show) return resolve(here.nudge.show);
+        loading = undefined;
+        reject(new Error('the popup file did not load'));
+      };
+      const timer = setTimeout(end, LOAD_MS);
+      script.onload = script.onerror = end;
+      try {
+        if (nonce) script.nonce = nonce;
+        script.src = trusted(base + POPUP_FILE);
+        document.head.append(script);
+      } catch {
+        end();
+      }
+    }));
 
 function start(tag: HTMLScriptElement): void {
   const preset = here.nudge;
