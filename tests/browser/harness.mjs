@@ -46,6 +46,10 @@ const MISBEHAVIOUR = {
   list: answer(200, '[1,2]'),
   halves: answer(200, '{"decision":5,"popup":"x"}'),
   bare: answer(200, '{"decision":"d","popup":{"id":"p","content":7}}'),
+  late: answer(
+    200,
+    '{"decision":"d","popup":{"id":"p","content":{"title":"Late"}},"expires_in":0.001}',
+  ),
   refusing: answer(401, '{"error":{"code":"wrong_key"}}'),
   gone: answer(404, ''),
 };

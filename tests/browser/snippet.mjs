@@ -4,6 +4,7 @@
 //   node snippet.mjs CHROMIUM NODE ADMIN KEY [NAME]
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { createNudge } from '../../src/snippet/dist/index.js';
 import { bundleReact } from './react.mjs';
 import { document_, equal, holds, runAll, servePages, tag, until } from './harness.mjs';
 
@@ -193,6 +194,46 @@ const tests = {
     await arrived('offline', 'converted', 'ignored');
   },
 
+  async 'events are sent again until they are taken'({ visitor }) {
+    const { context, open, events } = await visitor();
+    const taken = (rejected) => JSON.stringify({ accepted: 1, duplicate: 0, rejected });
+    const answers = [
+      { status: 503, headers: { 'Retry-After': '1' }, body: '{"error":{"code":"journal_full"}}' },
+      {
+        status: 202,
+        body: taken([
+          { index: 0, code: 'overloaded' },
+          { index: 1, code: 'too_late' },
+        ]),
+      },
+      { status: 202, body: taken([]) },
+    ];
+    await context.route('**/v1/events*', (route) => {
+      const answer = answers.shift() ?? { status: 400 };
+      const open = {
+        'Access-Control-Allow-Origin': '*',
+        'Access-Control-Expose-Headers': 'Retry-After',
+      };
+      return route.fulfill({ ...answer, headers: { ...open, ...answer.headers } });
+    });
+    const page = await open(tagged('/again', { 'data-manual': '' }));
+    await hasNudge(page);
+    await page.evaluate(() => {
+      const ts = Date.now();
+      const waiting = ['a', 'b', 'c'].map((decision) => ({ decision, action: 'shown', ts }));
+      localStorage.setItem('nudge.events', JSON.stringify(waiting));
+      localStorage.setItem('nudge.shown', JSON.stringify([{ id: 'p', decision: 'd' }]));
+      nudge.converted();
+    });
+    await until('all are taken', async () => answers.length === 0 && !(await queued(page)).length);
+    const sent = events.map((batch) => batch.map(({ decision }) => decision).join(''));
+    // What came while a batch was under way goes with the next; what is too late goes for good.
+    equal(sent, ['abcd', 'abcd', 'a']);
+    // What can't be better is given up, and so is nothing else.
+    await page.evaluate(() => nudge.converted('p'));
+    await until('given up', async () => events.length === 4 && !(await queued(page)).length);
+  },
+
   async 'a page that is left tells by beacon'({ visitor }) {
     const url = tagged('/left', { 'data-user': 'left', 'data-placement': 'corner' });
     const { context, open } = await visitor();
@@ -347,7 +388,7 @@ const tests = {
         timeout: isLate ? 100 : 60_000,
       };
       const answer = await ask(page, question);
-      const wanted = name === 'bare' ? 'unshown' : 'failed';
+      const wanted = { bare: 'unshown', late: 'expired' }[name] ?? 'failed';
       equal([answer.popup, answer.reason], [null, wanted], name);
       // It is left alone for a while, but where the page is at fault.
       const isLeftAlone = [...NODES_AT_FAULT, 'dead'].includes(name);
@@ -450,6 +491,8 @@ const tests = {
     await until('it is gone', async () => (await page.locator('aside').count()) === 0);
     await arrived('react', 'shown', 'dismissed');
     equal([asked.length, errors], [1, []]);
+    // A server that renders the same asks nobody.
+    equal(await createNudge({ node }).ask(), { popup: null, reason: 'failed' });
   },
 
   async 'nobody is asked before the page is seen'({ visitor }) {

@@ -93,7 +93,7 @@ fn a_page_shows_popups_with_one_tag() {
     }
     let (_setup, server) = node();
     let [node, admin] = [server.data, server.admin].map(|address| format!("http://{address}"));
-    assert_passed(&told("tests/browser/snippet.mjs", &[&node, &admin, KEY]), 14);
+    assert_passed(&told("tests/browser/snippet.mjs", &[&node, &admin, KEY]), 15);
     server.stop();
 }
 

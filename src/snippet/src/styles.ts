@@ -19,14 +19,14 @@ background:var(--bg);color:var(--fg);border:1px solid var(--line);
 border-radius:var(--nudge-radius,14px);box-shadow:0 12px 40px rgb(0 0 0/.22);
 font:16px/1.5 var(--nudge-font,system-ui,sans-serif);text-align:start;overflow-wrap:anywhere}
 .box:focus{outline:0}
-.corner{inset-block-end:16px;inset-inline-end:16px;
+.corner{inset-block-end:calc(16px + env(safe-area-inset-bottom,0px));inset-inline-end:16px;
 inline-size:min(var(--nudge-width,360px),100vw - 32px);--pad:20px}
 .corner.first{inset-inline:16px auto}
 .modal{inset:0;margin:auto;block-size:fit-content;--pad:28px;
 inline-size:min(var(--nudge-width,440px),100vw - 32px)}
 .modal::backdrop{background:var(--nudge-backdrop,rgb(8 12 20/.55))}
 .banner{inset-inline:0;inset-block-end:0;border-width:1px 0 0;border-radius:0;
-padding-block:14px;padding-inline:max(20px,50vw - 540px) max(60px,50vw - 490px);
+padding-block:14px calc(14px + env(safe-area-inset-bottom,0px));padding-inline:max(20px,50vw - 540px) max(60px,50vw - 490px);
 display:flex;flex-wrap:wrap;align-items:center;gap:10px 24px}
 .banner.first{inset-block:0 auto;border-width:0 0 1px}
 .banner .words{flex:1 1 280px}
@@ -55,5 +55,6 @@ font-size:22px;line-height:1;border-radius:16px}
 @media (prefers-reduced-motion:no-preference){
 .box{animation:in .22s ease-out}
 @keyframes in{from{opacity:0;transform:translateY(12px)}}}
+@media print{:host{display:none}}
 @media (forced-colors:active){.button,.close{border-color:ButtonText}}
 `;
