@@ -1,8 +1,8 @@
 //! Requests to commands, outcomes to replies; no I/O, no clock, no randomness. `routes` paths,
 //! methods and the order of refusals · `command` what is asked, as a value, and `outcome` what came
 //! of it, both with an encoding for their way through the shards (`binary`) · `render` outcomes to
-//! replies · `access` keys · `cors` origins · `query` and `json` bounded strict input into scratch
-//! · `decide` and `events` their requests · `verdict` what became of each event · `ignored` fields
+//! replies · `access` keys · `identity` signed users, `visitors` whom a decision is for · `cors`
+//! origins · `query` and `json` bounded strict input into scratch · `decide` and `events` their requests · `verdict` what became of each event · `ignored` fields
 //! that nobody knows · `token` the signed identity of an impression · `early` answers before there
 //! is a whole request · `refusal` codes (`named`) · `reply` what all replies share · `health`.
 //!
@@ -19,6 +19,7 @@ pub mod decide;
 pub mod early;
 pub mod events;
 mod health;
+pub mod identity;
 pub mod ignored;
 pub mod json;
 pub mod outcome;
@@ -29,6 +30,7 @@ pub mod reply;
 pub mod routes;
 pub mod token;
 pub mod verdict;
+pub mod visitors;
 
 #[cfg(test)]
 mod fixture;
