@@ -39,6 +39,10 @@ const STILL: &[(&str, &[&str])] = &[
         &["tls_failures_total", "tls_handshakes_open", "tls_handshakes_total"],
     ),
     (
+        "preview users, whom tests/e2e/preview_users.rs has",
+        &["preview_decisions_total", "preview_events_total"],
+    ),
+    (
         "more load than a test has",
         &[
             "acks_late_total",

@@ -241,6 +241,10 @@ shard_counters! {
         Counter decisions_shown "decisions_shown_total" "Decisions that returned a popup.";
         Counter events_accepted "events_accepted_total" "Events accepted.";
         Counter events_duplicate "events_duplicate_total" "Events that repeated an accepted one.";
+        Counter preview_decisions "preview_decisions_total"
+            "Decisions for preview users, shown or not, that count nowhere else.";
+        Counter preview_events "preview_events_total"
+            "Events of previews, that count nowhere else.";
         Counter degraded "degraded_total" "Requests whose user's state could not be read in time.";
         Counter ignored_fields "ignored_fields_total"
             "Unknown request fields, each counted once per request.";
