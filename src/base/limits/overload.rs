@@ -21,8 +21,10 @@ pub const QUEUE_PROBE_TURN_PART: u64 = 4;
 /// milliseconds: what they ask could not be answered within [`READ_DEADLINE_MS`].
 pub const SHED_LATE_MS: u64 = 45;
 /// As long as all that waits can be served within this, in milliseconds, it is, the oldest first;
-/// where there is more, the newest are served.
+/// where there is more, or some is too late already, the newest are served.
 pub const SHED_BACKLOG_MS: u64 = 25;
+/// So few are no backlog, however slow the host is: all are served, the oldest first.
+pub const SHED_WAITING_MIN: usize = 16;
 /// An overloaded shard serves for so long before it looks for newer requests, in microseconds.
 pub const SHED_SLICE_US: u64 = 2_000;
 /// It serves at least as many before it looks, however slow it is.

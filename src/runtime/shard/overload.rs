@@ -20,7 +20,7 @@ use std::collections::{HashMap, VecDeque};
 use nudged_base::limits::{
     OVERLOAD_INTERVAL_MS, QUEUE_PROBE_PERIOD_MS, QUEUE_PROBE_TURN_PART, SHED_BACKLOG_MS,
     SHED_HELD_BYTES_MAX, SHED_LATE_MS, SHED_REFUSALS_AT_ONCE, SHED_SERVED_A_REFUSAL,
-    SHED_SLICE_REQUESTS_MIN, SHED_SLICE_US,
+    SHED_SLICE_REQUESTS_MIN, SHED_SLICE_US, SHED_WAITING_MIN,
 };
 use nudged_base::time::MonoNs;
 
@@ -139,8 +139,9 @@ impl Overload {
         self.target_ns.map_or(u64::MAX, |target| target / QUEUE_PROBE_TURN_PART)
     }
 
-    /// Whether it is to be measured now, after a busy turn, how long requests wait: then a sample
-    /// is under way until [`Overload::probed`].
+    /// Whether it is to be measured, after a busy turn that has begun `now`, how long requests wait:
+    /// then a sample is under way until [`Overload::probed`]. It counts from the turn's begin, as
+    /// the wait of a request does that the turn has just not seen.
     pub(super) fn begins_probe(&mut self, now: MonoNs) -> bool {
         let is_wanted = self.target_ns.is_some() && !self.is_shedding;
         if !is_wanted || self.probe_sent.is_some() || now < self.probe_due {
@@ -239,7 +240,8 @@ impl Overload {
         }
         let cost_ns = self.cost_ns.unwrap_or(COST_FIRST_NS).max(1);
         let backlog_ns = (self.fresh.len() as u64).saturating_mul(cost_ns);
-        self.is_newest_first = backlog_ns > SHED_BACKLOG_MS * MS;
+        let is_behind = backlog_ns > SHED_BACKLOG_MS * MS || !self.late.is_empty();
+        self.is_newest_first = is_behind && self.fresh.len() > SHED_WAITING_MIN;
         let slice = usize::try_from(SHED_SLICE_US * 1_000 / cost_ns).unwrap_or(0);
         self.slice = slice.max(SHED_SLICE_REQUESTS_MIN);
     }

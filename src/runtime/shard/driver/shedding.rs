@@ -67,8 +67,7 @@ impl<S: Step> Driver<S> {
             // The next busy turn writes to it: what is read before it waits measures nothing.
             return self.arm_probe();
         }
-        let now = clocks::mono();
-        if self.overload.begins_probe(now) {
+        if self.overload.begins_probe(self.now.mono) {
             rustix::io::write(&self.probe.eventfd, &1_u64.to_ne_bytes())?;
         }
         Ok(())

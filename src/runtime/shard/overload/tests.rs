@@ -78,6 +78,20 @@ fn what_can_be_served_in_time_is_the_oldest_first_and_nothing_is_refused() {
 }
 
 #[test]
+fn a_few_are_all_served_however_slow_the_host_is() {
+    let mut overload = overloaded();
+    overload.cost_ns = Some(COST_MAX_NS);
+    hold(&mut overload, 0..16, at(1_010));
+    overload.begin_serving(at(1_020));
+    assert_eq!(served(&mut overload), [0, 1]);
+    assert_eq!(refused(&mut overload), []);
+    // One more is one too many.
+    hold(&mut overload, 16..19, at(1_021));
+    overload.begin_serving(at(1_021));
+    assert_eq!(served(&mut overload), [18, 17]);
+}
+
+#[test]
 fn of_too_many_the_newest_are_served_and_one_in_so_many_is_refused() {
     let mut overload = overloaded();
     hold(&mut overload, 0..5_000, at(1_010));

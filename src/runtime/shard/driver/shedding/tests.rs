@@ -19,11 +19,11 @@ use nudged_base::time::MonoNs;
 use nudged_shard::seam::{Effect, Input, Outbox, Step};
 
 /// Those who ask again as soon as they are answered. Together they wait 48 ms.
-const CLIENTS: usize = 96;
-const WORK: Duration = Duration::from_micros(500);
+const CLIENTS: usize = 48;
+const WORK: Duration = Duration::from_millis(1);
 const ASKED: &[u8] = b"GET /v1/decide?user=ann HTTP/1.1\r\n\r\n";
 const HEALTH: &[u8] = b"GET /health HTTP/1.1\r\n\r\n";
-const REFUSALS: usize = 100;
+const REFUSALS: usize = 40;
 const LIMIT_MS: u64 = 60_000;
 
 /// A shard that takes its time.
