@@ -34,6 +34,9 @@ const COST_MAX_NS: u64 = 10 * MS;
 /// what comes meanwhile does not wait for them.
 const LATE_AT_ONCE: usize = 2;
 
+/// A turn refuses at most one for so many that it has served, and one more.
+const REFUSED_PART: usize = 4;
+
 /// What became of bytes that were to wait.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Hold {
@@ -139,9 +142,9 @@ impl Overload {
         self.target_ns.map_or(u64::MAX, |target| target / QUEUE_PROBE_TURN_PART)
     }
 
-    /// Whether it is to be measured, after a busy turn that has begun `now`, how long requests wait:
-    /// then a sample is under way until [`Overload::probed`]. It counts from the turn's begin, as
-    /// the wait of a request does that the turn has just not seen.
+    /// Whether it is to be measured how long requests wait, after a busy turn that began `now`: then
+    /// a sample is under way until [`Overload::probed`]. It counts from the turn's begin, as the
+    /// wait of a request does that the turn has just missed.
     pub(super) fn begins_probe(&mut self, now: MonoNs) -> bool {
         let is_wanted = self.target_ns.is_some() && !self.is_shedding;
         if !is_wanted || self.probe_sent.is_some() || now < self.probe_due {
@@ -266,7 +269,10 @@ impl Overload {
     /// The next connection of the turn whose bytes are refused, once all are served that can be.
     pub(super) fn next_refused(&mut self) -> Option<(u32, Vec<u8>, ShedCause)> {
         let is_idle = self.served == 0 && self.refused < LATE_AT_ONCE;
-        if self.credit < SHED_SERVED_A_REFUSAL && !is_idle {
+        // Nor may many of them at once make a turn long.
+        let is_due =
+            self.credit >= SHED_SERVED_A_REFUSAL && self.refused <= self.served / REFUSED_PART;
+        if !is_due && !is_idle {
             return None;
         }
         // Who has waited for longer than that is not told at once any more.
