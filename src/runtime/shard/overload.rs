@@ -142,8 +142,8 @@ impl Overload {
         self.target_ns.map_or(u64::MAX, |target| target / QUEUE_PROBE_TURN_PART)
     }
 
-    /// Whether it is to be measured how long requests wait, after a busy turn that began `now`: then
-    /// a sample is under way until [`Overload::probed`]. It counts from the turn's begin, as the
+    /// Whether it is to be measured how long requests wait, after a busy turn that began `now`: a
+    /// sample is then under way until [`Overload::probed`]. It counts from the turn's begin, as the
     /// wait of a request does that the turn has just missed.
     pub(super) fn begins_probe(&mut self, now: MonoNs) -> bool {
         let is_wanted = self.target_ns.is_some() && !self.is_shedding;
