@@ -49,6 +49,7 @@ mod requests;
 mod retention;
 mod shards;
 mod signals;
+mod snippet;
 mod sources;
 mod sql_away;
 mod sql_rights;
