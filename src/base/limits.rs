@@ -1,5 +1,10 @@
 //! Every number that bounds something, in one place, with its unit in its name and its source
-//! beside it. Relations between them are asserted at compile time at the end of the file.
+//! beside it. Relations between them are asserted at compile time at the end of the file. Those of
+//! overloads are in `overload`.
+
+mod overload;
+
+pub use overload::*;
 
 // --- users and state ---------------------------------------------------------------------------
 

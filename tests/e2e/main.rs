@@ -53,6 +53,7 @@ mod shards;
 mod signals;
 mod signed_users;
 mod snippet;
+mod sources;
 mod sql_away;
 mod sql_rights;
 mod threads;

@@ -35,6 +35,10 @@ const STILL: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "many connections of one client, whom tests/e2e/sources.rs has",
+        &["source_connections_refused_total"],
+    ),
+    (
         "clients of TLS, whom tests/e2e/tls.rs has",
         &["tls_failures_total", "tls_handshakes_open", "tls_handshakes_total"],
     ),
@@ -56,6 +60,10 @@ const STILL: &[(&str, &[&str])] = &[
             "user_rate_untracked_total",
             "ring_buffers_empty_total",
             "ring_overflows_total",
+            "queue_delay_seconds",
+            "shed_held",
+            "shed_total",
+            "shedding",
             "slice_evictions_total",
             "slice_full_total",
             "unsent_bytes",
