@@ -109,6 +109,7 @@ standard output is no terminal, or with --once, it prints one snapshot and exits
 Examples:
   nudged top
   nudged top --admin unix:/run/nudged/admin.sock --interval 5
+  nudged top --admin https://node1.example:8081 --token-file admin.token --cacert ca.pem
   nudged top --once")]
     Top(TopArguments),
     /// Write popups, users, statistics or journals to standard output as NDJSON
@@ -175,6 +176,22 @@ pub struct ServeArguments {
     /// Start despite damage in the middle of the journal: copy it aside, skip the damaged batches
     #[arg(long)]
     pub salvage: bool,
+}
+
+/// Flags of the commands that ask a running node.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+pub struct NodeArguments {
+    /// The node's admin address, https://HOST:PORT where it speaks TLS, or unix:/PATH [env:
+    /// NUDGED_ADMIN] [default: the configuration's]
+    #[arg(long, value_name = "ADDR:PORT")]
+    admin: Option<String>,
+    /// File with the admin token [env: NUDGED_ADMIN_TOKEN_FILE] [default: the configuration's]
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<String>,
+    /// Certificates in PEM that the node's, for its name, has to be or to be signed by [default:
+    /// the configuration's tls.certificate, for any name; those that this host trusts]
+    #[arg(long, value_name = "FILE")]
+    pub cacert: Option<PathBuf>,
 }
 
 /// Arguments of `check`.
@@ -266,12 +283,9 @@ pub struct JournalArguments {
 /// Arguments of `top`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct TopArguments {
-    /// The node's admin address, or unix:/PATH [env: NUDGED_ADMIN] [default: the configuration's]
-    #[arg(long, value_name = "ADDR:PORT")]
-    admin: Option<String>,
-    /// File with the admin token [env: NUDGED_ADMIN_TOKEN_FILE] [default: the configuration's]
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<String>,
+    /// Which node.
+    #[command(flatten)]
+    pub node: NodeArguments,
     /// Print one snapshot and exit
     #[arg(long)]
     pub once: bool,
@@ -306,9 +320,9 @@ pub struct BackupArguments {
     /// Where the copy goes; a new file
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// The node's admin address, or unix:/PATH [env: NUDGED_ADMIN] [default: the configuration's]
-    #[arg(long, value_name = "ADDR:PORT")]
-    admin: Option<String>,
+    /// Which node.
+    #[command(flatten)]
+    pub node: NodeArguments,
 }
 
 /// Arguments of `migrate`.
@@ -346,9 +360,9 @@ pub struct ExplainArguments {
     /// An attribute; may be given more than once [default: none]
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     attr: Vec<(String, String)>,
-    /// The node's admin address, or unix:/PATH [env: NUDGED_ADMIN] [default: the configuration's]
-    #[arg(long, value_name = "ADDR:PORT")]
-    admin: Option<String>,
+    /// Which node.
+    #[command(flatten)]
+    pub node: NodeArguments,
 }
 
 /// A command line that was understood.

@@ -3,10 +3,7 @@
 use nudged_config::Flag;
 use nudged_config::tree::TreeValue;
 
-use super::{
-    BackupArguments, DoctorArguments, ExplainArguments, ServeArguments, SharedArguments,
-    TopArguments,
-};
+use super::{DoctorArguments, NodeArguments, ServeArguments, SharedArguments};
 
 impl SharedArguments {
     /// The flags that stand for settings.
@@ -52,24 +49,15 @@ impl DoctorArguments {
     }
 }
 
-impl BackupArguments {
-    /// The flags that stand for settings.
-    pub fn flags(&self) -> Vec<Flag> {
-        flag("--admin", "admin", self.admin.as_ref()).into_iter().collect()
+impl NodeArguments {
+    /// Which node is asked, as it was given.
+    pub fn admin(&self) -> Option<&str> {
+        self.admin.as_deref()
     }
-}
 
-impl ExplainArguments {
-    /// The flags that stand for settings.
-    pub fn flags(&self) -> Vec<Flag> {
-        flag("--admin", "admin", self.admin.as_ref()).into_iter().collect()
-    }
-}
-
-impl TopArguments {
-    /// The flags that stand for settings.
-    pub fn flags(&self) -> Vec<Flag> {
-        let admin = flag("--admin", "admin", self.admin.as_ref());
+    /// The flags that stand for settings; the address is none where it `is_url`.
+    pub fn flags(&self, is_url: bool) -> Vec<Flag> {
+        let admin = flag("--admin", "admin", self.admin.as_ref().filter(|_| !is_url));
         let token = flag("--token-file", "admin_token_file", self.token_file.as_ref());
         admin.into_iter().chain(token).collect()
     }

@@ -85,7 +85,8 @@ fn the_other_commands_take_their_arguments() {
     let line = "nudged explain --user u --placement p --at T --admin 127.0.0.1:9 --attr a=b=c";
     let Subcommand::Explain(explain) = command(line) else { panic!("not explain") };
     assert_eq!((explain.user.as_str(), explain.placement.as_str()), ("u", "p"));
-    assert_eq!(explain.flags()[0].key, "admin");
+    assert_eq!(explain.node.flags(false)[0].key, "admin");
+    assert_eq!((explain.node.admin(), explain.node.flags(true)), (Some("127.0.0.1:9"), vec![]));
     let query = [("user", "u"), ("placement", "p"), ("at", "T"), ("attr.a", "b=c")];
     assert_eq!(explain.query(), query);
     let wrong = "nudged explain --user u --placement p --attr a";
