@@ -54,7 +54,7 @@ pub struct DrainSetup {
 pub fn start(setup: DrainSetup) -> std::io::Result<JoinHandle<()>> {
     let (name, stop) = (format!("list-drain-{}", setup.lane), Arc::clone(&setup.stop));
     threads::start(name, setup.cpu, &stop, move || {
-        threads::give_way();
+        threads::give_way(&setup.log);
         let mut lane = DrainLane::new(setup);
         while let Some(rest_ms) = lane.until_rest() {
             let is_stopping = || lane.setup.stop.load(Ordering::Acquire);

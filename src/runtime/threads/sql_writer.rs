@@ -105,10 +105,10 @@ where
         skipped: std::mem::take(&mut setup.skipped),
         tail: setup.tail,
         beats: setup.redis_status.is_none() && setup.store.shared().is_some(),
-        log: setup.log,
+        log: setup.log.clone(),
         metrics: Arc::clone(&setup.figures.counts),
     });
-    let (cpu, ended) = (setup.cpu, Arc::clone(&setup.stop));
+    let (cpu, ended, log) = (setup.cpu, Arc::clone(&setup.stop), setup.log);
     let mut thread = WriterThread {
         machine,
         store: setup.store,
@@ -126,7 +126,7 @@ where
         redis_status: setup.redis_status,
     };
     threads::start("sql-writer".to_owned(), cpu, &ended, move || {
-        threads::give_way();
+        threads::give_way(&log);
         thread.run();
     })
 }
