@@ -139,12 +139,9 @@ Examples:
     Migrate(MigrateArguments),
 }
 
-/// Flags of `serve`. Each beats its environment variable and its key in the file.
+/// Flags that say where a node listens and on which cores it runs: what a host has to be fit for.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
-pub struct ServeArguments {
-    /// Popups file, imported at start and reload [env: NUDGED_POPUPS] [default: none]
-    #[arg(long, value_name = "FILE")]
-    popups: Option<String>,
+pub struct PlaceArguments {
     /// Address for visitors' requests; may be given more than once; port 0 picks a free one;
     /// 'ADDR:PORT proxy_protocol' behind a balancer that sends it [env: NUDGED_LISTEN] [default:
     /// 127.0.0.1:8080]
@@ -167,6 +164,17 @@ pub struct ServeArguments {
     /// Leave threads where the kernel puts them [env: NUDGED_PIN=false] [default: pinned]
     #[arg(long)]
     no_pin: bool,
+}
+
+/// Flags of `serve`. Each beats its environment variable and its key in the file.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+pub struct ServeArguments {
+    /// Popups file, imported at start and reload [env: NUDGED_POPUPS] [default: none]
+    #[arg(long, value_name = "FILE")]
+    popups: Option<String>,
+    /// Where it listens, and on which cores it runs.
+    #[command(flatten)]
+    place: PlaceArguments,
     /// How long an idle shard spins before it sleeps [env: NUDGED_BUSY_POLL_US] [default: 0]
     #[arg(long, value_name = "MICROSECONDS")]
     busy_poll: Option<String>,
@@ -208,21 +216,9 @@ pub struct CheckArguments {
 /// Arguments of `doctor`: those of `serve` that matter to a host.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct DoctorArguments {
-    /// As of `serve`
-    #[arg(long, value_name = "ADDR:PORT")]
-    listen: Vec<String>,
-    /// As of `serve`
-    #[arg(long, value_name = "N|auto")]
-    shards: Option<String>,
-    /// As of `serve`
-    #[arg(long, value_name = "LIST")]
-    cpus: Option<String>,
-    /// As of `serve`
-    #[arg(long, value_name = "N")]
-    writer_cpu: Option<String>,
-    /// As of `serve`
-    #[arg(long)]
-    no_pin: bool,
+    /// As of `serve`.
+    #[command(flatten)]
+    place: PlaceArguments,
     /// An array of {"name","status","found","why","mend"} instead of lines
     #[arg(long)]
     pub json: bool,

@@ -48,6 +48,18 @@ fn serve_is_what_is_done_without_a_subcommand() {
 }
 
 #[test]
+fn a_doctor_takes_the_flags_of_serve_that_matter_to_a_host() {
+    let line =
+        "--listen 127.0.0.1:0 --admin 10.0.0.1:9 --shards 2 --cpus 2-5 --writer-cpu 1 --no-pin";
+    let Subcommand::Doctor(doctor) = command(&format!("nudged doctor {line} --json")) else {
+        panic!("not doctor")
+    };
+    assert!(doctor.json);
+    assert_eq!(doctor.flags(), served(&format!("nudged {line}")).1.flags());
+    assert_eq!(doctor.flags().len(), 6);
+}
+
+#[test]
 fn a_wrong_value_of_a_flag_is_an_error_of_the_configuration() {
     let flags = flags("nudged --shards 0 --listen x --busy-poll x");
     let said = load(None, &[], &flags).unwrap_err().to_string();
