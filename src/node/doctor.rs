@@ -5,7 +5,7 @@
 //! files of the host, limits, a probe, servers ── read ──► figures ── judged ──► report
 //! ```
 //!
-//! `process` kernel and limits · `sysctls` · `cpus`, `placement`, `nics` where shards run and what
+//! `process` kernel and limits · `unit` those of systemd's · `sysctls` · `cpus`, `placement`, `nics` where shards run and what
 //! else does · `memory` · `clock` · `certificate` · `disk` · `redis` · `mysql`. `host` reads files,
 //! `groups` finds control groups, `report` is what is printed.
 //!
@@ -46,6 +46,7 @@ mod process;
 mod redis;
 pub mod report;
 mod sysctls;
+mod unit;
 
 /// A part that waits for a disk or a server is given up after this.
 const PART_WITHIN: Duration = Duration::from_millis(DOCTOR_PART_MS);
@@ -113,8 +114,9 @@ impl Patient {
 }
 
 /// The checks that read files of the kernel alone, in the order of the report.
-const OF_FILES: [fn(&Patient) -> Vec<Diagnosis>; 8] = [
+const OF_FILES: [fn(&Patient) -> Vec<Diagnosis>; 9] = [
     process::check,
+    unit::check,
     sysctls::check,
     cpus::check,
     placement::check,
