@@ -9,6 +9,7 @@ use super::arbiter;
 use super::files::files_json;
 use super::input::moment_json;
 use super::last_errors::{last_error, last_errors};
+use super::listeners::listeners_json;
 use super::service::Service;
 use nudged_base::ids::ShardId;
 use nudged_base::limits::UNAPPLIED_BYTES_MAX;
@@ -30,6 +31,7 @@ pub(super) fn answer(service: &Service) -> AdminAnswer {
         "uptime_s": (clocks::mono().0.saturating_sub(started_mono.0)) / 1_000_000_000,
         "shards": shards(service),
         "load": share_json(service.load.shards().into_iter().max().unwrap_or(0)),
+        "listeners": listeners_json(service),
         "connections_max": service.connections_max,
         "writer_cpu": service.topology.writer_cpu,
         "pinned": service.topology.pin,

@@ -8,6 +8,7 @@ use crate::cluster::{Cluster, Plan, in_turn};
 use crate::harness::{ALWAYS, Server, Setup, until};
 use crate::support::prometheus::{Metrics, promtool};
 use crate::support::proxy::Proxy;
+use crate::tls;
 use crate::vendor_monitoring;
 
 /// What an ordinary day does not move, by why. All else has to.
@@ -223,8 +224,10 @@ fn requests_are_timed_and_work_is_load() {
 /// An embedded node that knows its users again after a restart.
 fn embedded() -> Metrics {
     let config = "connections_max = 4\n[proxy_protocol]\nnetworks = [\"127.0.0.1\"]\n\
-        [limits]\nuser_rate = \"1000000/s\"\n";
+        [limits]\nuser_rate = \"1000000/s\"\n\
+        [tls]\ncertificate = \"tls.pem\"\nkey = \"tls.key\"\n";
     let setup = Setup::new(ALWAYS).config(config);
+    tls::install(&setup, "server.pem", "server.key");
     let proxied = ["--listen", "127.0.0.1:0 proxy_protocol"];
     let setup = setup.flags(&["--shards", "2", "--no-pin"]).flags(&proxied);
     let server = setup.start();

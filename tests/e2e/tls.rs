@@ -25,7 +25,7 @@ fn config(more: &str) -> String {
 }
 
 /// Puts a certificate of the corpus and a key where the configuration names them.
-fn install(setup: &Setup, certificate: &str, key: &str) {
+pub fn install(setup: &Setup, certificate: &str, key: &str) {
     for (name, place) in [(certificate, "tls.pem"), (key, "tls.key")] {
         fs::copy(repository(&format!("tests/corpus/tls/{name}")), setup.path(place)).unwrap();
         fs::set_permissions(setup.path(place), fs::Permissions::from_mode(0o600)).unwrap();
@@ -283,6 +283,10 @@ fn operators_are_served_over_tls() {
     let metrics = curl(server.admin, &[], "/metrics");
     let text = String::from_utf8_lossy(&metrics.stdout).into_owned();
     assert!(text.contains("\nnudged_tls_certificate_expiry_timestamp_seconds 4949"), "{text}");
+    let status = curl(server.admin, &[], "/v1/status").stdout;
+    let status: serde_json::Value = serde_json::from_slice(&status).unwrap();
+    assert!(status["tls"]["expires_at"].as_str().unwrap().starts_with("2126-11-06T"), "{status}");
+    assert!(status["tls"]["expires_in_s"].as_i64().unwrap() > 0, "{status}");
     let url = format!("https://localhost:{}/v1/status", server.admin.port());
     let two = curl(server.admin, &["-f", "--tls-max", "1.2", &url], "/v1/popups");
     assert!(two.status.success(), "{two:?}");
