@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::admin;
 use crate::client::{Client, event};
 use crate::cluster::{Cluster, Plan, in_turn};
 use crate::harness::{ALWAYS, Server, Setup, until};
@@ -273,6 +274,7 @@ fn with_redis() -> Vec<Metrics> {
     proxy.cut();
     visit(&servers[0], "away");
     let away = check(&text(&servers[0]));
+    admin::check_status(&servers[0]);
     proxy.heal();
     until("Redis", || servers[0].logged("redis_connected").pop());
     visit(&servers[0], "back");
