@@ -5,9 +5,9 @@
 //! files of the host, limits, a probe, servers ── read ──► figures ── judged ──► report
 //! ```
 //!
-//! `process` kernel and limits · `unit` those of systemd's · `sysctls` · `cpus`, `placement`, `nics` where shards run and what
-//! else does · `memory` · `clock` · `certificate` · `disk` · `redis` · `mysql`. `host` reads files,
-//! `groups` finds control groups, `report` is what is printed.
+//! `process` kernel and limits · `unit` systemd's · `sysctls` · `cpus`, `placement`, `nics`
+//! where shards run and what else does · `memory` · `clock` · `certificate` · `disk` · `redis` ·
+//! `mysql`. `host` reads files, `groups` finds control groups, `report` is what is printed.
 //!
 //! Limits: `DOCTOR_PART_MS` for a part that may hang on a disk or a server; these run beside each
 //! other, so that all of it ends within 5 s.

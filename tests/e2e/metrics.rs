@@ -278,6 +278,11 @@ fn with_redis() -> Vec<Metrics> {
     proxy.heal();
     until("Redis", || servers[0].logged("redis_connected").pop());
     visit(&servers[0], "back");
+    until("what was taken without Redis to be merged", || {
+        let text = text(&servers[0]);
+        let mut lines = text.lines().filter(|line| line.starts_with("nudged_merged_total{"));
+        lines.any(|line| !line.ends_with(" 0")).then_some(())
+    });
     let metrics = servers.each_ref().map(|server| check(&text(server)));
     servers.into_iter().for_each(Server::stop);
     metrics.into_iter().chain([away]).collect()

@@ -92,10 +92,10 @@ fn installed(files: &HostFiles) -> Option<(String, String)> {
 
 /// A hard limit; `None` where no line has it, or an empty one takes it back.
 fn limit_of(text: &str, name: &str) -> Option<u64> {
-    let values = text
+    let mut values = text
         .lines()
         .filter_map(|line| line.trim().strip_prefix(name)?.trim_start().strip_prefix('='));
-    let value = values.last()?.trim();
+    let value = values.next_back()?.trim();
     let hard = value.rsplit(':').next().unwrap_or(value);
     if hard == "infinity" {
         return Some(u64::MAX);
