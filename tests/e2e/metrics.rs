@@ -251,6 +251,10 @@ fn embedded() -> Metrics {
         let _ = client.try_ask("GET", "/health", "");
     }
     let mut open = server.client();
+    // Its buffer grows past what is kept.
+    let large = format!("{{\"user\":\"{}\"}}", "x".repeat(65_500));
+    open.ask("POST", "/v1/decide", &large);
+    let mut open = server.client();
     open.get("/health").expect(200);
     server.operator().ask("POST", "/v1/popups/banner/pause", "").expect(200);
     let metrics = check(&text(&server));
