@@ -17,6 +17,7 @@ mod harness;
 mod admin;
 mod backup;
 mod balancers;
+mod bare;
 mod browser;
 mod canary;
 mod catalog;

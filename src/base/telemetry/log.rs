@@ -106,6 +106,8 @@ messages! {
         "a change is stored, but not every shard confirmed it in time";
     Warn SettingUnsupported "setting_unsupported"
         "this host can't do what a setting asks for: nudged runs without it";
+    Warn PriorityRefused "priority_refused"
+        "the SQL writer's priority can't be lowered: answers may wait for it where they share a core";
     Warn CoresShared "cores_shared" "several threads share a core";
     Warn KeysMissing "keys_missing" "a listener that other hosts can reach requires no key";
     Info JournalRecovered "journal_recovered" "the journal was recovered";
