@@ -11,7 +11,8 @@
 //! its time, SQL · `changes` what operators change · `popups`, `history`, `users`, `stats`,
 //! `explain`, `status`, `metrics` what they see, `arbiter` of Redis, `process` of the process,
 //! `lag` how late SQL is, `popup_totals` by popup, `files` what lies in the data directory,
-//! `last_errors` what was wrong · `refusals` what a failure is to them · `answer` replies ·
+//! `last_errors` what was wrong ·
+//! `listeners` connections by listener · `refusals` what a failure is to them · `answer` replies ·
 //! `unread` the memory of large ones · `input` texts of requests.
 //! Limits: those of the admin listener in `base::limits`.
 
@@ -29,6 +30,7 @@ mod input;
 mod lag;
 mod last_errors;
 mod listener;
+mod listeners;
 mod metrics;
 mod popup_totals;
 mod popups;

@@ -1,5 +1,10 @@
 //! Every number that bounds something, in one place, with its unit in its name and its source
-//! beside it. Relations between them are asserted at compile time at the end of the file.
+//! beside it. Relations between them are asserted at compile time at the end of the file. Those of
+//! overloads are in `overload`.
+
+mod overload;
+
+pub use overload::*;
 
 // --- users and state ---------------------------------------------------------------------------
 
@@ -362,6 +367,11 @@ pub const KEY_BYTES_MIN: usize = 16;
 pub const KEY_BYTES_MAX: usize = 256;
 /// API keys of one kind.
 pub const KEYS_MAX: usize = 64;
+/// Secrets that users are signed with: one that signs and those that still verify. A wrong
+/// signature costs one HMAC for each.
+pub const IDENTITY_SECRETS_MAX: usize = 8;
+/// Users who only look: each of their decisions looks at every popup.
+pub const PREVIEW_USERS_MAX: usize = 64;
 /// CORS origins.
 pub const ORIGINS_MAX: usize = 256;
 /// Longest CORS origin, in bytes.
