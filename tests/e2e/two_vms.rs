@@ -88,3 +88,14 @@ fn haproxy_accepts_what_a_reader_makes() {
     let text = fs::read_to_string(Path::new(&made)).unwrap();
     assert!(text.contains("10.0.0.11:8080") && !text.contains("192.0.2."), "{text}");
 }
+
+#[test]
+fn the_contents_name_every_section() {
+    let document = fs::read_to_string(repository("docs/operations.md")).unwrap();
+    let sections: Vec<&str> =
+        document.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    let (contents, _) = document.split_once("\n## ").unwrap();
+    let is_named = |section: &&&str| contents.contains(&format!("[{section}](#"));
+    let missing: Vec<_> = sections.iter().filter(|section| !is_named(section)).collect();
+    assert!(sections.len() > 20 && missing.is_empty(), "{missing:?}");
+}
