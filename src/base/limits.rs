@@ -583,6 +583,20 @@ pub const ADMIN_UNREAD_BYTES_MAX: usize = 128 * 1_024 * 1_024;
 /// A SQL server that says nothing for this long, in milliseconds, is away for whoever asked on the
 /// admin listener. Locks are waited for a second less.
 pub const ADMIN_SQL_SILENCE_MS: u64 = 3_000;
+/// Popups of one page of the admin API's list, and what it has unless its request says how many.
+pub const POPUPS_LISTED_MAX: u32 = 1_000;
+/// A page of the admin API's list has no further popup beyond this, in bytes; one it always has.
+pub const POPUPS_LISTED_BYTES: usize = 16 * ADMIN_BODY_BYTES_MAX;
+/// Entries of one page of a user's timeline, unless its request says how many.
+pub const TIMELINE_ENTRIES: u32 = 50;
+/// Entries of one page of a user's timeline, whatever its request says.
+pub const TIMELINE_ENTRIES_MAX: u32 = 500;
+/// Entries of one moment of a user's timeline that pages can go behind.
+pub const TIMELINE_MOMENT_MAX: u32 = 1_000;
+/// Drafts of popups at once.
+pub const DRAFTS_MAX: usize = POPUPS_MAX;
+/// Longest text that the admin API's list is searched for, in bytes.
+pub const LIST_QUERY_BYTES_MAX: usize = 256;
 /// Lines of one answer of a popup's history, unless its request says how many.
 pub const HISTORY_LINES: u32 = 100;
 /// Lines of one answer of a popup's history, whatever its request says.
@@ -770,6 +784,7 @@ const _: () = {
     assert!((POPUPS_MAX * 2 * (POPUP_ID_BYTES_MAX + 64)) as u64 <= ADMIN_ANSWER_BYTES_MAX);
     assert!(CONTENT_BYTES_MAX * 2 < ADMIN_BODY_BYTES_MAX && BODY_BYTES_MAX < ADMIN_BODY_BYTES_MAX);
     assert!(ADMIN_REFUSALS_MAX < ADMIN_CONNECTIONS_MAX);
+    assert!(POPUPS_LISTED_BYTES + ADMIN_BODY_BYTES_MAX <= ADMIN_UNREAD_BYTES_MAX);
     // One change that SQL says nothing to does not refuse the next, and whoever waited with a
     // reload is gone when it gives up.
     assert!(ADMIN_SQL_SILENCE_MS < CATALOG_TURN_MS && CATALOG_TURN_MS * 2 < RELOAD_TURN_MS);
