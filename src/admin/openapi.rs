@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use serde_json::{Value, json};
 
 use super::answer::AdminAnswer;
-use super::operations::{self, Needs, OPERATIONS, Operation};
+use super::operations::{self, AdminOperation, Needs, OPERATIONS};
 use nudged_domain::catalog::source::{popup_schema, rule_schema};
 
 const BASE: &str = include_str!("openapi.json");
@@ -38,7 +38,7 @@ pub(super) fn document() -> Value {
 }
 
 /// Writes into an operation what the table says of it.
-fn complete(described: &mut Value, operation: &Operation) {
+fn complete(described: &mut Value, operation: &AdminOperation) {
     let of_table = operation.parameters.iter().map(|parameter| parameter.described());
     let of_table: Vec<Value> = of_table.collect();
     match described["parameters"].as_array_mut() {

@@ -4,8 +4,7 @@
 
 use super::parameters::Parameter;
 use nudged_base::limits::{
-    HISTORY_LINES_MAX, LIST_QUERY_BYTES_MAX, NAME_BYTES_MAX, POPUPS_LISTED_MAX,
-    TIMELINE_ENTRIES_MAX,
+    HISTORY_LINES_MAX, NAME_BYTES_MAX, POPUPS_LISTED_MAX, TIMELINE_ENTRIES_MAX,
 };
 use nudged_http::head::Method;
 
@@ -36,7 +35,7 @@ impl Needs {
 
 /// A request that the admin API takes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Operation {
+pub(super) struct AdminOperation {
     /// Its method; GET stands for HEAD too.
     pub(super) method: Method,
     /// Its path, with `{id}` and `{user}` for what is named there.
@@ -52,8 +51,8 @@ const fn row(
     path: &'static str,
     needs: Needs,
     parameters: &'static [Parameter],
-) -> Operation {
-    Operation { method, path, needs, parameters }
+) -> AdminOperation {
+    AdminOperation { method, path, needs, parameters }
 }
 
 const NONE: &[Parameter] = &[];
@@ -67,7 +66,7 @@ const LIST: &[Parameter] = &[
     Parameter::text("placement", NAME_BYTES_MAX, "Popups of this placement."),
     Parameter::text(
         "q",
-        LIST_QUERY_BYTES_MAX,
+        NAME_BYTES_MAX,
         "Popups with this text in their id or in a text of their content, whatever its case.",
     ),
     Parameter::number(
@@ -125,7 +124,7 @@ const VERSION: &[Parameter] = &[Parameter::number(
 )];
 
 /// Every operation.
-pub(super) const OPERATIONS: &[Operation] = &[
+pub(super) const OPERATIONS: &[AdminOperation] = &[
     row(Method::Get, "/health", Needs::Nothing, NONE),
     row(Method::Get, "/healthz", Needs::Nothing, NONE),
     row(Method::Get, "/readyz", Needs::Nothing, NONE),
@@ -157,7 +156,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
 ];
 
 /// The operation of a method on a path.
-pub(super) fn find(method: Method, path: &str) -> Option<&'static Operation> {
+pub(super) fn find(method: Method, path: &str) -> Option<&'static AdminOperation> {
     let method = if method == Method::Head { Method::Get } else { method };
     OPERATIONS.iter().find(|row| row.method == method && row.path == path)
 }

@@ -54,7 +54,7 @@ struct PreviewRequest<'a> {
 }
 
 /// The popup that is looked at.
-struct Subject {
+struct PreviewSubject {
     definition: Arc<Definition>,
     /// None of what nobody has published.
     version: Option<u32>,
@@ -63,7 +63,7 @@ struct Subject {
 
 /// What would be on screen.
 #[derive(Serialize)]
-struct Shown<'a> {
+struct PreviewedPopup<'a> {
     id: &'a str,
     version: Option<u32>,
     variant: Option<&'a str>,
@@ -73,7 +73,7 @@ struct Shown<'a> {
 /// The answer.
 #[derive(Serialize)]
 struct Preview<'a> {
-    popup: Shown<'a>,
+    popup: PreviewedPopup<'a>,
     status: &'static str,
     /// Whether no gate would hold it back.
     would_pass: bool,
@@ -124,7 +124,7 @@ pub(super) fn answer(service: &Service, body: &[u8]) -> Result<AdminAnswer, Admi
     let shown = &popup.variants[variant];
     let content = content(shown, context.locale);
     let preview = Preview {
-        popup: Shown {
+        popup: PreviewedPopup {
             id: &popup.id,
             version: subject.version,
             variant: (!shown.key.is_empty()).then_some(&shown.key),
@@ -169,7 +169,7 @@ fn moment(at: Option<&Value>) -> Result<Option<WallMs>, BadInput> {
 ///
 /// # Errors
 /// 404 where there is none, and every error of a definition.
-fn subject(service: &Service, request: &PreviewRequest<'_>) -> Result<Subject, AdminAnswer> {
+fn subject(service: &Service, request: &PreviewRequest<'_>) -> Result<PreviewSubject, AdminAnswer> {
     let Ok(id) = serde_json::from_str::<String>(request.popup.get()) else {
         if request.draft {
             return Err(BadInput::new("bad_value", "draft").into());
@@ -182,15 +182,15 @@ fn subject(service: &Service, request: &PreviewRequest<'_>) -> Result<Subject, A
         let text = draft.ok_or(PublishError::NoDraft)?.text;
         let definition = Arc::new(parse_json_popup(&text).map_err(PublishError::Definition)?);
         let status = definition.status();
-        return Ok(Subject { definition, version: None, status });
+        return Ok(PreviewSubject { definition, version: None, status });
     }
     let known = published.find(&id).ok_or_else(AdminAnswer::not_found)?;
     let definition = Arc::clone(&known.definition);
-    Ok(Subject { definition, version: Some(known.stored.version), status: known.status })
+    Ok(PreviewSubject { definition, version: Some(known.stored.version), status: known.status })
 }
 
 /// A definition that nobody has stored; without an id it has one for the while.
-fn unstored(text: &str) -> Result<Subject, AdminAnswer> {
+fn unstored(text: &str) -> Result<PreviewSubject, AdminAnswer> {
     #[derive(Deserialize)]
     struct Named {
         id: Option<String>,
@@ -199,7 +199,7 @@ fn unstored(text: &str) -> Result<Subject, AdminAnswer> {
     let id = named.and_then(|named| named.id).unwrap_or_else(|| "preview".to_owned());
     let definition = parse_popup(text, Format::Json, &id).map_err(PublishError::Definition)?;
     let status = definition.status();
-    Ok(Subject { definition: Arc::new(definition), version: None, status })
+    Ok(PreviewSubject { definition: Arc::new(definition), version: None, status })
 }
 
 /// The variant that is asked for, or the user's.
@@ -214,7 +214,7 @@ fn variant_of(popup: &Popup, request: &PreviewRequest<'_>) -> Result<usize, BadI
 /// Every gate that would hold the popup back.
 fn gates<'a>(
     snapshot: &'a Snapshot,
-    subject: &Subject,
+    subject: &PreviewSubject,
     (explainer, state): (&Explainer<'a>, &'a UserState),
     has_user: bool,
 ) -> Vec<Value> {

@@ -46,7 +46,7 @@ struct StatsQuery<'a> {
 
 /// A row of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Counted {
+struct StatsRow {
     is_day: bool,
     counts: [u64; 6],
     answered: Option<u64>,
@@ -54,11 +54,11 @@ struct Counted {
 }
 
 /// A row's popup, variant and first moment.
-type CountedKey = (String, String, WallMs);
+type StatsRowKey = (String, String, WallMs);
 
 /// What is answered.
-struct Report {
-    rows: Vec<(CountedKey, Counted)>,
+struct StatsReport {
+    rows: Vec<(StatsRowKey, StatsRow)>,
     by: &'static str,
     zone: TimeZone,
     warnings: Vec<String>,
@@ -132,7 +132,12 @@ fn has_whole_hours(zone: &TimeZone, rows: &[StatRow]) -> bool {
     rows.iter().all(is_whole)
 }
 
-fn report(query: &StatsQuery<'_>, rows: &[StatRow], snapshot: &Snapshot, now: WallMs) -> Report {
+fn report(
+    query: &StatsQuery<'_>,
+    rows: &[StatRow],
+    snapshot: &Snapshot,
+    now: WallMs,
+) -> StatsReport {
     let has_days = rows.iter().any(|row| row.is_day);
     let (mut zone, mut warnings) = (zone_of(query.zone), Vec::new());
     let mut by_day = query.by_day;
@@ -150,13 +155,13 @@ fn report(query: &StatsQuery<'_>, rows: &[StatRow], snapshot: &Snapshot, now: Wa
                 .to_owned(),
         );
     }
-    let mut counted: BTreeMap<(CountedKey, bool), Counted> = BTreeMap::new();
+    let mut counted: BTreeMap<(StatsRowKey, bool), StatsRow> = BTreeMap::new();
     for row in rows {
         let is_day = by_day.unwrap_or(row.is_day);
         let at = if by_day == Some(true) { day_of(&zone, row.hour) } else { row.hour };
         let key = ((row.popup.clone(), row.variant.clone(), at), is_day);
         let ignored_inferred = ignored_inferred(row, snapshot, now);
-        let one = Counted { is_day, counts: row.counts, answered: row.answered, ignored_inferred };
+        let one = StatsRow { is_day, counts: row.counts, answered: row.answered, ignored_inferred };
         counted.entry(key).and_modify(|sum| sum.add(&one)).or_insert(one);
     }
     let rows = counted.into_iter().map(|((key, _), row)| (key, row)).collect();
@@ -165,7 +170,7 @@ fn report(query: &StatsQuery<'_>, rows: &[StatRow], snapshot: &Snapshot, now: Wa
         Some(false) => "hour",
         None => "stored",
     };
-    Report { rows, by, zone, warnings }
+    StatsReport { rows, by, zone, warnings }
 }
 
 /// Decisions of a row of which nothing came and nothing can come in time any more, but late; 0
@@ -179,8 +184,8 @@ fn ignored_inferred(row: &StatRow, snapshot: &Snapshot, now: WallMs) -> Option<u
     row.answered.map(|answered| if is_old { decided.saturating_sub(answered) } else { 0 })
 }
 
-impl Counted {
-    fn add(&mut self, other: &Counted) {
+impl StatsRow {
+    fn add(&mut self, other: &StatsRow) {
         self.counts.iter_mut().zip(other.counts).for_each(|(sum, count)| *sum += count);
         let sum = |one: Option<u64>, other: Option<u64>| one.zip(other).map(|(a, b)| a + b);
         self.answered = sum(self.answered, other.answered);
@@ -208,16 +213,16 @@ fn local(zone: &TimeZone, at: WallMs) -> String {
     }
 }
 
-fn json(query: &StatsQuery<'_>, report: &Report) -> Value {
+fn json(query: &StatsQuery<'_>, report: &StatsReport) -> Value {
     let none =
-        Counted { is_day: false, counts: [0; 6], answered: Some(0), ignored_inferred: Some(0) };
+        StatsRow { is_day: false, counts: [0; 6], answered: Some(0), ignored_inferred: Some(0) };
     let total = report.rows.iter().fold(none, |mut sum, (_, row)| {
         sum.add(row);
         sum
     });
     let mut totals = Map::new();
     total.tell(&mut totals);
-    let row_json = |((popup, variant, at), row): &(CountedKey, Counted)| {
+    let row_json = |((popup, variant, at), row): &(StatsRowKey, StatsRow)| {
         let mut members = Map::new();
         members.insert("popup".to_owned(), json!(popup));
         members.insert("variant".to_owned(), json!((!variant.is_empty()).then_some(variant)));
@@ -239,7 +244,7 @@ fn json(query: &StatsQuery<'_>, report: &Report) -> Value {
     })
 }
 
-fn csv(report: &Report) -> String {
+fn csv(report: &StatsReport) -> String {
     let kinds = EventKind::ALL.map(EventKind::word);
     let mut out = String::new();
     let head = ["popup", "variant", "hour", "local", "span"].into_iter().chain(kinds);

@@ -2,6 +2,7 @@
 //! when it is told to, whatever its clients do.
 
 mod changes;
+mod described;
 mod drafts;
 mod listing;
 mod patches;

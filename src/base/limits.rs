@@ -587,16 +587,8 @@ pub const ADMIN_SQL_SILENCE_MS: u64 = 3_000;
 pub const POPUPS_LISTED_MAX: u32 = 1_000;
 /// A page of the admin API's list has no further popup beyond this, in bytes; one it always has.
 pub const POPUPS_LISTED_BYTES: usize = 16 * ADMIN_BODY_BYTES_MAX;
-/// Entries of one page of a user's timeline, unless its request says how many.
-pub const TIMELINE_ENTRIES: u32 = 50;
-/// Entries of one page of a user's timeline, whatever its request says.
+/// Entries of one page of a user's timeline, and of one moment that pages can go behind.
 pub const TIMELINE_ENTRIES_MAX: u32 = 500;
-/// Entries of one moment of a user's timeline that pages can go behind.
-pub const TIMELINE_MOMENT_MAX: u32 = 1_000;
-/// Drafts of popups at once.
-pub const DRAFTS_MAX: usize = POPUPS_MAX;
-/// Longest text that the admin API's list is searched for, in bytes.
-pub const LIST_QUERY_BYTES_MAX: usize = 256;
 /// Lines of one answer of a popup's history, unless its request says how many.
 pub const HISTORY_LINES: u32 = 100;
 /// Lines of one answer of a popup's history, whatever its request says.
@@ -625,7 +617,7 @@ pub const LAG_MARKS_MAX: usize = 256;
 pub const ADMIN_STOP_MS: u64 = 3_000;
 /// A token file is read up to this size, in bytes.
 pub const TOKEN_FILE_BYTES_MAX: u64 = 4 * 1_024;
-/// Latest records of a user that the admin API tells.
+/// Latest records of a user that the admin API tells, and entries of a page of their timeline.
 pub const USER_RECORDS_TOLD: u32 = 50;
 /// Statistics of all popups are told for at most this long, in milliseconds: 31 days.
 pub const STATS_RANGE_MAX_MS: u64 = 31 * 86_400_000;
@@ -784,7 +776,6 @@ const _: () = {
     assert!((POPUPS_MAX * 2 * (POPUP_ID_BYTES_MAX + 64)) as u64 <= ADMIN_ANSWER_BYTES_MAX);
     assert!(CONTENT_BYTES_MAX * 2 < ADMIN_BODY_BYTES_MAX && BODY_BYTES_MAX < ADMIN_BODY_BYTES_MAX);
     assert!(ADMIN_REFUSALS_MAX < ADMIN_CONNECTIONS_MAX);
-    assert!(POPUPS_LISTED_BYTES + ADMIN_BODY_BYTES_MAX <= ADMIN_UNREAD_BYTES_MAX);
     // One change that SQL says nothing to does not refuse the next, and whoever waited with a
     // reload is gone when it gives up.
     assert!(ADMIN_SQL_SILENCE_MS < CATALOG_TURN_MS && CATALOG_TURN_MS * 2 < RELOAD_TURN_MS);

@@ -24,7 +24,7 @@ use super::{export_lines, import_users, settings};
 use nudged_base::hex;
 use nudged_base::ids::Sequence;
 use nudged_base::limits::{
-    APPLY_RECORDS_MAX, DRAFTS_MAX, IMPORT_LINE_BYTES_MAX, POPUPS_FILE_BYTES_MAX,
+    APPLY_RECORDS_MAX, IMPORT_LINE_BYTES_MAX, POPUPS_FILE_BYTES_MAX, POPUPS_MAX,
 };
 use nudged_base::time::WallMs;
 use nudged_config::Config;
@@ -215,8 +215,8 @@ fn import_catalog(
         let _ = shared.put(after.version, &text, None);
     }
     for draft in &drafts {
-        if store.put_draft(draft, DRAFTS_MAX)?.is_none() {
-            return Err(lines.wrong(&format!("there are {DRAFTS_MAX} drafts, which is the most")));
+        if store.put_draft(draft, POPUPS_MAX)?.is_none() {
+            return Err(lines.wrong(&format!("there are {POPUPS_MAX} drafts, which is the most")));
         }
     }
     let said = format!("{} popups, {changed} changed", popups.len());

@@ -24,7 +24,7 @@ use super::ownership::{self, Moved, StoreMark};
 use super::{shared_keys, signing_keys, stopped_journal};
 use nudged_api::token::Secret;
 use nudged_base::ids::UserKey;
-use nudged_base::limits::{DRAFTS_MAX, MOVED_ROWS};
+use nudged_base::limits::{MOVED_ROWS, POPUPS_MAX};
 use nudged_base::time::WallMs;
 use nudged_config::Config;
 use nudged_journal::recovery;
@@ -239,7 +239,7 @@ impl Migration<'_> {
         for draft in self.source.drafts()? {
             let target = self.target.sql();
             if target.draft(&draft.id)?.is_none() {
-                target.put_draft(&draft, DRAFTS_MAX)?;
+                target.put_draft(&draft, POPUPS_MAX)?;
                 moved += 1;
             }
         }

@@ -2,7 +2,7 @@
 //! all that is live; published by [`PopupEdit::Publish`], which checks them once more. No node
 //! decides by one.
 //!
-//! Limits: [`DRAFTS_MAX`] drafts; [`CATALOG_TURN_MS`](nudged_base::limits::CATALOG_TURN_MS) until a
+//! Limits: [`POPUPS_MAX`] drafts; [`CATALOG_TURN_MS`](nudged_base::limits::CATALOG_TURN_MS) until a
 //! change begins.
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::change::{EditContext, check_expected};
 use super::prepare::{compile_aside, definitions_of};
 use super::published::warnings_in;
 use super::{PublishError, Publisher};
-use nudged_base::limits::DRAFTS_MAX;
+use nudged_base::limits::POPUPS_MAX;
 use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_domain::catalog::source::Definition;
 use nudged_runtime::clocks;
@@ -59,8 +59,8 @@ impl Publisher {
             at: clocks::wall(),
             who: context.who.to_owned(),
         };
-        let is_new = changing.store.put_draft(&draft, DRAFTS_MAX)?;
-        let is_new = is_new.ok_or(PublishError::TooManyDrafts(DRAFTS_MAX))?;
+        let is_new = changing.store.put_draft(&draft, POPUPS_MAX)?;
+        let is_new = is_new.ok_or(PublishError::TooManyDrafts(POPUPS_MAX))?;
         self.log_draft(context, "put");
         Ok(Drafted { draft, is_new, warnings: warnings_in(&compiled, context.id) })
     }
