@@ -492,6 +492,7 @@ fn data_allow(path: &str) -> &'static str {
     match path {
         "/v1/decide" => "GET, POST, OPTIONS",
         "/v1/events" => "POST, OPTIONS",
+        "/nudge.js" => "GET, HEAD, OPTIONS",
         other => panic!("{other} is on no listener"),
     }
 }

@@ -181,6 +181,10 @@ pub const TRIM_PERIOD_MS: u64 = 2_000;
 /// one it must not be long until then: with the next bound, 8 kB/s are fast enough for a stall of
 /// 5 s. The largest answer of one popup takes two.
 pub const SEND_BYTES_MAX: usize = 32 * 1_024;
+/// What a page loads with each view, compressed, in bytes: the browser's snippet.
+pub const SNIPPET_CORE_BYTES_MAX: usize = 5 * 1_024;
+/// What it loads beside where there is a popup, compressed, in bytes.
+pub const SNIPPET_POPUP_BYTES_MAX: usize = 4 * 1_024;
 /// Bytes that the kernel takes of a connection's answers beyond what the network takes at once. A
 /// send then goes on with each small part that a slow peer takes, instead of with a third of
 /// megabytes; and what waits is here, where it is counted.

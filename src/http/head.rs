@@ -52,6 +52,8 @@ pub struct Request<'b> {
     pub if_none_match: Option<Repeatable<'b>>,
     /// `Nudge-Who`, as sent: whom a change is put down to.
     pub nudge_who: Option<&'b [u8]>,
+    /// `Accept-Encoding`, as sent; empty where it was sent twice.
+    pub accept_encoding: Option<&'b [u8]>,
     /// The whole body, decoded from its framing; empty where there is none.
     pub body: &'b [u8],
     /// Sent as HTTP/1.0.
@@ -219,6 +221,7 @@ fn finish<'b>(line: RequestLine<'b>, kept: &Kept<'b>) -> Result<Head<'b>, HttpRe
         if_match: kept.if_match,
         if_none_match: kept.if_none_match,
         nudge_who: kept.nudge_who,
+        accept_encoding: kept.accept_encoding,
         body: &[],
         http_1_0: line.http_1_0,
         close: kept.close || (line.http_1_0 && !kept.keep_alive),

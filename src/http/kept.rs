@@ -56,6 +56,7 @@ pub(super) struct Kept<'b> {
     pub(super) if_match: Option<Repeatable<'b>>,
     pub(super) if_none_match: Option<Repeatable<'b>>,
     pub(super) nudge_who: Option<&'b [u8]>,
+    pub(super) accept_encoding: Option<&'b [u8]>,
     pub(super) expects_continue: bool,
     pub(super) close: bool,
     pub(super) keep_alive: bool,
@@ -127,6 +128,11 @@ impl<'b> Kept<'b> {
                 self.if_none_match.get_or_insert_with(|| repeatable("if-none-match"));
             }
             14 if is("content-length") => self.take_content_length(value, body_bytes_max)?,
+            15 if is("accept-encoding") => {
+                // A list may be sent in parts; no browser does, and in parts it takes plain bytes.
+                let place = &mut self.accept_encoding;
+                *place = Some(if place.is_some() { b"" } else { value });
+            }
             17 if is("transfer-encoding") => self.take_transfer_encoding(value)?,
             29 if is("access-control-request-method") => {
                 self.once(seen::REQUEST_METHOD)?;

@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use crate::harness::{Server, Setup, WELCOME, repository, until};
 
-const KEY: &str = "public-key-0123456789";
-const CHROMIUM: &str = "/usr/bin/chromium";
+pub const KEY: &str = "public-key-0123456789";
+pub const CHROMIUM: &str = "/usr/bin/chromium";
 
 /// Serves an empty page to whoever asks, for as long as the tests run.
 fn pages() -> SocketAddr {
@@ -56,7 +56,8 @@ fn visit(listed_page: &str, other_page: &str, node: &Server) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-fn has_browser() -> bool {
+/// Whether the tests in a browser can be run here; says so where not.
+pub fn has_browser() -> bool {
     let missing = [
         repository("tests/browser/node_modules/playwright-core").exists(),
         std::path::Path::new(CHROMIUM).exists(),

@@ -50,6 +50,7 @@ mod requests;
 mod retention;
 mod shards;
 mod signals;
+mod snippet;
 mod sql_away;
 mod sql_rights;
 mod threads;

@@ -76,7 +76,8 @@ fn files(folder: &Path, wanted: &dyn Fn(&Path) -> bool, into: &mut Vec<PathBuf>)
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if path.is_dir() && name != "target" && !name.starts_with('.') {
+        let is_ours = !["target", "node_modules"].contains(&&*name) && !name.starts_with('.');
+        if path.is_dir() && is_ours {
             files(&path, wanted, into);
         } else if path.is_file() && wanted(&path) {
             into.push(path);

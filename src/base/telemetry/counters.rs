@@ -140,7 +140,7 @@ macro_rules! shard_counters {
 pub const DECIDE_ROUTE: usize = 0;
 /// As [`DECIDE_ROUTE`].
 pub const EVENTS_ROUTE: usize = 1;
-const ROUTES: [&str; 6] = ["decide", "events", "health", "readyz", "options", "other"];
+const ROUTES: [&str; 7] = ["decide", "events", "health", "readyz", "snippet", "options", "other"];
 const REASONS: [&str; 15] = [
     "none",
     "status",

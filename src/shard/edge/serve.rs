@@ -15,6 +15,7 @@ use nudged_api::outcome::{Outcome, Verdicts};
 use nudged_api::render::Rendering;
 use nudged_api::reply::ResponseContext;
 use nudged_api::routes::{self, Routed};
+use nudged_api::snippet::is_of_snippet;
 use nudged_api::verdict::{PlacedVerdict, Verdict};
 use nudged_base::clock::Now;
 use nudged_base::ids::{ShardId, UserKey};
@@ -279,7 +280,7 @@ pub(crate) fn kind_of(outcome: &Outcome<'_>) -> RequestOutcome {
     }
 }
 
-/// Counts what was answered at once: health, preflights, refusals.
+/// Counts what was answered at once: health, the snippet, preflights, refusals.
 pub(super) fn count_answered(counters: &ShardCounters, request: &Request<'_>, status: u16) {
     let route = match (request.method, request.path) {
         (Method::Options, _) => "options",
@@ -287,6 +288,7 @@ pub(super) fn count_answered(counters: &ShardCounters, request: &Request<'_>, st
         (_, "/v1/events") => "events",
         (_, "/health" | "/healthz") => "health",
         (_, "/readyz") => "readyz",
+        (_, path) if is_of_snippet(path) => "snippet",
         _ => "other",
     };
     counters.requests.of(route).add(1);
