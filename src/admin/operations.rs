@@ -3,9 +3,7 @@
 //! says which handler answers.
 
 use super::parameters::Parameter;
-use nudged_base::limits::{
-    HISTORY_LINES_MAX, NAME_BYTES_MAX, POPUPS_LISTED_MAX, TIMELINE_ENTRIES_MAX,
-};
+use nudged_base::limits::{NAME_BYTES_MAX, PAGE_ENTRIES_MAX};
 use nudged_http::head::Method;
 
 /// What who asks must be allowed; each may what those before it may.
@@ -71,14 +69,14 @@ const LIST: &[Parameter] = &[
     ),
     Parameter::number(
         "limit",
-        (1, POPUPS_LISTED_MAX as u64),
+        (1, PAGE_ENTRIES_MAX as u64),
         "Popups of a page; a page of many large ones may have fewer. Default: the most.",
     ),
     Parameter::popup_id("after", "Popups behind this id: `next_after` of the page before."),
 ];
 
 const HISTORY: &[Parameter] = &[
-    Parameter::number("limit", (1, HISTORY_LINES_MAX as u64), "Lines of a page. Default: 100."),
+    Parameter::number("limit", (1, PAGE_ENTRIES_MAX as u64), "Lines of a page. Default: 100."),
     Parameter::number(
         "before",
         (1, u64::MAX),
@@ -113,7 +111,7 @@ const STATS: &[Parameter] = &[
 ];
 
 const TIMELINE: &[Parameter] = &[
-    Parameter::number("limit", (1, TIMELINE_ENTRIES_MAX as u64), "Entries of a page. Default: 50."),
+    Parameter::number("limit", (1, PAGE_ENTRIES_MAX as u64), "Entries of a page. Default: 50."),
     Parameter::cursor("before", "`next_before` of the page before. Default: the newest."),
 ];
 

@@ -2,7 +2,7 @@
 //! for, in pages that stay as they are while popups come and go: sorted by id, each begins behind
 //! the last one of the page before.
 //!
-//! Limits: [`POPUPS_LISTED_MAX`] popups and about [`POPUPS_LISTED_BYTES`] a page, one popup at
+//! Limits: [`PAGE_ENTRIES_MAX`] popups and about [`POPUPS_LISTED_BYTES`] a page, one popup at
 //! least.
 
 use bumpalo::Bump;
@@ -14,7 +14,7 @@ use super::answer::AdminAnswer;
 use super::input::{self, BadInput, moment_json};
 use super::service::Service;
 use nudged_base::ids::PopupKey;
-use nudged_base::limits::{POPUPS_LISTED_BYTES, POPUPS_LISTED_MAX};
+use nudged_base::limits::{PAGE_ENTRIES_MAX, POPUPS_LISTED_BYTES};
 use nudged_domain::catalog::overrides::OverridePlace;
 use nudged_domain::catalog::snapshot::{Popup, Status};
 use nudged_publish::publisher::{KnownPopup, Published};
@@ -128,7 +128,7 @@ pub(super) fn list(service: &Service, query: &str) -> Result<AdminAnswer, AdminA
 fn read<'a>(query: &'a str, bump: &'a Bump) -> Result<ListQuery<'a>, BadInput> {
     let names = ["status", "placement", "q", "limit", "after"];
     let [status, placement, text, limit, after] = input::fields(query, names, bump)?;
-    let most = usize::try_from(POPUPS_LISTED_MAX).expect("a thousand");
+    let most = usize::try_from(PAGE_ENTRIES_MAX).expect("a thousand");
     let limit = limit.and_then(input::number).and_then(|limit| usize::try_from(limit).ok());
     Ok(ListQuery {
         status: status.and_then(Status::of_word),

@@ -3,7 +3,7 @@
 //!
 //! A page begins at a moment, behind so many entries of it: entries that come later move no page.
 //!
-//! Limits: [`TIMELINE_ENTRIES_MAX`] entries a page; the popups of a state and of a page.
+//! Limits: [`PAGE_ENTRIES_MAX`] entries a page; the popups of a state and of a page.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use super::input::{self, BadInput, moment_json};
 use super::service::Service;
 use super::users;
 use nudged_base::ids::PopupKey;
-use nudged_base::limits::{TIMELINE_ENTRIES_MAX, USER_RECORDS_TOLD};
+use nudged_base::limits::{PAGE_ENTRIES_MAX, USER_RECORDS_TOLD};
 use nudged_base::time::{Gap, WallMs};
 use nudged_domain::catalog::snapshot::{ShowOutcome, Snapshot};
 use nudged_store::{HistoryEntry, StoreError, StoreReader, StoredEvent};
@@ -81,7 +81,7 @@ fn read(query: &str) -> Result<TimelineQuery, BadInput> {
     let bump = Bump::new();
     let [limit, before] = input::fields(query, ["limit", "before"], &bump)?;
     let limit = limit.and_then(input::number).and_then(|limit| u32::try_from(limit).ok());
-    let limit = limit.unwrap_or(USER_RECORDS_TOLD).min(TIMELINE_ENTRIES_MAX);
+    let limit = limit.unwrap_or(USER_RECORDS_TOLD).min(PAGE_ENTRIES_MAX);
     let limit = usize::try_from(limit).expect("some hundred");
     let Some(before) = before else {
         return Ok(TimelineQuery { limit, until: WallMs(i64::MAX), told: 0 });
@@ -89,7 +89,7 @@ fn read(query: &str) -> Result<TimelineQuery, BadInput> {
     let place = || {
         let (until, told) = before.split_once('.')?;
         let told = u32::try_from(input::number(told)?).ok()?;
-        let told = (told <= TIMELINE_ENTRIES_MAX).then_some(told)?;
+        let told = (told <= PAGE_ENTRIES_MAX).then_some(told)?;
         Some((WallMs(i64::try_from(input::number(until)?).ok()?), usize::try_from(told).ok()?))
     };
     let (until, told) = place().ok_or(BadInput::new("bad_value", "before"))?;
@@ -280,7 +280,7 @@ mod tests {
             ("", query(50, i64::MAX, 0)),
             ("limit=500&before=17.3", query(500, 17, 3)),
             ("before=17", Err(BadInput::new("bad_value", "before"))),
-            ("before=17.501", Err(BadInput::new("bad_value", "before"))),
+            ("before=17.1001", Err(BadInput::new("bad_value", "before"))),
         ] {
             assert_eq!(read(text), want, "{text}");
         }

@@ -211,7 +211,7 @@ fn a_timeline_tells_what_happened_with_its_reasons_in_pages() {
         }
     }
     assert_eq!(&paged, entries);
-    operator.get("/v1/users/ann/timeline?limit=501").expect(400);
+    operator.get("/v1/users/ann/timeline?limit=1001").expect(400);
     operator.get("/v1/users/ann/timeline?before=yesterday").expect(400);
     assert_eq!(operator.get("/v1/users/zoe/timeline").expect(200).json()["timeline"], json!([]));
     server.stop();
