@@ -15,6 +15,7 @@ mod database;
 mod harness;
 
 mod admin;
+mod api;
 mod backup;
 mod balancers;
 mod bare;

@@ -188,6 +188,7 @@ messages! {
     Info NameKnown "name_known" "host names can be resolved again";
     Warn AdminRefused "admin_refused" "an admin request had no valid token";
     Info PopupChanged "popup_changed" "an operator changed a popup";
+    Info DraftChanged "draft_changed" "an operator changed a popup's draft";
     Warn OverridesWait "overrides_wait"
         "pauses and archives apply on this node, but could not be stored elsewhere yet";
     Info OverridesStored "overrides_stored" "pauses and archives are stored again";
