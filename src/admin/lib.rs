@@ -8,12 +8,13 @@
 //! `socket` addresses · `stream` connections with and without TLS · `certificate` its last days ·
 //! `listener` who gets in · `connection` one connection · `routes` which
 //! handler answers · `access` and `token` who may ask · `service` what handlers share: the node,
-//! its time, SQL · `changes` what operators change · `popups`, `history`, `users`, `stats`,
-//! `explain`, `status`, `metrics` what they see, `arbiter` of Redis, `process` of the process,
-//! `lag` how late SQL is, `popup_totals` by popup, `files` what lies in the data directory,
-//! `last_errors` what was wrong ·
-//! `listeners` connections by listener · `refusals` what a failure is to them · `answer` replies ·
-//! `unread` the memory of large ones · `input` texts of requests.
+//! its time, SQL · `changes`, `drafts` what operators change · `popups`, `history`, `users`,
+//! `timeline`, `stats` (`csv`), `explain`, `preview`, `status`, `metrics` what they see, `arbiter`
+//! of Redis, `process` of the process, `lag` how late SQL is, `popup_totals` by popup, `files` what
+//! lies in the data directory, `last_errors` what was wrong · `listeners` connections by listener ·
+//! `refusals` what a failure is to them · `answer` replies · `unread` the memory of large ones ·
+//! `input` texts of requests · `operations` the table of routes, `parameters` what their queries may
+//! have, `openapi` the description of it all.
 //! Limits: those of the admin listener in `base::limits`.
 
 mod access;
@@ -23,6 +24,8 @@ mod backup;
 mod certificate;
 mod changes;
 mod connection;
+mod csv;
+mod drafts;
 mod explain;
 mod files;
 mod history;
@@ -32,8 +35,12 @@ mod last_errors;
 mod listener;
 mod listeners;
 mod metrics;
+mod openapi;
+mod operations;
+mod parameters;
 mod popup_totals;
 mod popups;
+mod preview;
 mod process;
 mod refusals;
 mod routes;
@@ -44,6 +51,7 @@ mod status;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod timeline;
 pub mod token;
 mod unread;
 mod users;

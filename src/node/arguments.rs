@@ -143,8 +143,8 @@ Examples:
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct PlaceArguments {
     /// Address for visitors' requests; may be given more than once; port 0 picks a free one;
-    /// 'ADDR:PORT proxy_protocol' behind a balancer that sends it [env: NUDGED_LISTEN] [default:
-    /// 127.0.0.1:8080]
+    /// 'ADDR:PORT tls' speaks TLS, 'ADDR:PORT proxy_protocol' is behind a balancer that sends it
+    /// [env: NUDGED_LISTEN] [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Vec<String>,
     /// Address for operators, or unix:/PATH [env: NUDGED_ADMIN] [default: 127.0.0.1:8081]

@@ -37,8 +37,16 @@ const STILL: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "many connections of one client, whom tests/e2e/sources.rs has",
+        &["source_connections_refused_total"],
+    ),
+    (
         "clients of TLS, whom tests/e2e/tls.rs has",
         &["tls_failures_total", "tls_handshakes_open", "tls_handshakes_total"],
+    ),
+    (
+        "preview users, whom tests/e2e/preview_users.rs has",
+        &["preview_decisions_total", "preview_events_total"],
     ),
     (
         "more load than a test has",
@@ -54,6 +62,10 @@ const STILL: &[(&str, &[&str])] = &[
             "user_rate_untracked_total",
             "ring_buffers_empty_total",
             "ring_overflows_total",
+            "queue_delay_seconds",
+            "shed_held",
+            "shed_total",
+            "shedding",
             "slice_evictions_total",
             "slice_full_total",
             "unsent_bytes",

@@ -205,6 +205,9 @@ pub const REFUSALS: [&str; 12] = [
 /// name it.
 const PROXY_REFUSALS: [&str; 8] =
     ["network", "missing", "malformed", "too_long", "checksum", "timeout", "cut", "other"];
+/// Why a request was shed: there were too many, it had waited too long, or its client had gone
+/// meanwhile.
+const SHED_CAUSES: [&str; 4] = ["early", "late", "gone", "other"];
 const TLS_KINDS: [&str; 5] = ["tls13", "tls13_resumed", "tls12", "tls12_resumed", "other"];
 /// Why a connection of TLS failed, as `tls::connection` and the driver name it.
 const TLS_FAILURES: [&str; 13] = [
@@ -233,6 +236,8 @@ shard_counters! {
         Counter connections_refused "connections_refused_total"
             "Connections refused because too many were open.";
         Gauge connections_open "connections_open" "Open connections.";
+        Counter sources_refused "source_connections_refused_total"
+            "Connections reset because their source had limits.connections_per_source open.";
         Counter connections_cut "connections_cut_total"
             "Connections reset because unsent answers reached their bound and these were the largest.";
         Gauge unsent_bytes "unsent_bytes" "Answers that clients have not read yet, in bytes.";
@@ -248,6 +253,10 @@ shard_counters! {
         Counter decisions_shown "decisions_shown_total" "Decisions that returned a popup.";
         Counter events_accepted "events_accepted_total" "Events accepted.";
         Counter events_duplicate "events_duplicate_total" "Events that repeated an accepted one.";
+        Counter preview_decisions "preview_decisions_total"
+            "Decisions for preview users, shown or not, that count nowhere else.";
+        Counter preview_events "preview_events_total"
+            "Events of previews, that count nowhere else.";
         Counter degraded "degraded_total" "Requests whose user's state could not be read in time.";
         Counter ignored_fields "ignored_fields_total"
             "Unknown request fields, each counted once per request.";
@@ -326,6 +335,8 @@ shard_counters! {
         Gauge redis_pursued "redis_pursued"
             "Changes that nobody waits for, sent again until Redis reports their outcome.";
         Gauge redis_in_flight "redis_in_flight" "Commands waiting for their replies.";
+        Gauge shedding "shedding" "Whether the shard is overloaded: 0 or 1.";
+        Gauge shed_held "shed_held" "Requests held back while the shard is overloaded.";
         Counter turns "turns_total" "Turns of the shard's loop.";
         Counter sleeps "sleeps_total" "Turns of the shard's loop that ended in sleep.";
         Counter wakes "wakes_total" "Other threads woken.";
@@ -343,6 +354,8 @@ shard_counters! {
             "Unseen shows whose replies were lost with their connections, by outcome.";
         redis_refused "redis_refused_total" ["kind" REFUSALS]
             "Commands that Redis refused, by kind; some are sent again.";
+        shed "shed_total" ["cause" SHED_CAUSES]
+            "Requests refused with 503 because the shard was overloaded, by cause.";
         proxy_protocol_refused "proxy_protocol_refused_total" ["reason" PROXY_REFUSALS]
             "Connections to proxy_protocol listeners that were closed, by reason.";
         tls_handshakes "tls_handshakes_total" ["kind" TLS_KINDS]
@@ -362,6 +375,8 @@ shard_counters! {
             "Time from a command to its reply, of those in time.";
         redis_other_time "redis_round_trip_seconds" ["operation" "other"]
             "Time from a command to its reply, of those in time.";
+        queue_delay "queue_delay_seconds"
+            "Time that requests waited before a busy shard saw them, measured by samples.";
         turn_length "turn_seconds" "Duration of a turn of the shard's loop.";
     }
     beside {

@@ -172,6 +172,12 @@ messages! {
     Info AcceptResumed "accept_resumed" "connections can be accepted again";
     Warn LaneFull "lane_full" "a shard is overloaded: requests for it were refused with 503";
     Info LaneRoom "lane_room" "shards accept all requests again";
+    Warn Shedding "shedding"
+        "a shard is overloaded: it answers the newest requests first and refuses others with 503";
+    Info Unhurried "unhurried" "no shard is overloaded any more";
+    Warn SourceFull "source_full"
+        "connections were reset: a source has limits.connections_per_source open";
+    Info SourceRoom "source_room" "connections of every source are accepted again";
     Error RedisUnfit "redis_unfit" "Redis can't be used as it is configured";
     Info RedisFit "redis_fit" "Redis can be used again";
     Warn RedisAway "redis_away" "Redis does not answer; popups follow on_failure";
@@ -182,6 +188,7 @@ messages! {
     Info NameKnown "name_known" "host names can be resolved again";
     Warn AdminRefused "admin_refused" "an admin request had no valid token";
     Info PopupChanged "popup_changed" "an operator changed a popup";
+    Info DraftChanged "draft_changed" "an operator changed a popup's draft";
     Warn OverridesWait "overrides_wait"
         "pauses and archives apply on this node, but could not be stored elsewhere yet";
     Info OverridesStored "overrides_stored" "pauses and archives are stored again";
