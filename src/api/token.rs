@@ -21,6 +21,7 @@ use bumpalo::Bump;
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
+use super::identity::AnonymousId;
 use nudged_base::limits::{
     POPUP_ID_BYTES_MAX, TOKEN_BYTES_MAX, TOMBSTONE_AGE_MAX_MS, USER_BYTES_MAX,
     VARIANT_KEY_BYTES_MAX,
@@ -36,6 +37,9 @@ const VERSION: u8 = 1;
 const VERSION_LOCAL: u8 = 2;
 /// First byte of what an anonymous id is made from: no token starts with it.
 const ANONYMOUS: u8 = 0;
+/// The number in tokens of previews: no show has it, so that a node that knows of no previews finds
+/// no show for their events either.
+pub const PREVIEW_NUMBER: u32 = 0;
 /// Bytes of the tag: half of SHA-256, 128 bits.
 const TAG_BYTES: usize = 16;
 /// Version byte, key id, time, show number, popup version, session.
@@ -71,13 +75,20 @@ pub struct Token<'a> {
     pub version: u32,
     /// The key of the variant that was shown; empty for none.
     pub variant: &'a str,
-    /// Which show of this popup to this user it was, from 1.
+    /// Which show of this popup to this user it was, from 1; 0 of a preview, which is none.
     pub number: u32,
     /// When the decision was made.
     pub at: WallMs,
     /// Of a show that a node decided by its own memory, while the user's state could not be had:
     /// the pinned hash of its session, 0 for none. `None` for one that is part of the state.
     pub local: Option<u64>,
+}
+
+impl Token<'_> {
+    /// Whether it is of a preview: events of it are taken and dropped.
+    pub fn is_preview(&self) -> bool {
+        self.number == PREVIEW_NUMBER
+    }
 }
 
 /// A signing key as it is stored. Its `Debug` keeps the secret to itself.
@@ -237,7 +248,6 @@ impl Keys {
     /// system and `counter` differs with each call, so no two are alike; without the key none can
     /// be guessed from another. Does not allocate.
     pub fn anonymous_id(&self, counter: u64, seed: u64) -> AnonymousId {
-        const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
         let tag = self
             .newest()
             .state
@@ -247,26 +257,7 @@ impl Keys {
             .chain_update(counter.to_le_bytes())
             .finalize()
             .into_bytes();
-        let mut text = *b"anon-000000000000000000000";
-        for (place, byte) in text[ANONYMOUS_PREFIX_BYTES..].iter_mut().zip(tag) {
-            *place = DIGITS[usize::from(byte % 32)];
-        }
-        AnonymousId { text }
-    }
-}
-
-const ANONYMOUS_PREFIX_BYTES: usize = "anon-".len();
-
-/// A minted user id: `anon-` and 105 random bits in 21 lower-case letters and digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct AnonymousId {
-    text: [u8; 26],
-}
-
-impl AnonymousId {
-    /// The id as text, 26 bytes of ASCII.
-    pub fn as_str(&self) -> &str {
-        str::from_utf8(&self.text).expect("made of ASCII alone")
+        AnonymousId::of_random(&tag.into())
     }
 }
 

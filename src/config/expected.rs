@@ -22,6 +22,10 @@ pub enum Expectation {
     Size(u64, u64),
     /// A rate, or none.
     Rate,
+    /// None or a whole number, with its range.
+    NoneOrWhole(u64, u64),
+    /// None or a duration, with its range.
+    NoneOrDuration(DurationMs, DurationMs),
     /// One of a few words.
     OneOf(&'static [&'static str]),
     /// A list of addresses, with its greatest length.
@@ -46,12 +50,14 @@ pub enum Expectation {
     Keys,
     /// One API key.
     Key,
+    /// Secrets that users are signed with.
+    Secrets,
     /// CORS origins.
     Origins,
     /// One CORS origin.
     Origin,
-    /// User ids.
-    Users,
+    /// User ids, with their greatest number.
+    Users(usize),
     /// One user id.
     User,
     /// A URL, by its schemes.
@@ -77,10 +83,12 @@ impl fmt::Display for Expectation {
                 write!(out, "a size from {} to {}, ", Size(min), Size(max))?;
                 out.write_str("such as \"256MiB\" (units B KiB MiB GiB TiB)")
             }
-            Expectation::Rate => {
-                let max = limits::RATE_EVENTS_MAX;
-                write!(out, "a rate of 1 to {max} such as \"100/s\", \"30/m\" or \"1000/h\", ")?;
-                out.write_str("or \"none\"")
+            Expectation::Rate => write_rate(out),
+            Expectation::NoneOrWhole(min, max) => {
+                write!(out, "\"none\" or {}", Expectation::Whole(min, max))
+            }
+            Expectation::NoneOrDuration(min, max) => {
+                write!(out, "\"none\" or {}", Expectation::Duration(min, max))
             }
             Expectation::OneOf(words) => {
                 out.write_str("one of ")?;
@@ -126,8 +134,9 @@ impl fmt::Display for Expectation {
             Expectation::Addresses(_)
             | Expectation::Networks
             | Expectation::Keys
+            | Expectation::Secrets
             | Expectation::Origins
-            | Expectation::Users => self.write_list(out),
+            | Expectation::Users(_) => self.write_list(out),
         }
     }
 }
@@ -148,18 +157,28 @@ impl Expectation {
                 let max = limits::KEYS_MAX;
                 write!(out, "a list of up to {max} different keys, each of {}", Expectation::Key)
             }
+            Expectation::Secrets => {
+                let (max, one) = (limits::IDENTITY_SECRETS_MAX, Expectation::Key);
+                write!(out, "a list of up to {max} different secrets, each of {one}")
+            }
             Expectation::Origins => {
                 write!(out, "a list of up to {} origins such as ", limits::ORIGINS_MAX)?;
                 out.write_str("\"https://shop.example\" (no path), or \"*\" alone for any")
             }
-            Expectation::Users => {
-                let (count, bytes) = (limits::LOG_USERS_MAX, limits::USER_BYTES_MAX);
+            Expectation::Users(count) => {
+                let bytes = limits::USER_BYTES_MAX;
                 write!(out, "a list of up to {count} user ids, each of 1 to {bytes} bytes ")?;
                 out.write_str("without control characters")
             }
             one => write!(out, "{one}"),
         }
     }
+}
+
+fn write_rate(out: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let max = limits::RATE_EVENTS_MAX;
+    write!(out, "a rate of 1 to {max} such as \"100/s\", \"30/m\" or \"1000/h\", ")?;
+    out.write_str("or \"none\"")
 }
 
 fn write_age(out: &mut fmt::Formatter<'_>, min: DurationMs) -> fmt::Result {

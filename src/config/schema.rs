@@ -65,6 +65,8 @@ pub struct Config {
     pub limits: LimitSettings,
     /// API keys.
     pub keys: KeySettings,
+    /// Users who only look.
+    pub preview: PreviewSettings,
     /// Origins of browsers.
     pub cors: CorsSettings,
     /// Certificate and key of listeners that speak TLS.
@@ -189,6 +191,11 @@ pub struct LimitSettings {
     pub user_rate: Option<Rate>,
     /// What above `user_rate` may come at once.
     pub user_burst: u32,
+    /// How long requests may wait before a shard sees them until it is overloaded; `None` where
+    /// it never is.
+    pub queue_delay: Option<DurationMs>,
+    /// Connections of one source at once, on all shards together; `None` for no limit.
+    pub connections_per_source: Option<u32>,
 }
 
 impl LimitSettings {
@@ -210,6 +217,15 @@ pub struct KeySettings {
     pub server: Vec<SecretText>,
     /// Keys of apps and pages: may decide and post events, not explain.
     pub public: Vec<SecretText>,
+    /// What users are signed with, for whoever has no server key; the first signs, all verify.
+    pub identity: Vec<SecretText>,
+}
+
+/// `[preview]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PreviewSettings {
+    /// Users who only look, by their ids.
+    pub users: Vec<String>,
 }
 
 /// `[cors]`
@@ -420,6 +436,7 @@ impl Default for Config {
             journal: JournalSettings { retention: DurationMs::DAY, bytes_max: 1 << 30 },
             limits: LimitSettings::default(),
             keys: KeySettings::default(),
+            preview: PreviewSettings::default(),
             cors: CorsSettings { origins: Vec::new(), max_age: DurationMs(600_000) },
             tls: TlsSettings::default(),
             proxy_protocol: ProxySettings::default(),
@@ -486,6 +503,8 @@ impl Default for LimitSettings {
             key_burst: limits::KEY_BURST_DEFAULT,
             user_rate: None,
             user_burst: limits::USER_BURST_DEFAULT,
+            queue_delay: Some(DurationMs(limits::QUEUE_DELAY_MS)),
+            connections_per_source: None,
         }
     }
 }

@@ -56,6 +56,7 @@ const SMOKES: &[(&str, Smoke)] = &[
     ("tools/kill-loop", Tool("tools/kill-loop --smoke")),
     ("tools/load", Tool("tools/bench --smoke")),
     ("tools/manual", Tool("tools/package --smoke")),
+    ("tools/overload", Tool("tools/overload --smoke")),
     ("tools/package", Tool("tools/package --smoke")),
     ("tools/side-by-side", Tool("tools/side-by-side --smoke")),
     ("tools/sim", Tool("tools/sim --smoke")),

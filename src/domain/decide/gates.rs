@@ -220,6 +220,11 @@ impl<'a> Visit<'a> {
         if popup.status != Status::Live {
             return Some(GateFailure::shut(Gate::Status));
         }
+        self.failure_whatever_status(popup)
+    }
+
+    /// As [`Visit::failure`], whatever its status is.
+    pub(super) fn failure_whatever_status(&mut self, popup: &'a Popup) -> Option<GateFailure> {
         self.failure_in_time(popup).or_else(|| {
             if popup.placements.iter().all(|placement| **placement != *self.context.placement) {
                 return Some(GateFailure::shut(Gate::Placement));

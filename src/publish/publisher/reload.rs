@@ -275,7 +275,8 @@ impl Publisher {
     }
 
     fn swap_rules(&self, difference: &Difference) -> Result<(), PublishError> {
-        let is_rule = |key: &&str| key.starts_with("cors.") || key.starts_with("keys.");
+        let of_rules = ["cors.", "keys.", "preview."];
+        let is_rule = |key: &&str| of_rules.iter().any(|section| key.starts_with(section));
         if !difference.applied.iter().any(is_rule) {
             return Ok(());
         }

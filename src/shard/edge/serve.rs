@@ -11,6 +11,7 @@ use crate::users::evaluate::RequestContext;
 use crate::users::waiting::StateAccess;
 use crate::view::View;
 use nudged_api::command::{Command, EncodedCommand, EventsRequest, PlacedEvent};
+use nudged_api::early;
 use nudged_api::outcome::{Outcome, Verdicts};
 use nudged_api::render::Rendering;
 use nudged_api::reply::ResponseContext;
@@ -46,6 +47,8 @@ pub(crate) struct RequestServer<'s> {
     pub bump: &'s mut Bump,
     /// Whoever executes commands.
     pub coordinator: Coordinator<'s>,
+    /// There is no time for what pages ask: it is refused.
+    pub is_shedding: bool,
 }
 
 impl RequestServer<'_> {
@@ -57,10 +60,14 @@ impl RequestServer<'_> {
         out: &mut Vec<u8>,
     ) -> Answer {
         self.bump.reset();
-        let RequestServer { view, now, bump, coordinator } = self;
+        let RequestServer { view, now, bump, coordinator, is_shedding } = self;
         let (view, bump) = (*view, &**bump);
         let Turn { users, arbitration, .. } = &coordinator.turn;
         let frame = request.frame(&view.date);
+        if *is_shedding && let Some(status) = early::shed(request, &view.rules.cors, &frame, out) {
+            count_answered(&users.counters, request, status);
+            return Answer::Now;
+        }
         let policy = view.policy(arrived.listener, *now);
         let (command, grant) = match routes::route(request, &policy, bump, &frame, out) {
             Routed::Command(command, grant) => (command, grant),
@@ -146,6 +153,9 @@ impl Coordinator<'_> {
             Command::Decide(request) => {
                 users.counters.requests.at(DECIDE_ROUTE).add(1);
                 users.counters.ignored_fields.add(request.ignored.count.into());
+                if request.is_preview {
+                    return Some(self.turn.preview(context, request));
+                }
                 if request.anonymous {
                     request.context.user = users.mint(context.view, context.bump);
                 }
@@ -184,8 +194,7 @@ impl Coordinator<'_> {
         context: &RequestContext<'a, '_>,
         request: &EventsRequest<'a>,
     ) -> Option<Outcome<'a>> {
-        let rejected = request.rejected.iter().map(|(_, code)| Verdict::Rejected(*code));
-        self.turn.users.count_verdicts(rejected);
+        self.turn.users.count_verdicts(request.settled.iter().map(|(_, verdict)| *verdict));
         let verdicts = verdicts_before(request, context);
         let outcome = Outcome::Verdicts(Verdicts { verdicts, ignored: request.ignored.names });
         let Some(handle) = self.turn.users.begin_fanout(context.origin, &outcome) else {
@@ -241,8 +250,7 @@ fn verdicts_before<'a>(
     context: &RequestContext<'a, '_>,
 ) -> &'a [PlacedVerdict] {
     let mut verdicts = BumpVec::with_capacity_in(request.count(), context.bump);
-    verdicts
-        .extend(request.rejected.iter().map(|(place, code)| (*place, Verdict::Rejected(*code))));
+    verdicts.extend_from_slice(request.settled);
     verdicts.extend(request.events.iter().map(|placed| (placed.place, Verdict::UNAVAILABLE)));
     verdicts.sort_unstable_by_key(|(place, _)| *place);
     verdicts.into_bump_slice()
@@ -270,6 +278,8 @@ fn shards_of<'a>(
 /// What a request's outcome counts as.
 pub(crate) fn kind_of(outcome: &Outcome<'_>) -> RequestOutcome {
     match outcome {
+        // Nothing of it counts as shown.
+        Outcome::Decided(decided) if decided.is_preview => RequestOutcome::Answered,
         Outcome::Decided(decided) => match decided.decision {
             Decision::Show { .. } => RequestOutcome::Shown,
             Decision::Nothing { reason: Reason::Degraded, .. } => RequestOutcome::Degraded,
