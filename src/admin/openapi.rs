@@ -53,3 +53,26 @@ fn complete(described: &mut Value, operation: &AdminOperation) {
         described["x-needs"] = json!(operation.needs.word());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What editors of popups files read.
+    const FILE: &str = include_str!("../../vendor-config/popups.schema.json");
+
+    #[test]
+    fn the_file_for_editors_is_the_schema() {
+        let rule = "#/$defs/Rule";
+        let schema = json!({
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "title": "Popups of nudged",
+            "type": "object",
+            "properties": { "popup": { "type": "array", "items": popup_schema(rule) } },
+            "additionalProperties": false,
+            "$defs": { "Rule": rule_schema(rule) },
+        });
+        let text = serde_json::to_string_pretty(&schema).unwrap();
+        assert!(FILE.trim_end() == text, "vendor-config/popups.schema.json should be:\n{text}");
+    }
+}

@@ -1,5 +1,5 @@
-//! `POST /v1/preview`: what a popup would put on screen, whatever its status, and what would hold it
-//! back. The popup is one that is stored, its draft, or a definition that nobody has stored yet.
+//! `POST /v1/preview`: what a popup would put on screen, whatever its status, and what would hold
+//! it back. The popup is one that is stored, its draft, or a definition that nobody has stored yet.
 //! Records nothing: a user's state is read, and left as it is.
 
 use std::sync::Arc;

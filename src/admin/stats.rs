@@ -1,13 +1,13 @@
-//! `GET /v1/stats`: counts per popup, variant and hour, of the last day unless asked otherwise, or by
-//! calendar day of a zone. What is old is there as whole UTC days: where one of them is among the
-//! rows, all of them are by UTC day, which the answer says.
+//! `GET /v1/stats`: counts per popup, variant and hour, of the last day unless asked otherwise, or
+//! by calendar day of a zone. What is old is there as whole UTC days: where one of them is among
+//! the rows, all of them are by UTC day, which the answer says.
 //!
 //! ```text
 //! rows of SQL (hours, old days) -> by hour, or by day of a zone -> JSON or CSV
 //! ```
 //!
-//! Ignored shows are inferred: decisions of hours that ended at least `ignore_after` ago, less those
-//! that were ever clicked, dismissed or converted.
+//! Ignored shows are inferred: decisions of hours that ended at least `ignore_after` ago, less
+//! those that were ever clicked, dismissed or converted.
 
 use std::collections::BTreeMap;
 

@@ -1,10 +1,12 @@
 //! Every number that bounds something, in one place, with its unit in its name and its source
 //! beside it. Relations between them are asserted at compile time at the end of the file. Those of
-//! overloads are in `overload`.
+//! overloads are in `overload`, those of the admin API's pages in `pages`.
 
 mod overload;
+mod pages;
 
 pub use overload::*;
+pub use pages::*;
 
 // --- users and state ---------------------------------------------------------------------------
 
@@ -597,16 +599,6 @@ pub const ADMIN_UNREAD_BYTES_MAX: usize = 128 * 1_024 * 1_024;
 /// A SQL server that says nothing for this long, in milliseconds, is away for whoever asked on the
 /// admin listener. Locks are waited for a second less.
 pub const ADMIN_SQL_SILENCE_MS: u64 = 3_000;
-/// A page of the admin API's list has no further popup beyond this, in bytes; one it always has.
-pub const POPUPS_LISTED_BYTES: usize = 16 * ADMIN_BODY_BYTES_MAX;
-/// Lines of one answer of a popup's history, unless its request says how many.
-pub const HISTORY_LINES: u32 = 100;
-/// Entries of one page of an answer of the admin API, whatever its request says.
-pub const PAGE_ENTRIES_MAX: u32 = 1_000;
-/// An answer of a popup's history has no further line beyond this, in bytes; one it always has.
-pub const HISTORY_BYTES: usize = ADMIN_BODY_BYTES_MAX;
-/// Lines of a popup's history that are read at once, each with up to three of its definitions.
-pub const HISTORY_READ_LINES: u32 = 10;
 /// Connections of the admin listener that may wait for their refusal at once.
 pub const ADMIN_REFUSALS_MAX: usize = 8;
 /// A request without a valid token waits this long for its refusal, in milliseconds.
@@ -627,8 +619,6 @@ pub const LAG_MARKS_MAX: usize = 256;
 pub const ADMIN_STOP_MS: u64 = 3_000;
 /// A token file is read up to this size, in bytes.
 pub const TOKEN_FILE_BYTES_MAX: u64 = 4 * 1_024;
-/// Latest records of a user that the admin API tells, and entries of a page of their timeline.
-pub const USER_RECORDS_TOLD: u32 = 50;
 /// Statistics of all popups are told for at most this long, in milliseconds: 31 days.
 pub const STATS_RANGE_MAX_MS: u64 = 31 * 86_400_000;
 /// Statistics of one popup are told for at most this long, in milliseconds: 366 days.
@@ -771,7 +761,6 @@ const _: () = {
     // Who gets no answer says so before he is given up.
     assert!(DOCTOR_ANSWER_MS < DOCTOR_PART_MS);
     assert!(APPLY_RECORDS_MAX <= MYSQL_APPLY_RECORDS_MAX);
-    assert!(HISTORY_READ_LINES <= HISTORY_LINES && HISTORY_LINES <= PAGE_ENTRIES_MAX);
     // The unapplied tail never fills the whole journal, or nothing could be retired.
     assert!(UNAPPLIED_BYTES_MAX < JOURNAL_BYTES_MIN);
     assert!(USER_BYTES_MAX <= LOG_FIELD_BYTES_MAX);

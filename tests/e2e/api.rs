@@ -1,6 +1,6 @@
-//! Property: the operators' API is whole over real processes: what is changed by parts or by a draft
-//! is live on every shard and node, survives a kill and a move, and what users did is told with its
-//! reasons and counted once.
+//! Property: the operators' API is whole over real processes: what is changed by parts or by a
+//! draft is live on every shard and node, survives a kill and a move, and what users did is told
+//! with its reasons and counted once.
 
 use std::fs;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Property: each field of an answer stands in the description of the API: clients are made from it.
+//! Property: each field of an answer stands in the description of the API: clients are made from
+//! it.
 
 use super::*;
 
@@ -16,8 +17,8 @@ fn resolve<'d>(document: &'d Value, value: &'d Value) -> &'d Value {
     }
 }
 
-/// Paths of an answer's members that a schema does not have. An object without `properties` may have
-/// any.
+/// Paths of an answer's members that a schema does not have. An object without `properties` may
+/// have any.
 fn undescribed(document: &Value, schema: &Value, value: &Value, path: &str) -> Vec<String> {
     let schema = resolve(document, schema);
     for word in ["oneOf", "anyOf"] {
@@ -37,6 +38,7 @@ fn undescribed(document: &Value, schema: &Value, value: &Value, path: &str) -> V
                 let path = format!("{path}.{name}");
                 match properties.get(name) {
                     Some(schema) => missing.extend(undescribed(document, schema, value, &path)),
+                    None if schema["additionalProperties"] == true => {}
                     None => missing.push(path),
                 }
             }

@@ -1,5 +1,5 @@
-//! Property: a draft changes nothing until it is published, and then is a version as any other; it is
-//! checked as a whole when it is put, and is not for the popups of the file.
+//! Property: a draft changes nothing until it is published, and then is a version as any other; it
+//! is checked as a whole when it is put, and is not for the popups of the file.
 
 use super::*;
 

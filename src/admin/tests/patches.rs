@@ -1,5 +1,5 @@
-//! Property: a merge patch changes what it names and nothing else, and what comes of it holds as what
-//! is put does: whole, versioned, audited, and not for the popups of the file.
+//! Property: a merge patch changes what it names and nothing else, and what comes of it holds as
+//! what is put does: whole, versioned, audited, and not for the popups of the file.
 
 use super::*;
 

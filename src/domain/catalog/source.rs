@@ -25,7 +25,7 @@ mod schema;
 mod tests;
 
 pub use popup::FIELDS;
-pub use schema::{file_schema, popup_schema, rule_schema};
+pub use schema::{popup_schema, rule_schema};
 
 use fields::{Errors, SourceField};
 

@@ -86,7 +86,7 @@ impl Published {
     }
 }
 
-/// What is allowed in a popup of a snapshot, or in the snapshot as a whole, and still can't be meant.
+/// What is allowed in a popup of a snapshot, or in it as a whole, and still can't be meant.
 pub(super) fn warnings_in(snapshot: &Snapshot, id: &str) -> Vec<String> {
     let warnings = lint(snapshot).into_iter();
     let of_it = warnings.filter(|warning| warning.popup.as_deref().is_none_or(|of| of == id));

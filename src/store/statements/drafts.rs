@@ -106,13 +106,3 @@ fn draft_of(session: &mut Session, id: &str) -> Result<Option<StoredDraft>, Stor
     let query = format!("SELECT {COLUMNS} FROM popup_drafts WHERE popup_id = ?");
     session.query_one("read a draft", &query, &[id.into()], read_draft)
 }
-
-/// Takes a draft away that has become its popup's definition; false where it is another by now.
-pub(super) fn take_published(
-    session: &mut Session,
-    id: &str,
-    text: &str,
-) -> Result<bool, StoreError> {
-    let delete = "DELETE FROM popup_drafts WHERE popup_id = ? AND definition = ?";
-    Ok(session.execute(ACTION, delete, &[id.into(), text.into()])? > 0)
-}

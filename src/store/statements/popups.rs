@@ -7,7 +7,7 @@ use crate::catalog::{CatalogChange, Edit, NO_TEXT, PopupRow, RowWrite, plan};
 use crate::error::StoreError;
 use crate::session::Session;
 use crate::statement::{Insert, OnConflict};
-use crate::statements::{drafts, overrides};
+use crate::statements::overrides;
 use crate::stored::{HistoryEntry, PopupOrigin, StoredCatalog};
 use crate::value::{Row, SqlValue, Unreadable};
 use crate::whole::{TakenPopup, WholePopup};
@@ -79,7 +79,7 @@ impl Store {
                 _ => false,
             };
             if let CatalogChange::Publish { id, text } = change
-                && !drafts::take_published(session, id, text)?
+                && !take_published(session, id, text)?
             {
                 // It is another draft by now, or none: who publishes looks again.
                 return Err(StoreError::CatalogMoved { found });
@@ -274,6 +274,12 @@ impl StoreReader {
     pub fn text_of(&self, popup: &str, version: u32) -> Result<Option<String>, StoreError> {
         text_of(&mut self.session.borrow_mut(), popup, version)
     }
+}
+
+/// Takes a draft away that has become its popup's definition; false where it is another by now.
+fn take_published(session: &mut Session, id: &str, text: &str) -> Result<bool, StoreError> {
+    let delete = "DELETE FROM popup_drafts WHERE popup_id = ? AND definition = ?";
+    Ok(session.execute(ACTION, delete, &[id.into(), text.into()])? > 0)
 }
 
 /// Every popup with the version of the whole, which is read first: where a change comes between,

@@ -2,9 +2,9 @@
 
 use nudged_config::tree::{Member, TreeNode, TreeValue};
 
-/// What a patch makes of a value: an object is merged into it member by member, null takes a member
-/// away, anything else takes the value's place. Members that stay keep their order, new ones follow.
-/// Places in the text are the patch's; what the patch does not name has none.
+/// What a patch makes of a value: an object is merged into it member by member, null takes a
+/// member away, anything else takes the value's place. Members that stay keep their order, new
+/// ones follow. Places in the text are the patch's; what the patch does not name has none.
 pub(super) fn merged(before: Option<TreeNode>, patch: TreeNode) -> TreeNode {
     let TreeNode { line, column, value } = patch;
     let TreeValue::Table(changes) = value else { return TreeNode { line, column, value } };

@@ -1,6 +1,6 @@
-//! A popup as JSON Schema (2020-12), for editors of popups files and for clients of the API: fields,
-//! ranges, defaults and examples, from the limits that the readers go by. What a schema can't say,
-//! such as one field's place among others, `check` says.
+//! A popup as JSON Schema (2020-12), for editors of popups files and for clients of the API:
+//! fields, ranges, defaults and examples, from the limits that the readers go by. What a schema
+//! can't say, such as one field's place among others, `check` says.
 
 use serde_json::{Value, json};
 
@@ -17,18 +17,6 @@ use nudged_base::limits::{
 
 /// The form of a duration.
 const DURATION: &str = "^([0-9]+(ms|s|m|h|d|w))+$";
-
-/// The schema of a popups file.
-pub fn file_schema() -> Value {
-    json!({
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Popups of nudged",
-        "type": "object",
-        "properties": { "popup": { "type": "array", "items": popup_schema("#/$defs/Rule") } },
-        "additionalProperties": false,
-        "$defs": { "Rule": rule_schema("#/$defs/Rule") },
-    })
-}
 
 /// The schema of a popup; `rule` is where that of a target's node stands.
 pub fn popup_schema(rule: &str) -> Value {
@@ -290,9 +278,6 @@ mod tests {
     use super::*;
     use crate::catalog::source::FIELDS;
 
-    /// The file that editors read.
-    const FILE: &str = include_str!("../../../../vendor-config/popups.schema.json");
-
     #[test]
     fn the_schema_has_every_field_and_no_other() {
         let schema = popup_schema("#/$defs/Rule");
@@ -301,11 +286,5 @@ mod tests {
         names.sort_unstable();
         fields.sort_unstable();
         assert_eq!(names, fields);
-    }
-
-    #[test]
-    fn the_file_is_the_schema() {
-        let text = serde_json::to_string_pretty(&file_schema()).unwrap();
-        assert!(FILE.trim_end() == text, "vendor-config/popups.schema.json should be:\n{text}");
     }
 }
