@@ -55,6 +55,7 @@ mod sql_away;
 mod sql_rights;
 mod threads;
 mod tls;
+mod tokens;
 mod top;
 mod unread;
 mod upgrade;

@@ -17,6 +17,7 @@ const TABLES: &[(&str, &str, bool)] = &[
     ("erased_users", "erased_at", true),
     ("popups", "version", false),
     ("override_entries", "ended_at", false),
+    ("operator_tokens", "ended_at", false),
     ("catalog_version", "version", false),
     ("arbiter", "epoch", false),
     ("nodes", "seen_at", false),

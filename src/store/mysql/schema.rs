@@ -16,10 +16,11 @@ use nudged_base::time::WallMs;
 use nudged_config::Config;
 
 /// The files in order; the one at index `i` makes schema `i + 1`.
-pub(super) const FILES: [&str; 3] = [
+pub(super) const FILES: [&str; 4] = [
     include_str!("../schema/mysql/0001_init.sql"),
     include_str!("../schema/mysql/0002_overrides.sql"),
     include_str!("../schema/mysql/0003_signing_keys.sql"),
+    include_str!("../schema/mysql/0004_operator_tokens.sql"),
 ];
 /// The schema from which on no override makes a popup live.
 const OVERRIDES_VERSION: i64 = 2;
@@ -156,6 +157,7 @@ mod tests {
         for (sqlite, mysql) in [
             (include_str!("../schema/0001_init.sql"), FILES[0]),
             (include_str!("../schema/0003_overrides.sql"), FILES[1]),
+            (include_str!("../schema/0005_operator_tokens.sql"), FILES[3]),
         ] {
             let mysql = of(mysql);
             for name in of(sqlite) {
