@@ -457,9 +457,10 @@ fn the_description_names_every_route_and_no_other() {
             assert!(described.contains_key(&method.to_ascii_lowercase()), "{method} {path}");
         }
     }
-    // One operation for each arm of `AdminRoute::of`, two for a user, three for a popup, none for
+    // One operation for each arm of `AdminRoute::of`, two for a user, three for a popup and
+    // for tokens, none for
     // `*`; two paths of health.
-    assert_eq!(of_admin, 21);
+    assert_eq!(of_admin, 25);
     for reference in references(&text) {
         assert!(text.pointer(&reference[1..]).is_some(), "{reference}");
     }

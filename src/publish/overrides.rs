@@ -217,6 +217,14 @@ pub fn in_directory(data: &Path) -> io::Result<Vec<Override>> {
     file::read(data)
 }
 
+/// The operators' tokens of a stopped node's directory that its SQL may not have.
+///
+/// # Errors
+/// What the system says of a file that is there.
+pub fn tokens_in_directory(data: &Path) -> io::Result<Vec<OperatorToken>> {
+    file::read_tokens(data)
+}
+
 /// What a node knows when it starts.
 #[derive(Debug, Default)]
 pub(super) struct KnownAtStart {

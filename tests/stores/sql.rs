@@ -78,6 +78,7 @@ impl Drop for Database {
             "popups",
             "popup_history",
             "override_entries",
+            "operator_tokens",
             "signing_keys",
             "nodes",
         ];

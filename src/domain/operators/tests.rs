@@ -52,7 +52,7 @@ fn only_so_many_are_in_force_and_remembered() {
     assert_eq!(tokens.add(numbered(max, None)), Err(TokenNotMade::TooMany));
     let many = 3 * OPERATOR_TOKENS_REVOKED_MAX as u128;
     for number in max..max + many {
-        tokens.take(&numbered(number, Some(number as i64)), OverridePlace::Sql);
+        tokens.take(&numbered(number, i64::try_from(number).ok()), OverridePlace::Sql);
     }
     assert_eq!(tokens.by_need().len(), OPERATOR_TOKENS_MAX + OPERATOR_TOKENS_REVOKED_MAX);
     assert_eq!(tokens.in_force().count(), OPERATOR_TOKENS_MAX);
