@@ -55,6 +55,13 @@ pub struct Arguments {
     /// A request that has no answer after so many seconds is an error.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: u64,
+    /// A request that is due while no connection is free is dropped and counted, and the run ends
+    /// with the last that is due: for more load than the server can take.
+    #[arg(long)]
+    pub drop: bool,
+    /// An answer within so many milliseconds is one in time.
+    #[arg(long, default_value_t = 55)]
+    pub deadline_ms: u64,
     /// Opens the connections, asks once over each, and holds them for `--seconds`.
     #[arg(long)]
     pub idle: bool,

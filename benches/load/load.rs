@@ -28,6 +28,14 @@ pub struct Figures {
     pub sent: u64,
     /// Those with the answer that was wanted.
     pub answered: u64,
+    /// Those among them that were in time.
+    pub in_time: u64,
+    /// Requests that found no free connection, where these are dropped.
+    pub dropped: u64,
+    /// Requests without an answer yet when the run ended, where these are dropped.
+    pub unanswered: u64,
+    /// From when a request was due to its 503.
+    pub refusals: Latencies,
     /// Decisions that showed a popup.
     pub shown: u64,
     /// Answers with a status that was not wanted.
@@ -143,7 +151,15 @@ impl Load {
         loop {
             self.open_due()?;
             self.send_due(schedule, &mut number);
+            if self.arguments.drop && schedule.is_steady() {
+                self.drop_due(schedule, &mut number);
+            }
             let due_ns = schedule.due_ns(number);
+            if due_ns.is_none() && self.arguments.drop && schedule.is_steady() {
+                self.figures.unanswered = self.connections.busy() as u64;
+                self.progress_ns = clocks::mono().0;
+                break;
+            }
             if due_ns.is_none() && self.events.is_empty() && self.connections.busy() == 0 {
                 break;
             }
@@ -229,6 +245,17 @@ impl Load {
         }
     }
 
+    /// Passes over what is due and finds no connection.
+    fn drop_due(&mut self, schedule: &Schedule, number: &mut u64) {
+        let now_ns = clocks::mono().0;
+        while self.connections.free() == 0
+            && let Some(due_ns) = schedule.due_ns(*number).filter(|due_ns| *due_ns <= now_ns)
+        {
+            *number += 1;
+            self.figures.dropped += u64::from(due_ns >= self.measured_from_ns);
+        }
+    }
+
     /// Waits until something comes or is to be done, and takes what came.
     fn take_answers(&mut self, due_ns: u64) -> io::Result<()> {
         let mut until_ns = self.expire_due_ns;
@@ -243,6 +270,7 @@ impl Load {
         let count = self.connections.wait(until_ns.saturating_sub(now_ns))?;
         for event in 0..count {
             let now_ns = clocks::mono().0;
+            let deadline_ns = self.arguments.deadline_ms * 1_000_000;
             let Load { connections, figures, requests, events, .. } = self;
             match connections.take(event, now_ns)? {
                 Taken::Nothing => {}
@@ -251,7 +279,8 @@ impl Load {
                 Taken::Answer(asked, answer) => {
                     self.progress_ns = now_ns;
                     let is_measured = asked.due_ns >= self.measured_from_ns;
-                    figures.take(asked, answer.status, is_measured.then_some(now_ns));
+                    let measured_at_ns = is_measured.then_some(now_ns);
+                    figures.take(asked, answer.status, measured_at_ns, deadline_ns);
                     if let Some(token) = requests.token_of(asked.kind, answer.body) {
                         events.push_back(Event { token: token.to_vec(), due_ns: now_ns });
                     }
@@ -292,17 +321,21 @@ impl Load {
 }
 
 impl Figures {
-    fn take(&mut self, asked: Asked, status: u16, measured_at_ns: Option<u64>) {
+    fn take(&mut self, asked: Asked, status: u16, measured_at_ns: Option<u64>, deadline_ns: u64) {
         let is_wanted = match asked.kind {
             Kind::Event => matches!(status, 200 | 202),
             Kind::Known | Kind::New => matches!(status, 200 | 204),
         };
         if !is_wanted {
             *self.statuses.entry(status).or_default() += 1;
+            if let (503, Some(now_ns)) = (status, measured_at_ns) {
+                self.refusals.record(now_ns.saturating_sub(asked.due_ns));
+            }
             return;
         }
         let Some(now_ns) = measured_at_ns else { return };
         self.answered += 1;
+        self.in_time += u64::from(now_ns.saturating_sub(asked.due_ns) <= deadline_ns);
         self.shown += u64::from(asked.kind != Kind::Event && status == 200);
         self.record(asked.kind, now_ns.saturating_sub(asked.due_ns));
     }

@@ -64,6 +64,7 @@ impl Report {
             ("decisions", &self.figures.decisions),
             ("new users", &self.figures.new_users),
             ("events", &self.figures.events),
+            ("refusals", &self.figures.refusals),
             ("lag", &self.figures.lags),
         ];
         for (name, latencies) in rows.iter().filter(|(_, latencies)| latencies.count() > 0) {
@@ -96,6 +97,10 @@ impl Report {
             "seconds": self.arguments.seconds,
             "sent": sent,
             "answered": answered,
+            "in_time": self.figures.in_time,
+            "dropped": self.figures.dropped,
+            "unanswered": self.figures.unanswered,
+            "elapsed_ms": rounded(self.figures.elapsed_ns as f64 / 1e6),
             "shown": shown,
             "errors": {
                 "status": statuses.values().sum::<u64>(),
@@ -106,6 +111,7 @@ impl Report {
             "decisions": latencies_json(&self.figures.decisions),
             "new_users": latencies_json(&self.figures.new_users),
             "events": latencies_json(&self.figures.events),
+            "refusals": latencies_json(&self.figures.refusals),
             "lag": latencies_json(&self.figures.lags),
             "cpu_share": rounded(self.figures.cpu_share * 100.0) / 100.0,
             "kept_up": self.has_kept_up(),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::answer::AdminAnswer;
-use super::roles::Right;
+use super::operations::Needs;
 use super::token::{AdminToken, sent_hash};
 use nudged_base::limits::{ADMIN_REFUSAL_DELAY_MS, ADMIN_REFUSALS_MAX};
 use nudged_domain::operators::OperatorRole;
@@ -95,11 +95,11 @@ impl AdminAccess {
     ///
     /// # Errors
     /// 403, with the roles that have it.
-    pub(super) fn check(&self, asker: &Asker, right: Right) -> Result<(), AdminAnswer> {
+    pub(super) fn check(&self, asker: &Asker, needs: Needs) -> Result<(), AdminAnswer> {
         match asker {
-            Asker::Named(name, role) if !right.is_of(*role) => {
+            Asker::Named(name, role) if !needs.is_of(*role) => {
                 self.refused.forbidden.fetch_add(1, Ordering::Relaxed);
-                let (role, roles) = (role.word(), right.roles());
+                let (role, roles) = (role.word(), needs.roles().join(" or "));
                 let line = format!("the token \"{name}\" has the role {role}: needed is {roles}");
                 Err(AdminAnswer::errors(403, "role_required", None, &[line]))
             }

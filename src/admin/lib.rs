@@ -7,12 +7,14 @@
 //!
 //! `socket` addresses · `stream` connections with and without TLS · `certificate` its last days ·
 //! `listener` who gets in · `connection` one connection · `routes` which
-//! handler answers · `access` and `token` who may ask, `roles` what · `tokens` of operators · `service` what handlers share: the node,
-//! its time, SQL · `changes` what operators change · `popups`, `history`, `users`, `stats`,
-//! `explain`, `status`, `metrics` what they see, `arbiter` of Redis, `process` of the process,
-//! `lag` how late SQL is, `popup_totals` by popup, `files` what lies in the data directory,
-//! `last_errors` what was wrong · `refusals` what a failure is to them · `answer` replies ·
-//! `unread` the memory of large ones · `input` texts of requests.
+//! handler answers · `access`, `token` who may ask, `roles` what, `tokens` theirs · `service` what handlers share: the node,
+//! its time, SQL · `changes`, `drafts` what operators change · `popups`, `history`, `users`,
+//! `timeline`, `stats` (`csv`), `explain`, `preview`, `status`, `metrics` what they see, `arbiter`
+//! of Redis, `process` of the process, `lag` how late SQL is, `popup_totals` by popup, `files` what
+//! lies in the data directory, `last_errors` what was wrong · `listeners` connections by listener ·
+//! `refusals` what a failure is to them · `answer` replies · `unread` the memory of large ones ·
+//! `input` texts of requests · `operations` the table of routes, `parameters` what their queries may
+//! have, `openapi` the description of it all.
 //! Limits: those of the admin listener in `base::limits`.
 
 mod access;
@@ -22,6 +24,8 @@ mod backup;
 mod certificate;
 mod changes;
 mod connection;
+mod csv;
+mod drafts;
 mod explain;
 mod files;
 mod history;
@@ -29,9 +33,14 @@ mod input;
 mod lag;
 mod last_errors;
 mod listener;
+mod listeners;
 mod metrics;
+mod openapi;
+mod operations;
+mod parameters;
 mod popup_totals;
 mod popups;
+mod preview;
 mod process;
 mod refusals;
 mod roles;
@@ -43,6 +52,7 @@ mod status;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod timeline;
 pub mod token;
 mod tokens;
 mod unread;

@@ -7,9 +7,9 @@ use sha2::{Digest as _, Sha256};
 use super::answer::AdminAnswer;
 use super::popup_totals::PopupLabels;
 use super::service::Service;
-use super::{arbiter, popup_totals, process};
+use super::{arbiter, listeners, popup_totals, process};
 use nudged_base::hex;
-use nudged_base::telemetry::text::{CONTENT_TYPE, NodeMetric, render};
+use nudged_base::telemetry::text::{CONTENT_TYPE, NodeMetric, render, render_sql};
 use nudged_config::Config;
 use nudged_domain::catalog::overrides::OverridePlace;
 use nudged_runtime::threads::sql_writer::{FollowerMetrics, RetentionMetrics};
@@ -22,6 +22,8 @@ pub(super) fn answer(service: &Service, refused: (u64, u64)) -> AdminAnswer {
     let config = [("hash", config_hash.as_str())];
     let shards: Vec<String> = (0..service.topology.shards).map(|shard| shard.to_string()).collect();
     let shards: Vec<_> = shards.iter().map(|shard| [("shard", shard.as_str())]).collect();
+    let by_listener = listeners::listener_totals(service);
+    let listener_labels = listeners::listener_labels(&by_listener);
     let totals = popup_totals::totals(service);
     let popups = PopupLabels::of(&totals);
     let mut metrics = Vec::new();
@@ -35,6 +37,7 @@ pub(super) fn answer(service: &Service, refused: (u64, u64)) -> AdminAnswer {
     push_node(&mut metrics, service);
     process::push_metrics(&mut metrics, service);
     push_load(&mut metrics, service, &shards);
+    listeners::push_listeners(&mut metrics, &by_listener, &listener_labels);
     popups.push_metrics(&mut metrics, &totals);
     arbiter::push_metrics(&mut metrics, service);
     push_overrides(&mut metrics, service);
@@ -61,6 +64,7 @@ pub(super) fn answer(service: &Service, refused: (u64, u64)) -> AdminAnswer {
     }
     let mut text = String::with_capacity(64 * 1_024);
     render(&mut text, &service.counters, &metrics);
+    render_sql(&mut text, &service.figures.durations);
     AdminAnswer::text(CONTENT_TYPE, text)
 }
 

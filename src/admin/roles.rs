@@ -9,98 +9,54 @@
 //! | reload | | | yes | yes |
 //! | erase users, tokens, backup | | | | yes |
 
-use super::routes::AdminRoute;
+use super::operations::Needs;
 use nudged_domain::operators::OperatorRole;
-use nudged_http::head::Method;
 
-/// What a request needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Right {
-    /// To look.
-    Read,
-    /// To pull the kill switch, and to let go of it.
-    Switch,
-    /// To change popups.
-    Edit,
-    /// To have a node take its files anew.
-    Run,
-    /// To erase users, to make tokens, and to copy everything, the keys among it.
-    Own,
-}
-
-impl Right {
-    /// Every right.
-    #[cfg(test)]
-    const ALL: [Right; 5] = [Right::Read, Right::Switch, Right::Edit, Right::Run, Right::Own];
-
-    /// What a request of a route needs.
-    pub(super) fn of(route: AdminRoute<'_>, method: Method) -> Right {
-        let is_read = matches!(method, Method::Get | Method::Head | Method::Options);
-        match route {
-            AdminRoute::Tokens | AdminRoute::Token(_) | AdminRoute::Backup => Right::Own,
-            AdminRoute::Pause(_) | AdminRoute::Resume(_) | AdminRoute::Archive(_) => Right::Switch,
-            AdminRoute::Reload => Right::Run,
-            AdminRoute::User(_) if !is_read => Right::Own,
-            _ if is_read => Right::Read,
-            _ => Right::Edit,
-        }
-    }
-
-    /// Whether a role has it.
+impl Needs {
+    /// Whether a role is allowed it.
     pub(super) fn is_of(self, role: OperatorRole) -> bool {
+        use Needs::{Editing, Nothing, Reading, Running, Switching};
         match role {
-            OperatorRole::Viewer => self == Right::Read,
-            OperatorRole::Editor => matches!(self, Right::Read | Right::Switch | Right::Edit),
-            OperatorRole::Operator => matches!(self, Right::Read | Right::Switch | Right::Run),
+            OperatorRole::Viewer => matches!(self, Nothing | Reading),
+            OperatorRole::Editor => matches!(self, Nothing | Reading | Switching | Editing),
+            OperatorRole::Operator => matches!(self, Nothing | Reading | Switching | Running),
             OperatorRole::Admin => true,
         }
     }
 
-    /// The roles that have it, for who does not: `editor or admin`.
-    pub(super) fn roles(self) -> String {
+    /// The words of the roles that are allowed it.
+    pub(super) fn roles(self) -> Vec<&'static str> {
         let roles = OperatorRole::WORDS.iter().filter(|(_, role)| self.is_of(*role));
-        roles.map(|(word, _)| *word).collect::<Vec<_>>().join(" or ")
+        roles.map(|(word, _)| *word).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::operations::find;
+    use nudged_http::head::Method;
 
     #[test]
     fn each_role_may_do_its_work_and_no_other() {
-        let may = |role: OperatorRole| Right::ALL.map(|right| right.is_of(role));
-        assert_eq!(may(OperatorRole::Viewer), [true, false, false, false, false]);
-        assert_eq!(may(OperatorRole::Editor), [true, true, true, false, false]);
-        assert_eq!(may(OperatorRole::Operator), [true, true, false, true, false]);
-        assert_eq!(may(OperatorRole::Admin), [true; 5]);
-        assert_eq!(Right::Edit.roles(), "editor or admin");
-    }
-
-    #[test]
-    fn each_request_needs_its_right() {
-        let cases = [
-            ("/metrics", Method::Get, Right::Read),
-            ("/v1/status", Method::Head, Right::Read),
-            ("/v1/users/u", Method::Get, Right::Read),
-            ("/v1/users/u", Method::Delete, Right::Own),
-            ("/v1/popups/p", Method::Get, Right::Read),
-            ("/v1/popups/p", Method::Put, Right::Edit),
-            ("/v1/popups/p", Method::Patch, Right::Edit),
-            ("/v1/popups/p", Method::Delete, Right::Edit),
-            ("/v1/popups/p/rollback", Method::Post, Right::Edit),
-            ("/v1/popups/p/pause", Method::Post, Right::Switch),
-            ("/v1/popups/p/archive", Method::Post, Right::Switch),
-            ("/v1/popups/p/resume", Method::Post, Right::Switch),
-            ("/v1/reload", Method::Post, Right::Run),
-            ("/v1/backup", Method::Post, Right::Own),
-            ("/v1/tokens", Method::Get, Right::Own),
-            ("/v1/tokens", Method::Post, Right::Own),
-            ("/v1/tokens/x", Method::Delete, Right::Own),
+        let (of_editor, of_operator) = (["editor", "admin"], ["operator", "admin"]);
+        let cases: &[(&str, Method, &[&str])] = &[
+            ("/metrics", Method::Get, &["viewer", "editor", "operator", "admin"]),
+            ("/v1/status", Method::Head, &["viewer", "editor", "operator", "admin"]),
+            ("/v1/users/{user}", Method::Get, &["viewer", "editor", "operator", "admin"]),
+            ("/v1/users/{user}", Method::Delete, &["admin"]),
+            ("/v1/popups/{id}", Method::Put, &of_editor),
+            ("/v1/popups/{id}", Method::Patch, &of_editor),
+            ("/v1/popups/{id}", Method::Delete, &of_editor),
+            ("/v1/popups/{id}/publish", Method::Post, &of_editor),
+            ("/v1/popups/{id}/pause", Method::Post, &["editor", "operator", "admin"]),
+            ("/v1/popups/{id}/resume", Method::Post, &["editor", "operator", "admin"]),
+            ("/v1/reload", Method::Post, &of_operator),
+            ("/v1/backup", Method::Post, &["admin"]),
+            ("/v1/tokens", Method::Get, &["admin"]),
+            ("/v1/tokens/{id}", Method::Delete, &["admin"]),
         ];
-        for (path, method, want) in cases {
-            let route = AdminRoute::of(path).unwrap();
-            assert_eq!(Right::of(route, method), want, "{method:?} {path}");
+        for (path, method, roles) in cases {
+            assert_eq!(find(*method, path).unwrap().needs.roles(), *roles, "{method:?} {path}");
         }
     }
 }

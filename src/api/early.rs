@@ -4,7 +4,7 @@
 use bumpalo::Bump;
 
 use super::cors::{Cors, Grant};
-use super::refusal;
+use super::refusal::{self, Code};
 use super::reply::ResponseContext;
 use super::routes::{self, RequestPolicy, Route};
 use nudged_http::early::HeadArrival;
@@ -45,6 +45,23 @@ fn grant(begun: &HeadArrival<'_>, cors: &Cors) -> Grant {
         None => cors.grant_unseen().unwrap_or(Grant::Vary),
         origin => cors.grant(origin),
     }
+}
+
+/// Appends the 503 of a request that an overloaded shard has no time for; gives its status. `None`
+/// for one that is answered all the same: who asks how the node is, and a browser that asks first.
+pub fn shed(
+    request: &Request<'_>,
+    cors: &Cors,
+    frame: &ResponseFlags<'_>,
+    out: &mut Vec<u8>,
+) -> Option<u16> {
+    let is_for_pages = Route::of(request.path).is_some_and(Route::is_for_pages);
+    if !is_for_pages || request.method == Method::Options {
+        return None;
+    }
+    let grant = cors.grant(request.origin);
+    let response = ResponseContext { frame: *frame, cors, grant };
+    Some(refusal::write_refusal(out, &response, Code::Overloaded.into()))
 }
 
 /// Appends the answer where path, method, key or content type decide it, in the words that it would
@@ -124,6 +141,25 @@ mod tests {
             assert_eq!(reply.field("access-control-allow-origin"), *allowed, "{begun:?}");
             assert_eq!(needs_origin(&cors), origins.len() > 1);
         }
+    }
+
+    #[test]
+    fn what_pages_ask_is_shed_and_who_asks_how_the_node_is_is_not() {
+        let cors = cors(&[A, B]);
+        let page = Request { origin: Some(B.as_bytes()), ..get("/v1/decide", "user=ann") };
+        let mut out = Vec::new();
+        assert_eq!(shed(&page, &cors, &FRAME, &mut out), Some(503));
+        let reply = FixtureReply::read(&out);
+        assert_eq!((reply.status, reply.field("retry-after")), (503, Some("1")));
+        assert_eq!(reply.field("access-control-allow-origin"), Some(B));
+        out.clear();
+        assert_eq!(shed(&post("/v1/events", "[]"), &cors, &FRAME, &mut out), Some(503));
+        let options = Request { method: Method::Options, ..page };
+        let mut untouched = Vec::new();
+        for request in [get("/health", ""), get("/readyz", ""), get("/nothing", ""), options] {
+            assert_eq!(shed(&request, &cors, &FRAME, &mut untouched), None);
+        }
+        assert!(untouched.is_empty());
     }
 
     // Who waits with a body has the very answer that it would have got after sending it.

@@ -5,7 +5,8 @@
 //! origins · `query` and `json` bounded strict input into scratch · `decide` and `events` their
 //! requests · `verdict` what became of each event · `ignored` fields that nobody knows · `token`
 //! the signed identity of an impression · `early` answers before there is a whole request ·
-//! `refusal` codes (`named`) · `reply` what all replies share · `health`.
+//! `refusal` codes (`named`) · `reply` what all replies share · `health` · `snippet`
+//! the files that pages load.
 //!
 //! Scratch is the caller's: one `Bump` per turn, reset by it.
 
@@ -29,6 +30,7 @@ pub mod refusal;
 pub mod render;
 pub mod reply;
 pub mod routes;
+pub mod snippet;
 pub mod token;
 pub mod verdict;
 pub mod visitors;

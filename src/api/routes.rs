@@ -15,6 +15,7 @@ use super::ignored::Unknown;
 use super::query;
 use super::refusal::{self, Code, RequestField, RequestRefusal};
 use super::reply::ResponseContext;
+use super::snippet::{self, SnippetFile};
 use super::token::Keys;
 use super::verdict::write_accepted;
 use super::visitors::VisitorRules;
@@ -62,6 +63,8 @@ pub(super) enum Route {
     Events,
     Health,
     Readyz,
+    Snippet,
+    SnippetFile(SnippetFile),
     Any,
 }
 
@@ -72,8 +75,9 @@ impl Route {
             "/v1/events" => Route::Events,
             "/health" | "/healthz" => Route::Health,
             "/readyz" => Route::Readyz,
+            snippet::LEADING_PATH => Route::Snippet,
             "*" => Route::Any,
-            _ => return None,
+            _ => Route::SnippetFile(SnippetFile::of(path)?),
         })
     }
 
@@ -82,7 +86,9 @@ impl Route {
         match self {
             Route::Decide => "GET, POST, OPTIONS",
             Route::Events => "POST, OPTIONS",
-            Route::Health | Route::Readyz => "GET, HEAD, OPTIONS",
+            Route::Health | Route::Readyz | Route::Snippet | Route::SnippetFile(_) => {
+                "GET, HEAD, OPTIONS"
+            }
             Route::Any => "GET, HEAD, POST, OPTIONS",
         }
     }
@@ -92,7 +98,7 @@ impl Route {
         match method {
             Method::Options => true,
             Method::Get => !matches!(self, Route::Events | Route::Any),
-            Method::Head => matches!(self, Route::Health | Route::Readyz),
+            Method::Head => !matches!(self, Route::Decide | Route::Events | Route::Any),
             Method::Post => self.is_for_pages(),
             Method::Put | Method::Delete | Method::Patch => false,
         }
@@ -104,9 +110,9 @@ impl Route {
     }
 }
 
-/// Turns a request into a command, or answers it in `out`: health, preflights, every refusal, and
-/// an empty array of events. What the command borrows lies in the request's bytes and in `bump`;
-/// the heap is not touched.
+/// Turns a request into a command, or answers it in `out`: health, the snippet, preflights, every
+/// refusal, and an empty array of events. What the command borrows lies in the request's bytes and
+/// in `bump`; the heap is not touched.
 pub fn route<'a>(
     request: &Request<'a>,
     policy: &RequestPolicy<'_>,
@@ -131,6 +137,12 @@ pub fn route<'a>(
         (Route::Readyz, Method::Get | Method::Head) => {
             let state = (policy.ready, policy.disk_lack);
             return Routed::Answered(health::write_readiness(out, &response, state, bump));
+        }
+        (Route::Snippet, Method::Get | Method::Head) => {
+            return Routed::Answered(snippet::write_leading(out, &response));
+        }
+        (Route::SnippetFile(file), Method::Get | Method::Head) => {
+            return Routed::Answered(snippet::write_file(out, &response, file, request));
         }
         (Route::Decide, Method::Get | Method::Post) => command_decide(request, policy, bump),
         (Route::Events, Method::Post) => match command_events(request, policy, bump) {

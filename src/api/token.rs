@@ -53,6 +53,17 @@ const _: () = {
     assert!(USER_BYTES_MAX < 256 && POPUP_ID_BYTES_MAX < 256 && VARIANT_KEY_BYTES_MAX < 256);
 };
 
+/// When a token's decision was made and which show it was, for who has the token from a record: its
+/// signature is not looked at. `None` for what is no token.
+pub fn show_of(text: &str) -> Option<(WallMs, u32)> {
+    // Version, key id, time and number are 17 bytes, which the first 24 letters have.
+    let bytes = URL_SAFE_NO_PAD.decode(text.get(..24)?).ok()?;
+    let is_known = matches!(bytes.first(), Some(&VERSION | &VERSION_LOCAL));
+    let at = bytes.get(5..13)?.try_into().ok()?;
+    let number = bytes.get(13..17)?.try_into().ok()?;
+    is_known.then(|| (WallMs(i64::from_le_bytes(at)), u32::from_le_bytes(number)))
+}
+
 /// What a token says: which popup was shown to whom, which show it was, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token<'a> {

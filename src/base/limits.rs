@@ -1,5 +1,10 @@
 //! Every number that bounds something, in one place, with its unit in its name and its source
-//! beside it. Relations between them are asserted at compile time at the end of the file.
+//! beside it. Relations between them are asserted at compile time at the end of the file. Those of
+//! overloads are in `overload`.
+
+mod overload;
+
+pub use overload::*;
 
 // --- users and state ---------------------------------------------------------------------------
 
@@ -181,6 +186,10 @@ pub const TRIM_PERIOD_MS: u64 = 2_000;
 /// one it must not be long until then: with the next bound, 8 kB/s are fast enough for a stall of
 /// 5 s. The largest answer of one popup takes two.
 pub const SEND_BYTES_MAX: usize = 32 * 1_024;
+/// What a page loads with each view, compressed, in bytes: the browser's snippet.
+pub const SNIPPET_CORE_BYTES_MAX: usize = 5 * 1_024;
+/// What it loads beside where there is a popup, compressed, in bytes.
+pub const SNIPPET_POPUP_BYTES_MAX: usize = 4 * 1_024;
 /// Bytes that the kernel takes of a connection's answers beyond what the network takes at once. A
 /// send then goes on with each small part that a slow peer takes, instead of with a third of
 /// megabytes; and what waits is here, where it is counted.
@@ -588,10 +597,12 @@ pub const ADMIN_UNREAD_BYTES_MAX: usize = 128 * 1_024 * 1_024;
 /// A SQL server that says nothing for this long, in milliseconds, is away for whoever asked on the
 /// admin listener. Locks are waited for a second less.
 pub const ADMIN_SQL_SILENCE_MS: u64 = 3_000;
+/// A page of the admin API's list has no further popup beyond this, in bytes; one it always has.
+pub const POPUPS_LISTED_BYTES: usize = 16 * ADMIN_BODY_BYTES_MAX;
 /// Lines of one answer of a popup's history, unless its request says how many.
 pub const HISTORY_LINES: u32 = 100;
-/// Lines of one answer of a popup's history, whatever its request says.
-pub const HISTORY_LINES_MAX: u32 = 1_000;
+/// Entries of one page of an answer of the admin API, whatever its request says.
+pub const PAGE_ENTRIES_MAX: u32 = 1_000;
 /// An answer of a popup's history has no further line beyond this, in bytes; one it always has.
 pub const HISTORY_BYTES: usize = ADMIN_BODY_BYTES_MAX;
 /// Lines of a popup's history that are read at once, each with up to three of its definitions.
@@ -616,7 +627,7 @@ pub const LAG_MARKS_MAX: usize = 256;
 pub const ADMIN_STOP_MS: u64 = 3_000;
 /// A token file is read up to this size, in bytes.
 pub const TOKEN_FILE_BYTES_MAX: u64 = 4 * 1_024;
-/// Latest records of a user that the admin API tells.
+/// Latest records of a user that the admin API tells, and entries of a page of their timeline.
 pub const USER_RECORDS_TOLD: u32 = 50;
 /// Statistics of all popups are told for at most this long, in milliseconds: 31 days.
 pub const STATS_RANGE_MAX_MS: u64 = 31 * 86_400_000;
@@ -772,7 +783,7 @@ const _: () = {
     // Who gets no answer says so before he is given up.
     assert!(DOCTOR_ANSWER_MS < DOCTOR_PART_MS);
     assert!(APPLY_RECORDS_MAX <= MYSQL_APPLY_RECORDS_MAX);
-    assert!(HISTORY_READ_LINES <= HISTORY_LINES && HISTORY_LINES <= HISTORY_LINES_MAX);
+    assert!(HISTORY_READ_LINES <= HISTORY_LINES && HISTORY_LINES <= PAGE_ENTRIES_MAX);
     // The unapplied tail never fills the whole journal, or nothing could be retired.
     assert!(UNAPPLIED_BYTES_MAX < JOURNAL_BYTES_MIN);
     assert!(USER_BYTES_MAX <= LOG_FIELD_BYTES_MAX);

@@ -22,6 +22,10 @@ pub enum Expectation {
     Size(u64, u64),
     /// A rate, or none.
     Rate,
+    /// None or a whole number, with its range.
+    NoneOrWhole(u64, u64),
+    /// None or a duration, with its range.
+    NoneOrDuration(DurationMs, DurationMs),
     /// One of a few words.
     OneOf(&'static [&'static str]),
     /// A list of addresses, with its greatest length.
@@ -79,10 +83,12 @@ impl fmt::Display for Expectation {
                 write!(out, "a size from {} to {}, ", Size(min), Size(max))?;
                 out.write_str("such as \"256MiB\" (units B KiB MiB GiB TiB)")
             }
-            Expectation::Rate => {
-                let max = limits::RATE_EVENTS_MAX;
-                write!(out, "a rate of 1 to {max} such as \"100/s\", \"30/m\" or \"1000/h\", ")?;
-                out.write_str("or \"none\"")
+            Expectation::Rate => write_rate(out),
+            Expectation::NoneOrWhole(min, max) => {
+                write!(out, "\"none\" or {}", Expectation::Whole(min, max))
+            }
+            Expectation::NoneOrDuration(min, max) => {
+                write!(out, "\"none\" or {}", Expectation::Duration(min, max))
             }
             Expectation::OneOf(words) => {
                 out.write_str("one of ")?;
@@ -167,6 +173,12 @@ impl Expectation {
             one => write!(out, "{one}"),
         }
     }
+}
+
+fn write_rate(out: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let max = limits::RATE_EVENTS_MAX;
+    write!(out, "a rate of 1 to {max} such as \"100/s\", \"30/m\" or \"1000/h\", ")?;
+    out.write_str("or \"none\"")
 }
 
 fn write_age(out: &mut fmt::Formatter<'_>, min: DurationMs) -> fmt::Result {

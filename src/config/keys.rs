@@ -8,13 +8,14 @@ use super::schema::{AckMode, Config, LogFormat, QueueMode, TlsVersion};
 use super::tree::TreeValue;
 use super::url;
 use super::value::{
-    ValueRefusal, age, boolean, count, cpu, cpus, duration, keys, networks, one_of, optional_path,
-    path, preview_users, rate, secrets, size, users, whole, zone,
+    ValueRefusal, age, boolean, bound, count, cpu, cpus, duration, keys, networks, one_of,
+    optional_path, path, preview_users, rate, secrets, size, users, wait, whole, zone,
 };
 use nudged_base::limits::{
     BUSY_POLL_US_MAX, CONNECTIONS_MAX, JOURNAL_BYTES_MIN, MYSQL_CONNECTIONS_MAX,
-    POPUPS_COUNTED_MAX, RATE_BURST_MAX, RETENTION_EVENTS_MIN_MS, RETENTION_USERS_MIN_MS,
-    SHARDS_MAX, SLICE_BYTES_MAX, SLICE_SHARD_BYTES_MIN, UNSENT_BYTES_MAX, UNSENT_BYTES_MIN,
+    POPUPS_COUNTED_MAX, QUEUE_DELAY_MAX_MS, RATE_BURST_MAX, RETENTION_EVENTS_MIN_MS,
+    RETENTION_USERS_MIN_MS, SHARDS_MAX, SLICE_BYTES_MAX, SLICE_SHARD_BYTES_MIN, UNSENT_BYTES_MAX,
+    UNSENT_BYTES_MIN,
 };
 use nudged_base::telemetry::log::Level;
 use nudged_base::time::DURATION_MAX;
@@ -125,6 +126,8 @@ keys! {
     Restart limits.key_burst = whole(1, RATE_BURST_MAX);
     Restart limits.user_rate = rate;
     Restart limits.user_burst = whole(1, RATE_BURST_MAX);
+    Restart limits.queue_delay = wait(1, QUEUE_DELAY_MAX_MS);
+    Restart limits.connections_per_source = bound(1, CONNECTIONS_MAX);
     Reload keys.server = keys;
     Reload keys.public = keys;
     Reload keys.identity = secrets;

@@ -191,6 +191,11 @@ pub struct LimitSettings {
     pub user_rate: Option<Rate>,
     /// What above `user_rate` may come at once.
     pub user_burst: u32,
+    /// How long requests may wait before a shard sees them until it is overloaded; `None` where
+    /// it never is.
+    pub queue_delay: Option<DurationMs>,
+    /// Connections of one source at once, on all shards together; `None` for no limit.
+    pub connections_per_source: Option<u32>,
 }
 
 impl LimitSettings {
@@ -498,6 +503,8 @@ impl Default for LimitSettings {
             key_burst: limits::KEY_BURST_DEFAULT,
             user_rate: None,
             user_burst: limits::USER_BURST_DEFAULT,
+            queue_delay: Some(DurationMs(limits::QUEUE_DELAY_MS)),
+            connections_per_source: None,
         }
     }
 }

@@ -179,6 +179,25 @@ pub(super) fn rate(value: &TreeValue) -> Read<Option<Rate>> {
     events.map(|events| Some(Rate { events, per_s })).map_err(|_| Expectation::Rate)
 }
 
+/// A bound that is a whole number; `None` for `none`.
+pub(super) fn bound(value: &TreeValue, min: u32, max: u32) -> Read<Option<u32>> {
+    if value.text() == Some("none") {
+        return Ok(None);
+    }
+    let bound = whole(value, min, max);
+    bound.map(Some).map_err(|_| Expectation::NoneOrWhole(min.into(), max.into()))
+}
+
+/// A bound that is a duration; `None` for `none`.
+pub(super) fn wait(value: &TreeValue, min_ms: u64, max_ms: u64) -> Read<Option<DurationMs>> {
+    if value.text() == Some("none") {
+        return Ok(None);
+    }
+    let wait = duration(value, min_ms, max_ms);
+    let expected = Expectation::NoneOrDuration(DurationMs(min_ms), DurationMs(max_ms));
+    wait.map(Some).map_err(|_| expected)
+}
+
 /// An age at which something goes, or `never`.
 pub(super) fn age(value: &TreeValue, min_ms: u64) -> Read<Gap> {
     if value.text() == Some("never") {

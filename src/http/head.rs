@@ -38,6 +38,8 @@ pub struct Request<'b> {
     pub authorization: Option<&'b [u8]>,
     /// `Content-Type`, as sent.
     pub content_type: Option<&'b [u8]>,
+    /// `Accept`, the first line of it, as sent.
+    pub accept: Option<&'b [u8]>,
     /// `Origin`, as sent.
     pub origin: Option<&'b [u8]>,
     /// `Access-Control-Request-Method`, as sent.
@@ -50,6 +52,8 @@ pub struct Request<'b> {
     pub if_none_match: Option<Repeatable<'b>>,
     /// `Nudge-Who`, as sent: whom a change is put down to.
     pub nudge_who: Option<&'b [u8]>,
+    /// `Accept-Encoding`, as sent; empty where it was sent twice.
+    pub accept_encoding: Option<&'b [u8]>,
     /// The whole body, decoded from its framing; empty where there is none.
     pub body: &'b [u8],
     /// Sent as HTTP/1.0.
@@ -213,9 +217,11 @@ fn finish<'b>(line: RequestLine<'b>, kept: &Kept<'b>) -> Result<Head<'b>, HttpRe
         origin: kept.origin,
         access_control_request_method: kept.access_control_request_method,
         access_control_request_headers: kept.access_control_request_headers,
+        accept: kept.accept,
         if_match: kept.if_match,
         if_none_match: kept.if_none_match,
         nudge_who: kept.nudge_who,
+        accept_encoding: kept.accept_encoding,
         body: &[],
         http_1_0: line.http_1_0,
         close: kept.close || (line.http_1_0 && !kept.keep_alive),

@@ -49,12 +49,14 @@ pub(super) struct Kept<'b> {
     pub(super) content_length: u64,
     pub(super) authorization: Option<&'b [u8]>,
     pub(super) content_type: Option<&'b [u8]>,
+    pub(super) accept: Option<&'b [u8]>,
     pub(super) origin: Option<&'b [u8]>,
     pub(super) access_control_request_method: Option<&'b [u8]>,
     pub(super) access_control_request_headers: Option<&'b [u8]>,
     pub(super) if_match: Option<Repeatable<'b>>,
     pub(super) if_none_match: Option<Repeatable<'b>>,
     pub(super) nudge_who: Option<&'b [u8]>,
+    pub(super) accept_encoding: Option<&'b [u8]>,
     pub(super) expects_continue: bool,
     pub(super) close: bool,
     pub(super) keep_alive: bool,
@@ -105,6 +107,9 @@ impl<'b> Kept<'b> {
                 check_host(value, authority())?;
             }
             6 if is("expect") => self.take_expect(value)?,
+            6 if is("accept") => {
+                self.accept.get_or_insert(value);
+            }
             6 if is("origin") => self.origin = self.once(seen::ORIGIN).map(|()| Some(value))?,
             8 if is("if-match") => {
                 self.if_match.get_or_insert_with(|| repeatable("if-match"));
@@ -123,6 +128,11 @@ impl<'b> Kept<'b> {
                 self.if_none_match.get_or_insert_with(|| repeatable("if-none-match"));
             }
             14 if is("content-length") => self.take_content_length(value, body_bytes_max)?,
+            15 if is("accept-encoding") => {
+                // A list may be sent in parts; no browser does, and in parts it takes plain bytes.
+                let place = &mut self.accept_encoding;
+                *place = Some(if place.is_some() { b"" } else { value });
+            }
             17 if is("transfer-encoding") => self.take_transfer_encoding(value)?,
             29 if is("access-control-request-method") => {
                 self.once(seen::REQUEST_METHOD)?;

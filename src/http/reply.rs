@@ -154,6 +154,7 @@ status_lines! {
     201 "Created",
     202 "Accepted",
     204 "No Content",
+    302 "Found",
     304 "Not Modified",
     400 "Bad Request",
     401 "Unauthorized",

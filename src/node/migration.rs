@@ -24,7 +24,7 @@ use super::ownership::{self, Moved, StoreMark};
 use super::{shared_keys, signing_keys, stopped_journal};
 use nudged_api::token::Secret;
 use nudged_base::ids::UserKey;
-use nudged_base::limits::MOVED_ROWS;
+use nudged_base::limits::{MOVED_ROWS, POPUPS_MAX};
 use nudged_base::time::WallMs;
 use nudged_config::Config;
 use nudged_journal::recovery;
@@ -212,8 +212,12 @@ impl Migration<'_> {
                 TakenPopup::Differs => differing.push(popup.id()),
             }
         }
+        let drafts = self.move_drafts()?;
         let mut said =
             format!("popups: {new} moved with their history, {known} already there and the same");
+        if drafts > 0 {
+            said.push_str(&format!(", {drafts} drafts moved"));
+        }
         if !differing.is_empty() {
             said.push_str(&format!(
                 ", {} already there with another definition, which they keep: {}",
@@ -229,6 +233,19 @@ impl Migration<'_> {
             ));
         }
         Ok(said)
+    }
+
+    /// Drafts of popups that have none there; gives their number.
+    fn move_drafts(&mut self) -> Result<usize, Failure> {
+        let mut moved = 0;
+        for draft in self.source.drafts()? {
+            let target = self.target.sql();
+            if target.draft(&draft.id)?.is_none() {
+                target.put_draft(&draft, POPUPS_MAX)?;
+                moved += 1;
+            }
+        }
+        Ok(moved)
     }
 
     fn move_overrides(&mut self) -> Result<String, Failure> {

@@ -1,6 +1,7 @@
 //! Brings pauses, archives and operators' tokens on: from this node's memory, where they hold
-//! already, to its file, to Redis and to SQL, and what others know to this node. A thread for each place, since each may
-//! hang for as long as it likes without holding up the other two, or whoever pauses.
+//! already, to its file, to Redis and to SQL, and what others know to this node. A thread for each
+//! place, since each may hang for as long as it likes without holding up the other two, or whoever
+//! pauses.
 //!
 //! ```text
 //!                      ┌─ file  ─ overrides, tokens: two copies each ─ the next start

@@ -11,6 +11,7 @@
 //! Limits: a change waits [`CATALOG_TURN_MS`] for those before it, a reload [`RELOAD_TURN_MS`].
 
 mod change;
+mod drafts;
 mod file_memory;
 mod identity;
 mod import;
@@ -45,6 +46,7 @@ use nudged_store::Store;
 use operators::TokenBook;
 
 pub use change::{Changed, EditContext, ExpectedVersion, PopupEdit};
+pub use drafts::Drafted;
 pub use import::{ImportedLine, import_popups};
 pub use overriding::{Overridden, OverrideRequest};
 pub use prepare::check_file;

@@ -91,6 +91,8 @@ pub struct Core {
     bump: Bump,
     finish_ticket: Option<u64>,
     listeners_closed: bool,
+    /// What comes now is to be refused for load.
+    is_shedding: bool,
     delivering: Vec<Done>,
 }
 
@@ -152,15 +154,17 @@ impl Core {
             bump: Bump::new(),
             finish_ticket: None,
             listeners_closed: false,
+            is_shedding: false,
             delivering: Vec::new(),
         }
     }
 
     /// Serves what a connection asks: with the bytes that came, or what had to wait before.
     fn serve(&mut self, now: Now, connection: u32, bytes: Option<&[u8]>, outbox: &mut Outbox) {
+        let is_shedding = self.is_shedding;
         let Core { view, users, arbitration, scratch, connections, hops, bump, .. } = self;
         let coordinator = Coordinator { hops, turn: Turn { users, arbitration, scratch } };
-        let mut server = RequestServer { view, now, bump, coordinator };
+        let mut server = RequestServer { view, now, bump, coordinator, is_shedding };
         let mut turn = ShardTurn { view, now, outbox };
         let serve =
             |request: &Request<'_>, arrived, out: &mut Vec<u8>| server.serve(request, arrived, out);
@@ -321,6 +325,11 @@ impl Step for Core {
                 }
             }
             Input::Bytes { connection, bytes } => self.serve(now, connection, Some(bytes), outbox),
+            Input::Shed { connection, bytes } => {
+                self.is_shedding = true;
+                self.serve(now, connection, Some(bytes), outbox);
+                self.is_shedding = false;
+            }
             Input::PlainHttp { connection, bytes } => {
                 let mut turn = ShardTurn { view: &self.view, now, outbox };
                 self.connections.refuse_plain_http(&mut turn, connection, bytes);

@@ -35,6 +35,14 @@ pub enum Input<'a> {
         /// What arrived, at least one byte.
         bytes: &'a [u8],
     },
+    /// Bytes arrived for which an overloaded shard has no time: whole requests among them are
+    /// refused with 503, but for those that ask how the node is.
+    Shed {
+        /// The connection's number.
+        connection: u32,
+        /// What arrived, at least one byte.
+        bytes: &'a [u8],
+    },
     /// HTTP arrived in clear where TLS is spoken. From now on the connection is a plain one.
     PlainHttp {
         /// The connection's number.

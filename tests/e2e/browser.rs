@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use crate::harness::{Server, Setup, WELCOME, repository, until};
 
-const KEY: &str = "public-key-0123456789";
-const CHROMIUM: &str = "/usr/bin/chromium";
+pub const KEY: &str = "public-key-0123456789";
+pub const CHROMIUM: &str = "/usr/bin/chromium";
 
 /// Serves an empty page to whoever asks, for as long as the tests run.
 fn pages() -> SocketAddr {
@@ -56,17 +56,21 @@ fn visit(listed_page: &str, other_page: &str, node: &Server) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-fn has_browser() -> bool {
+/// Whether the tests in a browser can be run here; says so where not.
+pub fn has_browser() -> bool {
     let missing = [
         repository("tests/browser/node_modules/playwright-core").exists(),
+        // Of the tests of the snippet; an older set-up has not all.
+        repository("tests/browser/node_modules/axe-core").exists(),
+        repository("src/snippet/node_modules/esbuild").exists(),
         std::path::Path::new(CHROMIUM).exists(),
         Command::new("node").arg("--version").output().is_ok(),
     ]
     .contains(&false);
     let is_wanted = std::env::var_os("TEST_NUDGED_BROWSER").is_some();
-    assert!(!missing || !is_wanted, "no chromium, no node or no tests/browser/node_modules");
+    assert!(!missing || !is_wanted, "no chromium, no node or not all packages of npm (tools/test)");
     if missing {
-        println!("left out: no chromium, no node or no tests/browser/node_modules");
+        println!("left out: no chromium, no node or not all packages of npm (tools/test)");
     }
     !missing
 }

@@ -163,7 +163,7 @@ impl Client {
         };
         let head: Vec<u8> = self.received.drain(..end).collect();
         let mut answer = parse_head(str::from_utf8(&head).unwrap());
-        if may_have_body && answer.status != 204 {
+        if may_have_body && ![204, 304].contains(&answer.status) {
             let length: usize = answer.field("content-length").unwrap().parse().unwrap();
             while self.received.len() < length {
                 self.receive()?;

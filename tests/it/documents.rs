@@ -56,6 +56,7 @@ const SMOKES: &[(&str, Smoke)] = &[
     ("tools/kill-loop", Tool("tools/kill-loop --smoke")),
     ("tools/load", Tool("tools/bench --smoke")),
     ("tools/manual", Tool("tools/package --smoke")),
+    ("tools/overload", Tool("tools/overload --smoke")),
     ("tools/package", Tool("tools/package --smoke")),
     ("tools/side-by-side", Tool("tools/side-by-side --smoke")),
     ("tools/sim", Tool("tools/sim --smoke")),
@@ -76,7 +77,8 @@ fn files(folder: &Path, wanted: &dyn Fn(&Path) -> bool, into: &mut Vec<PathBuf>)
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if path.is_dir() && name != "target" && !name.starts_with('.') {
+        let is_ours = !["target", "node_modules"].contains(&&*name) && !name.starts_with('.');
+        if path.is_dir() && is_ours {
             files(&path, wanted, into);
         } else if path.is_file() && wanted(&path) {
             into.push(path);

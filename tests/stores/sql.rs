@@ -77,6 +77,7 @@ impl Drop for Database {
             "streams",
             "popups",
             "popup_history",
+            "popup_drafts",
             "override_entries",
             "operator_tokens",
             "signing_keys",

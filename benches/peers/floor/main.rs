@@ -64,7 +64,7 @@ impl Step for Constant {
             Input::Accepted { connection, listener } => {
                 connections.accept(&mut turn, connection, listener);
             }
-            Input::Bytes { connection, bytes } => {
+            Input::Bytes { connection, bytes } | Input::Shed { connection, bytes } => {
                 connections.receive(&mut turn, connection, bytes, serve);
             }
             Input::Sent { connection, buffer, sent } => {
@@ -154,6 +154,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         counters,
         log: None,
         entrance: Entrance::default(),
+        queue_delay: None,
     };
     let mut driver = Driver::new(setup, Constant { view, connections, is_echo })?;
     println!("listening data {bound}\nready");

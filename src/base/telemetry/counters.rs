@@ -5,6 +5,7 @@
 
 pub use super::counter::Counter;
 use super::histogram::Histogram;
+use super::listener_counters::ListenerCounters;
 use super::popup_counters::PopupCounters;
 use super::request_durations::RequestDurations;
 
@@ -78,6 +79,8 @@ pub(crate) struct HistogramDescriptor {
     pub name: &'static str,
     /// What it says.
     pub help: &'static str,
+    /// A label and its value; rows of one name follow one another.
+    pub label: Option<(&'static str, &'static str)>,
     /// The histogram in a shard's block.
     pub histogram: fn(&ShardCounters) -> &Histogram,
 }
@@ -89,7 +92,10 @@ macro_rules! shard_counters {
             $($many:ident $many_name:literal [$label:literal $values:ident] $many_help:literal;)*
         }
         histograms {
-            $($histogram:ident $histogram_name:literal $histogram_help:literal;)*
+            $(
+                $histogram:ident $histogram_name:literal
+                $([$histogram_label:literal $histogram_value:literal])? $histogram_help:literal;
+            )*
         }
         beside { $($(#[$doc:meta])* pub $beside:ident: $type:ty,)* }
     ) => {
@@ -132,6 +138,7 @@ macro_rules! shard_counters {
         /// Every histogram of a shard.
         pub(crate) static HISTOGRAMS: &[HistogramDescriptor] = &[$(HistogramDescriptor {
             name: $histogram_name, help: $histogram_help, histogram: |shard| &shard.$histogram,
+            label: [$(Some(($histogram_label, $histogram_value)),)? None][0],
         },)*];
     };
 }
@@ -140,7 +147,7 @@ macro_rules! shard_counters {
 pub const DECIDE_ROUTE: usize = 0;
 /// As [`DECIDE_ROUTE`].
 pub const EVENTS_ROUTE: usize = 1;
-const ROUTES: [&str; 6] = ["decide", "events", "health", "readyz", "options", "other"];
+const ROUTES: [&str; 7] = ["decide", "events", "health", "readyz", "snippet", "options", "other"];
 const REASONS: [&str; 15] = [
     "none",
     "status",
@@ -198,6 +205,9 @@ pub const REFUSALS: [&str; 12] = [
 /// name it.
 const PROXY_REFUSALS: [&str; 8] =
     ["network", "missing", "malformed", "too_long", "checksum", "timeout", "cut", "other"];
+/// Why a request was shed: there were too many, it had waited too long, or its client had gone
+/// meanwhile.
+const SHED_CAUSES: [&str; 4] = ["early", "late", "gone", "other"];
 const TLS_KINDS: [&str; 5] = ["tls13", "tls13_resumed", "tls12", "tls12_resumed", "other"];
 /// Why a connection of TLS failed, as `tls::connection` and the driver name it.
 const TLS_FAILURES: [&str; 13] = [
@@ -226,6 +236,8 @@ shard_counters! {
         Counter connections_refused "connections_refused_total"
             "Connections refused because too many were open.";
         Gauge connections_open "connections_open" "Open connections.";
+        Counter sources_refused "source_connections_refused_total"
+            "Connections reset because their source had limits.connections_per_source open.";
         Counter connections_cut "connections_cut_total"
             "Connections reset because unsent answers reached their bound and these were the largest.";
         Gauge unsent_bytes "unsent_bytes" "Answers that clients have not read yet, in bytes.";
@@ -323,6 +335,8 @@ shard_counters! {
         Gauge redis_pursued "redis_pursued"
             "Changes that nobody waits for, sent again until Redis reports their outcome.";
         Gauge redis_in_flight "redis_in_flight" "Commands waiting for their replies.";
+        Gauge shedding "shedding" "Whether the shard is overloaded: 0 or 1.";
+        Gauge shed_held "shed_held" "Requests held back while the shard is overloaded.";
         Counter turns "turns_total" "Turns of the shard's loop.";
         Counter sleeps "sleeps_total" "Turns of the shard's loop that ended in sleep.";
         Counter wakes "wakes_total" "Other threads woken.";
@@ -340,6 +354,8 @@ shard_counters! {
             "Unseen shows whose replies were lost with their connections, by outcome.";
         redis_refused "redis_refused_total" ["kind" REFUSALS]
             "Commands that Redis refused, by kind; some are sent again.";
+        shed "shed_total" ["cause" SHED_CAUSES]
+            "Requests refused with 503 because the shard was overloaded, by cause.";
         proxy_protocol_refused "proxy_protocol_refused_total" ["reason" PROXY_REFUSALS]
             "Connections to proxy_protocol listeners that were closed, by reason.";
         tls_handshakes "tls_handshakes_total" ["kind" TLS_KINDS]
@@ -351,8 +367,16 @@ shard_counters! {
     histograms {
         journal_wait "journal_wait_seconds"
             "Time from handing a record to the journal to its acknowledgement.";
-        redis_round_trip "redis_round_trip_seconds"
+        redis_read_time "redis_round_trip_seconds" ["operation" "read"]
             "Time from a command to its reply, of those in time.";
+        redis_commit_time "redis_round_trip_seconds" ["operation" "commit"]
+            "Time from a command to its reply, of those in time.";
+        redis_fill_time "redis_round_trip_seconds" ["operation" "fill"]
+            "Time from a command to its reply, of those in time.";
+        redis_other_time "redis_round_trip_seconds" ["operation" "other"]
+            "Time from a command to its reply, of those in time.";
+        queue_delay "queue_delay_seconds"
+            "Time that requests waited before a busy shard saw them, measured by samples.";
         turn_length "turn_seconds" "Duration of a turn of the shard's loop.";
     }
     beside {
@@ -360,6 +384,8 @@ shard_counters! {
         pub request_durations: RequestDurations,
         /// Shows and events by popup.
         pub popups: PopupCounters,
+        /// Connections by listener.
+        pub listeners: ListenerCounters,
         /// The kernel's number of the shard's thread; 0 until it runs.
         pub thread: Counter,
     }
@@ -372,7 +398,10 @@ mod tests {
     #[test]
     fn each_name_stands_once_and_by_the_rules_of_prometheus() {
         let mut names: Vec<&str> = DESCRIPTORS.iter().map(|row| row.name).collect();
-        names.extend(HISTOGRAMS.iter().map(|row| row.name));
+        let mut histograms: Vec<&str> = HISTOGRAMS.iter().map(|row| row.name).collect();
+        // Those that differ in their label follow one another.
+        histograms.dedup();
+        names.extend(histograms);
         for descriptor in DESCRIPTORS {
             let total = descriptor.name.ends_with("_total");
             assert_eq!(total, descriptor.kind == MetricKind::Counter, "{}", descriptor.name);

@@ -106,6 +106,8 @@ messages! {
         "a change is stored, but not every shard confirmed it in time";
     Warn SettingUnsupported "setting_unsupported"
         "this host can't do what a setting asks for: nudged runs without it";
+    Warn PriorityRefused "priority_refused"
+        "the SQL writer's priority can't be lowered: answers may wait for it where they share a core";
     Warn CoresShared "cores_shared" "several threads share a core";
     Warn KeysMissing "keys_missing" "a listener that other hosts can reach requires no key";
     Info JournalRecovered "journal_recovered" "the journal was recovered";
@@ -170,6 +172,12 @@ messages! {
     Info AcceptResumed "accept_resumed" "connections can be accepted again";
     Warn LaneFull "lane_full" "a shard is overloaded: requests for it were refused with 503";
     Info LaneRoom "lane_room" "shards accept all requests again";
+    Warn Shedding "shedding"
+        "a shard is overloaded: it answers the newest requests first and refuses others with 503";
+    Info Unhurried "unhurried" "no shard is overloaded any more";
+    Warn SourceFull "source_full"
+        "connections were reset: a source has limits.connections_per_source open";
+    Info SourceRoom "source_room" "connections of every source are accepted again";
     Error RedisUnfit "redis_unfit" "Redis can't be used as it is configured";
     Info RedisFit "redis_fit" "Redis can be used again";
     Warn RedisAway "redis_away" "Redis does not answer; popups follow on_failure";
@@ -182,6 +190,7 @@ messages! {
     Warn AdminForbidden "admin_forbidden" "an admin request's token has no right to it";
     Info TokenChanged "token_changed" "an operator's token was made or revoked";
     Info PopupChanged "popup_changed" "an operator changed a popup";
+    Info DraftChanged "draft_changed" "an operator changed a popup's draft";
     Warn OverridesWait "overrides_wait"
         "pauses and archives apply on this node, but could not be stored elsewhere yet";
     Info OverridesStored "overrides_stored" "pauses and archives are stored again";

@@ -273,7 +273,8 @@ impl Threads<'_> {
         parts: &ShardParts<'_>,
         sockets: Sockets,
     ) -> Result<Vec<JoinHandle<()>>, Failure> {
-        let mut threads = Vec::new();
+        let (mut threads, entrance) = (Vec::new(), Entrance::of(self.config));
+        let queue_delay = self.config.limits.queue_delay;
         if self.config.incoming_cpu {
             self.prefer_cpus(&sockets);
         }
@@ -291,7 +292,8 @@ impl Threads<'_> {
                 mesh: Arc::clone(self.mesh),
                 counters: Arc::clone(counters),
                 log: Some(self.log.clone()),
-                entrance: Entrance::of(self.config),
+                entrance: entrance.clone(),
+                queue_delay: queue_delay.map(|delay| Duration::from_millis(delay.0)),
             };
             let seed = random()?;
             // The link's connection comes behind those that are accepted.

@@ -1,5 +1,6 @@
 //! The node's own files, of pauses and archives and, once there is one, of operators' tokens: all
-//! that it knows, as lines of JSON, which a start without SQL and Redis reads. Where not all fit, those that SQL has are left out, the ended ones first.
+//! that it knows, as lines of JSON, which a start without SQL and Redis reads. Where not all fit,
+//! those that SQL has are left out, the ended ones first.
 
 use std::io;
 use std::path::Path;

@@ -11,9 +11,15 @@ mod accepting;
 mod connections;
 mod headers;
 mod links;
+mod shedding;
+mod sources;
 mod tls;
 
+use shedding::Probe;
+
+use std::collections::HashMap;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +31,7 @@ use crate::clocks;
 use crate::shard::endpoint::Endpoint;
 use crate::shard::entrance::Entrance;
 use crate::shard::mesh::Mesh;
+use crate::shard::overload::Overload;
 use crate::shard::peers::PeerAddresses;
 use crate::shard::ports::Ports;
 use crate::shard::ring::{Completion, Ring};
@@ -73,6 +80,8 @@ pub struct Setup {
     pub log: Option<Log>,
     /// What its listeners ask of connections.
     pub entrance: Entrance,
+    /// How long requests may wait before it sees them; `None` for any time.
+    pub queue_delay: Option<Duration>,
 }
 
 /// The loop of one shard.
@@ -91,6 +100,13 @@ pub struct Driver<S> {
     /// deadlines. Those that have it go at the next tick.
     headers_due: Vec<(MonoNs, u32, u32)>,
     secure: Secure,
+    probe: Probe,
+    overload: Overload,
+    long_turn_ns: u64,
+    /// Completions that were taken last.
+    reaped: usize,
+    /// Connections that count as one of their source.
+    sources: HashMap<u32, IpAddr>,
     outbox: Outbox,
     /// Effects that are being carried out; empty in between, kept for its memory.
     carried: Vec<Effect>,
@@ -129,12 +145,14 @@ impl<S: Step> Driver<S> {
         let mut slots = Vec::new();
         slots.resize_with((setup.descriptors + reserved) as usize, ConnectionSlot::default);
         let listeners = setup.listeners.into_iter().map(|(number, socket)| {
-            let is_proxied = setup.entrance.is_proxied(usize::from(number));
-            let peers = is_proxied.then(|| PeerAddresses::new(SINGLES_MAX));
+            let is_asked = setup.entrance.asks_for_peers(usize::from(number));
+            let peers = is_asked.then(|| PeerAddresses::new(SINGLES_MAX));
             ListenerSlot::new(number, socket, peers)
         });
         let listeners = listeners.collect();
         let now = Now { mono: clocks::mono(), wall: setup.clock.at(clocks::mono()) };
+        let target_ns = setup.queue_delay.map(|delay| u64::try_from(delay.as_nanos()));
+        let overload = Overload::new(target_ns.and_then(Result::ok));
         Ok(Driver {
             ring,
             step,
@@ -146,6 +164,11 @@ impl<S: Step> Driver<S> {
             entrance: setup.entrance,
             headers_due: Vec::new(),
             secure: Secure::new(Arc::clone(&setup.mesh.identity)),
+            probe: Probe::new()?,
+            long_turn_ns: overload.long_turn_ns(),
+            overload,
+            reaped: 0,
+            sources: HashMap::new(),
             outbox: Outbox::default(),
             carried: Vec::new(),
             completions: Vec::with_capacity(8_192),
@@ -179,20 +202,22 @@ impl<S: Step> Driver<S> {
             self.take_watermarks();
             self.take_handshakes()?;
             self.take_completions()?;
+            self.shed()?;
             self.end_listeners();
             self.take_lanes();
             self.take_time()?;
             self.step.finish_turn(self.now, &mut self.outbox);
             self.carry_out()?;
             self.give_buffers_back()?;
-            self.count_turn();
+            self.count_turn()?;
         }
         Ok(())
     }
 
     /// Submits; sleeps only where nothing is ready and nothing waits in a lane.
     fn sleep_or_poll(&mut self) -> io::Result<()> {
-        if !self.ports.is_idle() || !self.secure.waiting.is_empty() {
+        let is_behind = !self.secure.waiting.is_empty() || self.overload.waiting() > 0;
+        if is_behind || !self.ports.is_idle() {
             return self.ring.enter_now();
         }
         if !self.busy_poll.is_zero() && self.poll_for_work()? {
@@ -269,6 +294,7 @@ impl<S: Step> Driver<S> {
 
     fn take_completions(&mut self) -> io::Result<()> {
         self.ring.reap(&mut self.completions);
+        self.reaped = self.completions.len();
         let mut completions = std::mem::take(&mut self.completions);
         for completion in completions.drain(..) {
             let Some((operation, generation, slot)) = unpack(completion.user_data) else {
@@ -288,6 +314,7 @@ impl<S: Step> Driver<S> {
                 }
                 Operation::Connect => self.on_connect(completion, slot)?,
                 Operation::Untaken => self.on_untaken(completion, generation, slot),
+                Operation::Probe => self.on_probe(),
                 Operation::Quiet => {}
             }
         }
@@ -311,6 +338,9 @@ impl<S: Step> Driver<S> {
             self.tick_due = self.now.mono.plus_ms(TICK_MS);
             self.expire_headers();
             self.expire_handshakes()?;
+            if self.overload.is_shedding() {
+                self.tell_shedding();
+            }
             self.step.step(self.now, Input::Tick, &mut self.outbox);
         }
         Ok(())
@@ -382,7 +412,7 @@ impl<S: Step> Driver<S> {
         unsafe { self.ring.push(&entry) }
     }
 
-    fn count_turn(&mut self) {
+    fn count_turn(&mut self) -> io::Result<()> {
         let counters = &self.counters;
         let turn_ns = clocks::mono().0.saturating_sub(self.now.mono.0);
         counters.turn_length.record(turn_ns);
@@ -392,5 +422,6 @@ impl<S: Step> Driver<S> {
         counters.ring_submissions.set(self.ring.submitted);
         counters.ring_completions.set(self.ring.completed);
         counters.ring_overflows.set(u64::from(self.ring.overflow()));
+        self.look_at_delay(turn_ns)
     }
 }

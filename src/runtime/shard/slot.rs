@@ -151,6 +151,8 @@ pub enum Operation {
     Connect = 7,
     /// Question for the bytes that the peer has not acknowledged.
     Untaken = 8,
+    /// Read of the eventfd by which waits are measured.
+    Probe = 9,
 }
 
 /// Packs operation, generation (24 bits) and slot into the user data of an entry.
@@ -169,6 +171,7 @@ pub(crate) fn unpack(user_data: u64) -> Option<(Operation, u32, u32)> {
         6 => Operation::Shutdown,
         7 => Operation::Connect,
         8 => Operation::Untaken,
+        9 => Operation::Probe,
         _ => return None,
     };
     let generation = u32::try_from(user_data >> 32 & 0xff_ffff).expect("24 bits");

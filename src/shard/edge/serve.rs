@@ -11,10 +11,12 @@ use crate::users::evaluate::RequestContext;
 use crate::users::waiting::StateAccess;
 use crate::view::View;
 use nudged_api::command::{Command, EncodedCommand, EventsRequest, PlacedEvent};
+use nudged_api::early;
 use nudged_api::outcome::{Outcome, Verdicts};
 use nudged_api::render::Rendering;
 use nudged_api::reply::ResponseContext;
 use nudged_api::routes::{self, Routed};
+use nudged_api::snippet::is_of_snippet;
 use nudged_api::verdict::{PlacedVerdict, Verdict};
 use nudged_base::clock::Now;
 use nudged_base::ids::{ShardId, UserKey};
@@ -45,6 +47,8 @@ pub(crate) struct RequestServer<'s> {
     pub bump: &'s mut Bump,
     /// Whoever executes commands.
     pub coordinator: Coordinator<'s>,
+    /// There is no time for what pages ask: it is refused.
+    pub is_shedding: bool,
 }
 
 impl RequestServer<'_> {
@@ -56,10 +60,14 @@ impl RequestServer<'_> {
         out: &mut Vec<u8>,
     ) -> Answer {
         self.bump.reset();
-        let RequestServer { view, now, bump, coordinator } = self;
+        let RequestServer { view, now, bump, coordinator, is_shedding } = self;
         let (view, bump) = (*view, &**bump);
         let Turn { users, arbitration, .. } = &coordinator.turn;
         let frame = request.frame(&view.date);
+        if *is_shedding && let Some(status) = early::shed(request, &view.rules.cors, &frame, out) {
+            count_answered(&users.counters, request, status);
+            return Answer::Now;
+        }
         let policy = view.policy(arrived.listener, *now);
         let (command, grant) = match routes::route(request, &policy, bump, &frame, out) {
             Routed::Command(command, grant) => (command, grant),
@@ -282,7 +290,7 @@ pub(crate) fn kind_of(outcome: &Outcome<'_>) -> RequestOutcome {
     }
 }
 
-/// Counts what was answered at once: health, preflights, refusals.
+/// Counts what was answered at once: health, the snippet, preflights, refusals.
 pub(super) fn count_answered(counters: &ShardCounters, request: &Request<'_>, status: u16) {
     let route = match (request.method, request.path) {
         (Method::Options, _) => "options",
@@ -290,6 +298,7 @@ pub(super) fn count_answered(counters: &ShardCounters, request: &Request<'_>, st
         (_, "/v1/events") => "events",
         (_, "/health" | "/healthz") => "health",
         (_, "/readyz") => "readyz",
+        (_, path) if is_of_snippet(path) => "snippet",
         _ => "other",
     };
     counters.requests.of(route).add(1);

@@ -16,6 +16,7 @@ const TABLES: &[(&str, &str, bool)] = &[
     ("popup_stats", "shown", true),
     ("erased_users", "erased_at", true),
     ("popups", "version", false),
+    ("popup_drafts", "at", true),
     ("override_entries", "ended_at", false),
     ("operator_tokens", "ended_at", false),
     ("catalog_version", "version", false),

@@ -14,7 +14,7 @@ const FILES: [&str; 5] = [
     include_str!("../schema/0002_catalog_version.sql"),
     include_str!("../schema/0003_overrides.sql"),
     include_str!("../schema/0004_signing_keys.sql"),
-    include_str!("../schema/0005_operator_tokens.sql"),
+    include_str!("../schema/0005_drafts.sql"),
 ];
 
 /// Brings the database to the newest schema of this binary; whether it was an older one. The next

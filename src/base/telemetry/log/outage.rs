@@ -127,6 +127,8 @@ outages! {
     Slice "slice" { SliceFull to SliceRoom Reason Quiet; }
     Lanes "lanes" { LaneFull to LaneRoom Reason Quiet; }
     Connections "connections" { ConnectionsFull to ConnectionsRoom Reason Quiet; }
+    Overload "shedding" { Shedding to Unhurried Reason Quiet; }
+    Sources "sources" { SourceFull to SourceRoom Reason Quiet; }
     Unsent "unsent" { UnsentFull to UnsentRoom Reason Quiet; }
     Proxied "proxied" { ProxyRefused to ProxyAccepted Reason Quiet; }
     Accepts "accepts" { AcceptFailed to AcceptResumed Reason Quiet; }

@@ -73,6 +73,12 @@ impl<S: Step> Driver<S> {
         if self.entrance.is_proxied(place) && !self.await_header(slot, u32::from(listener), peer) {
             return;
         }
+        if !self.entrance.is_proxied(place)
+            && let Some(peer) = peer
+            && !self.enter_source(slot, peer)
+        {
+            return self.close_source(slot);
+        }
         if self.entrance.is_tls(place) && matches!(self.slots[slot as usize].passage, Passage::Open)
         {
             self.await_tls(slot);
@@ -184,6 +190,7 @@ impl<S: Step> Driver<S> {
             }
         }
         if is_any {
+            self.give_up_all_held();
             self.step.step(self.now, Input::ListenersClosed, &mut self.outbox);
         }
     }

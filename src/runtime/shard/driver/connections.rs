@@ -7,6 +7,7 @@ use io_uring::types::{CancelBuilder, Fixed};
 use io_uring::{cqueue, opcode};
 
 use super::Driver;
+use super::shedding::give;
 use crate::shard::ring::{BUFFER_GROUP, Completion};
 use crate::shard::slot::{Operation, Passage, pack};
 use nudged_base::limits::SEND_BYTES_MAX;
@@ -41,9 +42,8 @@ impl<S: Step> Driver<S> {
             let length = usize::try_from(completion.result).unwrap_or(0);
             if wanted && length > 0 {
                 if matches!(connection.passage, Passage::Open) {
-                    let bytes = self.ring.received(buffer, length);
-                    let input = Input::Bytes { connection: slot, bytes };
-                    self.step.step(self.now, input, &mut self.outbox);
+                    let Driver { ring, step, outbox, overload, now, .. } = self;
+                    give((step, outbox), overload, *now, (slot, ring.received(buffer, length)));
                 } else {
                     self.receive_through(slot, (buffer, length))?;
                 }
@@ -57,6 +57,7 @@ impl<S: Step> Driver<S> {
             if wanted {
                 self.count_cut_header(slot);
                 self.count_cut_handshake(slot);
+                self.give_up_held(slot);
                 let input = Input::PeerClosed { connection: slot };
                 self.step.step(self.now, input, &mut self.outbox);
             }
@@ -200,6 +201,8 @@ impl<S: Step> Driver<S> {
         if matches!(self.slots[slot as usize].passage, Passage::Tls(_)) {
             self.leave_tls(slot, reset)?;
         }
+        // Nobody takes an answer any more.
+        drop(self.overload.remove(slot));
         let connection = &mut self.slots[slot as usize];
         connection.closing = true;
         connection.reset |= reset;
@@ -235,6 +238,8 @@ impl<S: Step> Driver<S> {
         connection.open = false;
         connection.passage = Passage::Open;
         self.accepted_open -= 1;
+        self.leave_source(slot);
+        let connection = &self.slots[slot as usize];
         let (generation, reset) = (connection.generation, connection.reset);
         if reset {
             let value = (&raw const LINGER_ZERO).cast::<libc::c_void>();

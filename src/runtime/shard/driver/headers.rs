@@ -12,6 +12,7 @@ use std::io;
 use std::net::IpAddr;
 
 use super::Driver;
+use super::shedding::give;
 use crate::clocks;
 use crate::shard::slot::Passage;
 use nudged_base::limits::PROXY_HEADER_TIMEOUT_MS;
@@ -45,22 +46,30 @@ impl<S: Step> Driver<S> {
         slot: u32,
         (buffer, length): (u16, usize),
     ) -> io::Result<()> {
-        let Driver { ring, slots, step, outbox, counters, now, .. } = self;
+        let Driver { ring, slots, counters, .. } = self;
         let passage = &mut slots[slot as usize].passage;
         let Passage::Header { reader, is_tls } = passage else { return Ok(()) };
         let bytes = ring.received(buffer, length);
         match reader.take(bytes) {
             Ok(None) => {}
-            Ok(Some(ProxyHeader { bytes: used, .. })) => {
+            Ok(Some(ProxyHeader { bytes: used, source })) => {
                 counters.proxy_protocol_accepted.add(1);
-                if *is_tls {
+                let is_tls = *is_tls;
+                *passage = Passage::Open;
+                // Without one it is the balancer's own, which looks how the node is.
+                if let Some(source) = source
+                    && !self.enter_source(slot, source.ip())
+                {
+                    return self.refuse_source(slot);
+                }
+                if is_tls {
                     self.await_tls(slot);
                     return self.receive_tls(slot, (buffer, length, used));
                 }
-                *passage = Passage::Open;
-                let bytes = &bytes[used..];
+                let Driver { ring, step, outbox, overload, now, .. } = self;
+                let bytes = &ring.received(buffer, length)[used..];
                 if !bytes.is_empty() {
-                    step.step(*now, Input::Bytes { connection: slot, bytes }, outbox);
+                    give((step, outbox), overload, *now, (slot, bytes));
                 }
             }
             Err(refusal) => self.refuse(slot, refusal.code()),

@@ -17,6 +17,7 @@ use std::io;
 use std::mem;
 
 use super::Driver;
+use super::shedding::give;
 use crate::shard::secured::Secured;
 use crate::shard::slot::Passage;
 use nudged_base::limits::{
@@ -147,7 +148,7 @@ impl<S: Step> Driver<S> {
 
     /// Works on what came, with what was kept before; the shard is given what it holds.
     fn decrypt(&mut self, slot: u32, received: Option<Received>) -> io::Result<()> {
-        let Driver { ring, slots, step, outbox, now, secure, counters, .. } = self;
+        let Driver { ring, slots, step, outbox, overload, now, secure, counters, .. } = self;
         let Passage::Tls(secured) = &mut slots[slot as usize].passage else { return Ok(()) };
         let Secured { tls: Some(tls), out, is_counted, is_end_told, .. } = &mut **secured else {
             return Ok(());
@@ -158,7 +159,7 @@ impl<S: Step> Driver<S> {
         };
         let was_established = tls.is_established();
         let taken = tls.receive(bytes, &mut secure.scratch, out, &mut |bytes| {
-            step.step(*now, Input::Bytes { connection: slot, bytes }, outbox);
+            give((step, outbox), overload, *now, (slot, bytes));
         });
         if let Err(failure) = taken {
             return self.fail_tls(slot, failure.code());
@@ -170,7 +171,9 @@ impl<S: Step> Driver<S> {
             secure.under_way -= 1;
         }
         if tls.has_peer_ended() && !mem::replace(is_end_told, true) {
-            step.step(*now, Input::PeerClosed { connection: slot }, outbox);
+            self.give_up_held(slot);
+            let input = Input::PeerClosed { connection: slot };
+            self.step.step(self.now, input, &mut self.outbox);
         }
         self.send_records(slot)
     }

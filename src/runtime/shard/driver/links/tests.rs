@@ -125,6 +125,7 @@ fn play_with(
         counters: Arc::default(),
         log: None,
         entrance: Entrance::default(),
+        queue_delay: None,
     };
     let limit = mono.plus_ms(20_000);
     let script = Script { seen: Vec::new(), act, begun: false, limit };
