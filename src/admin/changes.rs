@@ -117,7 +117,7 @@ fn change_answer(service: &Service, change: ChangeRequest, changed: &Changed) ->
 ///
 /// # Errors
 /// Names that are empty, too long or no text.
-fn author(field: Option<&[u8]>, peer: &str) -> Result<String, BadInput> {
+pub(super) fn author(field: Option<&[u8]>, peer: &str) -> Result<String, BadInput> {
     const FIELD: &str = "Nudge-Who";
     let Some(bytes) = field else { return Ok(format!("admin ({peer})")) };
     let name = str::from_utf8(bytes).map_err(|_| BadInput::new("invalid_utf8", FIELD))?;

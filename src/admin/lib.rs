@@ -7,7 +7,7 @@
 //!
 //! `socket` addresses · `stream` connections with and without TLS · `certificate` its last days ·
 //! `listener` who gets in · `connection` one connection · `routes` which
-//! handler answers · `access` and `token` who may ask · `service` what handlers share: the node,
+//! handler answers · `access`, `token` who may ask, `roles` what, `tokens` theirs · `service` what handlers share: the node,
 //! its time, SQL · `changes`, `drafts` what operators change · `popups`, `history`, `users`,
 //! `timeline`, `stats` (`csv`), `explain`, `preview`, `status`, `metrics` what they see, `arbiter`
 //! of Redis, `process` of the process, `lag` how late SQL is, `popup_totals` by popup, `files` what
@@ -43,6 +43,7 @@ mod popups;
 mod preview;
 mod process;
 mod refusals;
+mod roles;
 mod routes;
 mod service;
 mod socket;
@@ -53,6 +54,7 @@ mod stream;
 mod tests;
 mod timeline;
 pub mod token;
+mod tokens;
 mod unread;
 mod users;
 
@@ -98,10 +100,12 @@ pub struct AdminHandle {
     running: Running,
 }
 
-/// The token that is asked for; none where only this host can come.
+/// The token of the file, where there is one; one is needed where others can come.
 fn token_of(config: &Config) -> Result<Option<AdminToken>, AdminError> {
     match &config.admin_token_file {
-        _ if config.admin.is_local() => Ok(None),
+        // Nobody is asked for it there; who sends it is let in by it.
+        Some(path) if config.admin.is_local() => Ok(AdminToken::read(path).ok()),
+        None if config.admin.is_local() => Ok(None),
         Some(path) => Ok(Some(AdminToken::read(path)?)),
         None => Err(AdminError::TokenMissing(socket::text_of(&config.admin))),
     }
@@ -151,9 +155,10 @@ pub fn start(
     };
     let socket = listener.try_clone()?;
     let address = listener.address().to_owned();
+    let access = AdminAccess::new(token, !config.admin.is_local());
     let service = Service::new(node, clock, reader);
     let ready = service.ready();
-    let running = Running::start(listener, Router { service, access: AdminAccess::new(token) })?;
+    let running = Running::start(listener, Router { service, access })?;
     Ok(AdminHandle { address, socket, ready, running })
 }
 

@@ -16,7 +16,7 @@ use nudged_runtime::threads::sql_writer::{FollowerMetrics, RetentionMetrics};
 use nudged_store::{FailureKind, mysql, sqlite};
 
 /// Answers.
-pub(super) fn answer(service: &Service) -> AdminAnswer {
+pub(super) fn answer(service: &Service, refused: (u64, u64)) -> AdminAnswer {
     let config_hash = hash_of(&service.publisher.config());
     let build = [("version", env!("CARGO_PKG_VERSION")), ("commit", service.commit)];
     let config = [("hash", config_hash.as_str())];
@@ -41,6 +41,7 @@ pub(super) fn answer(service: &Service) -> AdminAnswer {
     popups.push_metrics(&mut metrics, &totals);
     arbiter::push_metrics(&mut metrics, service);
     push_overrides(&mut metrics, service);
+    push_tokens(&mut metrics, service, refused);
     push_hand_overs(&mut metrics, service);
     push_catalog(&mut metrics, service);
     metrics.push(NodeMetric {
@@ -183,6 +184,26 @@ fn push_overrides(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
         lacking(&[("place", "node")], no_file),
         lacking(&[("place", "redis")], no_redis),
         lacking(&[("place", "sql")], no_sql),
+    ]);
+}
+
+/// Operators' tokens, and requests that had no good token, or one without the right.
+fn push_tokens(
+    metrics: &mut Vec<NodeMetric<'_>>,
+    service: &Service,
+    (wrong, forbidden): (u64, u64),
+) {
+    let in_force = service.publisher.with_tokens(|tokens| tokens.in_force().count());
+    let help = "Requests of operators refused for their token, by reason.";
+    let refused = |labels, value| {
+        let metric = NodeMetric::counter("admin_refused_total", help, value);
+        NodeMetric { labels, ..metric }
+    };
+    let in_force = u64::try_from(in_force).unwrap_or(u64::MAX);
+    metrics.push(NodeMetric::gauge("admin_tokens", "Operators' tokens in force.", in_force));
+    metrics.extend([
+        refused(&[("reason", "token")], wrong),
+        refused(&[("reason", "role")], forbidden),
     ]);
 }
 

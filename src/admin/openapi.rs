@@ -50,7 +50,7 @@ fn complete(described: &mut Value, operation: &AdminOperation) {
     let responses = described["responses"].as_object_mut().expect("an operation has responses");
     responses.entry("400").or_insert(refused);
     if operation.needs != Needs::Nothing {
-        described["x-needs"] = json!(operation.needs.word());
+        described["x-roles"] = json!(operation.needs.roles());
     }
 }
 

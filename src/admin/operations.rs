@@ -3,32 +3,24 @@
 //! says which handler answers.
 
 use super::parameters::Parameter;
-use nudged_base::limits::{NAME_BYTES_MAX, PAGE_ENTRIES_MAX};
+use nudged_base::limits::{NAME_BYTES_MAX, PAGE_ENTRIES_MAX, WHO_BYTES_MAX};
 use nudged_http::head::Method;
 
-/// What who asks must be allowed; each may what those before it may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What who asks must be allowed; `roles` says whom it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Needs {
     /// Nothing: balancers ask.
     Nothing,
-    /// To look at everything.
-    Viewer,
+    /// To look.
+    Reading,
+    /// To pull the kill switch, and to let go of it.
+    Switching,
     /// To change popups.
-    Editor,
-    /// To stop popups, reload, back up and erase.
-    Operator,
-}
-
-impl Needs {
-    /// Its word.
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Needs::Nothing => "nothing",
-            Needs::Viewer => "viewer",
-            Needs::Editor => "editor",
-            Needs::Operator => "operator",
-        }
-    }
+    Editing,
+    /// To have a node take its files anew.
+    Running,
+    /// To erase users, to make tokens, and to copy everything, the keys among it.
+    Owning,
 }
 
 /// A request that the admin API takes.
@@ -121,36 +113,45 @@ const VERSION: &[Parameter] = &[Parameter::number(
     "The version to go back to. Default: the one before.",
 )];
 
+const TOKEN: &[Parameter] = &[
+    Parameter::text("id", 32, "The token's id."),
+    Parameter::text("name", WHO_BYTES_MAX, "The token's name, in place of its id."),
+];
+
 /// Every operation.
 pub(super) const OPERATIONS: &[AdminOperation] = &[
     row(Method::Get, "/health", Needs::Nothing, NONE),
     row(Method::Get, "/healthz", Needs::Nothing, NONE),
     row(Method::Get, "/readyz", Needs::Nothing, NONE),
-    row(Method::Get, "/openapi.json", Needs::Viewer, NONE),
-    row(Method::Get, "/metrics", Needs::Viewer, NONE),
-    row(Method::Get, "/v1/status", Needs::Viewer, NONE),
-    row(Method::Get, "/v1/popups", Needs::Viewer, LIST),
-    row(Method::Get, "/v1/popups/{id}", Needs::Viewer, NONE),
-    row(Method::Put, "/v1/popups/{id}", Needs::Editor, NONE),
-    row(Method::Patch, "/v1/popups/{id}", Needs::Editor, NONE),
-    row(Method::Delete, "/v1/popups/{id}", Needs::Editor, NONE),
-    row(Method::Post, "/v1/popups/{id}/pause", Needs::Operator, NONE),
-    row(Method::Post, "/v1/popups/{id}/resume", Needs::Operator, NONE),
-    row(Method::Post, "/v1/popups/{id}/archive", Needs::Operator, NONE),
-    row(Method::Post, "/v1/popups/{id}/rollback", Needs::Editor, VERSION),
-    row(Method::Get, "/v1/popups/{id}/draft", Needs::Viewer, NONE),
-    row(Method::Put, "/v1/popups/{id}/draft", Needs::Editor, NONE),
-    row(Method::Delete, "/v1/popups/{id}/draft", Needs::Editor, NONE),
-    row(Method::Post, "/v1/popups/{id}/publish", Needs::Editor, NONE),
-    row(Method::Get, "/v1/popups/{id}/history", Needs::Viewer, HISTORY),
-    row(Method::Get, "/v1/users/{user}", Needs::Viewer, NONE),
-    row(Method::Delete, "/v1/users/{user}", Needs::Operator, NONE),
-    row(Method::Get, "/v1/users/{user}/timeline", Needs::Viewer, TIMELINE),
-    row(Method::Get, "/v1/explain", Needs::Viewer, EXPLAIN),
-    row(Method::Post, "/v1/preview", Needs::Viewer, NONE),
-    row(Method::Get, "/v1/stats", Needs::Viewer, STATS),
-    row(Method::Post, "/v1/reload", Needs::Operator, NONE),
-    row(Method::Post, "/v1/backup", Needs::Operator, NONE),
+    row(Method::Get, "/openapi.json", Needs::Reading, NONE),
+    row(Method::Get, "/metrics", Needs::Reading, NONE),
+    row(Method::Get, "/v1/status", Needs::Reading, NONE),
+    row(Method::Get, "/v1/popups", Needs::Reading, LIST),
+    row(Method::Get, "/v1/popups/{id}", Needs::Reading, NONE),
+    row(Method::Put, "/v1/popups/{id}", Needs::Editing, NONE),
+    row(Method::Patch, "/v1/popups/{id}", Needs::Editing, NONE),
+    row(Method::Delete, "/v1/popups/{id}", Needs::Editing, NONE),
+    row(Method::Post, "/v1/popups/{id}/pause", Needs::Switching, NONE),
+    row(Method::Post, "/v1/popups/{id}/resume", Needs::Switching, NONE),
+    row(Method::Post, "/v1/popups/{id}/archive", Needs::Switching, NONE),
+    row(Method::Post, "/v1/popups/{id}/rollback", Needs::Editing, VERSION),
+    row(Method::Get, "/v1/popups/{id}/draft", Needs::Reading, NONE),
+    row(Method::Put, "/v1/popups/{id}/draft", Needs::Editing, NONE),
+    row(Method::Delete, "/v1/popups/{id}/draft", Needs::Editing, NONE),
+    row(Method::Post, "/v1/popups/{id}/publish", Needs::Editing, NONE),
+    row(Method::Get, "/v1/popups/{id}/history", Needs::Reading, HISTORY),
+    row(Method::Get, "/v1/users/{user}", Needs::Reading, NONE),
+    row(Method::Delete, "/v1/users/{user}", Needs::Owning, NONE),
+    row(Method::Get, "/v1/users/{user}/timeline", Needs::Reading, TIMELINE),
+    row(Method::Get, "/v1/explain", Needs::Reading, EXPLAIN),
+    row(Method::Post, "/v1/preview", Needs::Reading, NONE),
+    row(Method::Get, "/v1/stats", Needs::Reading, STATS),
+    row(Method::Post, "/v1/reload", Needs::Running, NONE),
+    row(Method::Post, "/v1/backup", Needs::Owning, NONE),
+    row(Method::Get, "/v1/tokens", Needs::Owning, NONE),
+    row(Method::Post, "/v1/tokens", Needs::Owning, NONE),
+    row(Method::Delete, "/v1/tokens", Needs::Owning, TOKEN),
+    row(Method::Delete, "/v1/tokens/{id}", Needs::Owning, NONE),
 ];
 
 /// The operation of a method on a path.

@@ -1,7 +1,7 @@
 //! Which request goes to which handler, and what its head alone is refused for. Paths match byte
 //! for byte; only the user in the last segment of `/v1/users/` may be percent-encoded.
 
-use super::access::AdminAccess;
+use super::access::{AdminAccess, Asker};
 use super::answer::AdminAnswer;
 use super::changes::{self, ChangeRequest};
 use super::input::is_popup_id;
@@ -10,7 +10,7 @@ use super::parameters;
 use super::service::Service;
 use super::{
     backup, drafts, explain, history, metrics, openapi, popups, preview, stats, status, timeline,
-    users,
+    tokens, users,
 };
 use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_domain::catalog::overrides::OverrideKind;
@@ -28,14 +28,18 @@ pub(super) struct Router {
 impl Router {
     /// Answers a request of `peer`.
     pub(super) fn answer(&self, request: &Request<'_>, peer: &str) -> AdminAnswer {
-        let answered = self.admit(request, peer).and_then(|route| match request.method {
+        let answered = self.admit(request, peer).and_then(|(route, asker)| match request.method {
             Method::Options => Ok(AdminAnswer::options(route.allow())),
-            _ => dispatch(&self.service, route, request, peer),
+            _ => {
+                // Whoever has a token of a name does not choose another.
+                let nudge_who = asker.name().map(str::as_bytes).or(request.nudge_who);
+                dispatch(self, route, &Request { nudge_who, ..*request }, peer)
+            }
         });
         answered.unwrap_or_else(|refused| refused)
     }
 
-    /// The route of a request, unless its head says that it is refused.
+    /// The route of a request and who sends it, unless its head says that it is refused.
     ///
     /// # Errors
     /// The answer that refuses it.
@@ -43,17 +47,21 @@ impl Router {
         &self,
         request: &Request<'r>,
         peer: &str,
-    ) -> Result<AdminRoute<'r>, AdminAnswer> {
+    ) -> Result<(AdminRoute<'r>, Asker), AdminAnswer> {
         let route = AdminRoute::of(request.path);
         // Balancers ask so whatever path they are told, and mean the server.
         if request.method == Method::Options {
-            return Ok(route.unwrap_or(AdminRoute::Any));
+            return Ok((route.unwrap_or(AdminRoute::Any), Asker::Owner));
         }
         let is_open = route.is_some_and(|route| route.is_open(request.method));
-        if !is_open && !self.access.is_authorized(request) {
-            self.service.log(Message::AdminRefused, &[("peer", LogValue::Text(peer))]);
-            return Err(self.access.refuse());
-        }
+        let asker = match self.access.asker(request, &self.service.publisher) {
+            Some(asker) => asker,
+            None if is_open => Asker::Owner,
+            None => {
+                self.service.log(Message::AdminRefused, &[("peer", LogValue::Text(peer))]);
+                return Err(self.access.refuse());
+            }
+        };
         let Some(route) = route else { return Err(AdminAnswer::not_found()) };
         let path = route.template();
         let Some(operation) = operations::find(request.method, path) else {
@@ -65,9 +73,14 @@ impl Router {
         if is_write && request.origin.is_some() {
             return Err(AdminAnswer::error(403, "cross_origin", None));
         }
+        self.access.check(&asker, operation.needs).inspect_err(|_| {
+            let name = LogValue::Text(asker.name().unwrap_or_default());
+            let fields = [("peer", LogValue::Text(peer)), ("name", name)];
+            self.service.log(Message::AdminForbidden, &fields);
+        })?;
         let named = (operations::name_of(request.method), path);
         parameters::check(request.query, operation.parameters, named)?;
-        Ok(route)
+        Ok((route, asker))
     }
 }
 
@@ -76,18 +89,19 @@ impl Router {
 /// # Errors
 /// The answer that refuses the request.
 fn dispatch(
-    service: &Service,
+    router: &Router,
     route: AdminRoute<'_>,
     request: &Request<'_>,
     peer: &str,
 ) -> Result<AdminAnswer, AdminAnswer> {
+    let service = &router.service;
     let change = |change, id| changes::answer(service, (change, id), request, peer);
     let set = |kind| ChangeRequest::Override(OverrideRequest::Set(kind));
     match route {
         AdminRoute::Health => Ok(AdminAnswer::text(JSON, "{\"status\":\"ok\"}")),
         AdminRoute::Readyz => Ok(status::readiness(service)),
         AdminRoute::OpenApi => Ok(openapi::answer()),
-        AdminRoute::Metrics => Ok(metrics::answer(service)),
+        AdminRoute::Metrics => Ok(metrics::answer(service, router.access.refused())),
         AdminRoute::Status => Ok(status::answer(service)),
         AdminRoute::Popups => popups::list(service, request.query),
         AdminRoute::Popup(id) => match request.method {
@@ -115,6 +129,12 @@ fn dispatch(
         AdminRoute::Stats => stats::answer(service, request),
         AdminRoute::Reload => changes::reload(service, request, peer),
         AdminRoute::Backup => backup::answer(service),
+        AdminRoute::Tokens => match request.method {
+            Method::Post => tokens::make(service, request, peer),
+            Method::Delete => tokens::revoke(service, None, request, peer),
+            _ => Ok(tokens::list(service)),
+        },
+        AdminRoute::Token(id) => tokens::revoke(service, Some(id), request, peer),
         AdminRoute::Any => Err(AdminAnswer::not_found()),
     }
 }
@@ -164,6 +184,10 @@ pub(super) enum AdminRoute<'p> {
     Reload,
     /// `/v1/backup`
     Backup,
+    /// `/v1/tokens`
+    Tokens,
+    /// `/v1/tokens/{id}`
+    Token(&'p str),
     /// `*`: all of them.
     Any,
 }
@@ -183,6 +207,7 @@ impl<'p> AdminRoute<'p> {
             "/v1/preview" => AdminRoute::Preview,
             "/v1/reload" => AdminRoute::Reload,
             "/v1/backup" => AdminRoute::Backup,
+            "/v1/tokens" => AdminRoute::Tokens,
             "*" => AdminRoute::Any,
             _ => return AdminRoute::of_one(path),
         })
@@ -195,6 +220,9 @@ impl<'p> AdminRoute<'p> {
                 Some((user, "timeline")) if is_segment(user) => Some(AdminRoute::Timeline(user)),
                 _ => is_segment(user).then_some(AdminRoute::User(user)),
             };
+        }
+        if let Some(id) = path.strip_prefix("/v1/tokens/") {
+            return is_segment(id).then_some(AdminRoute::Token(id));
         }
         let rest = path.strip_prefix("/v1/popups/")?;
         // Only a user may be encoded: an encoded id is no path of this API.
@@ -240,6 +268,8 @@ impl<'p> AdminRoute<'p> {
             AdminRoute::Stats => "/v1/stats",
             AdminRoute::Reload => "/v1/reload",
             AdminRoute::Backup => "/v1/backup",
+            AdminRoute::Tokens => "/v1/tokens",
+            AdminRoute::Token(_) => "/v1/tokens/{id}",
             AdminRoute::Any => "*",
         }
     }
@@ -322,6 +352,8 @@ mod tests {
             ("*", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
             ("/v1/users/u", "GET, HEAD, DELETE, OPTIONS"),
             ("/v1/popups/a/draft", "GET, HEAD, PUT, DELETE, OPTIONS"),
+            ("/v1/tokens", "GET, HEAD, POST, DELETE, OPTIONS"),
+            ("/v1/tokens/t", "DELETE, OPTIONS"),
         ] {
             let route = AdminRoute::of(path).unwrap();
             assert_eq!(route.allow(), allow);

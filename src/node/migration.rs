@@ -30,7 +30,7 @@ use nudged_config::Config;
 use nudged_journal::recovery;
 use nudged_journal::segment::SetId;
 use nudged_publish::catalog_copy;
-use nudged_publish::overrides::in_directory;
+use nudged_publish::overrides::{in_directory, tokens_in_directory};
 use nudged_publish::shared_catalog::SharedCatalog;
 use nudged_runtime::journal::directory::JournalDirectory;
 use nudged_store::sqlite::{FILE_NAME, Peek};
@@ -95,6 +95,8 @@ pub fn run(
     // What was paused while the disk took nothing.
     let overrides = in_directory(from).map_err(Failure::directory(from))?;
     source.put_overrides(&overrides)?;
+    let tokens = tokens_in_directory(from).map_err(Failure::directory(from))?;
+    source.put_operator_tokens(&tokens)?;
     let streams = source.whole_streams()?;
     // Before the look: a node that comes in between is in one of the two.
     let claims = target.sql().claims_but(&sets_of(&streams))?;
@@ -250,7 +252,13 @@ impl Migration<'_> {
         let entries = self.source.whole_overrides()?;
         self.target.sql().take_overrides(&entries)?;
         let standing = entries.iter().filter(|entry| entry.end.is_none()).count();
-        Ok(format!("overrides: {standing} in force, {} in total", entries.len()))
+        let said = format!("overrides: {standing} in force, {} in total", entries.len());
+        let tokens = self.source.whole_operator_tokens()?;
+        if tokens.is_empty() {
+            return Ok(said);
+        }
+        self.target.sql().put_operator_tokens(&tokens)?;
+        Ok(format!("{said}; operators' tokens: {} in total", tokens.len()))
     }
 
     fn move_users(&mut self, report: &mut Report<'_>) -> Result<String, Failure> {

@@ -16,6 +16,7 @@ mod file_memory;
 mod identity;
 mod import;
 mod live;
+pub mod operators;
 mod overriding;
 mod prepare;
 mod published;
@@ -42,6 +43,7 @@ use nudged_runtime::shard::mesh::Mesh;
 use nudged_runtime::turns::{HeldTurn, Turns};
 use nudged_shard::view::Rules;
 use nudged_store::Store;
+use operators::TokenBook;
 
 pub use change::{Changed, EditContext, ExpectedVersion, PopupEdit};
 pub use drafts::Drafted;
@@ -83,6 +85,8 @@ pub struct Publisher {
     announcing: Mutex<Announcing>,
     /// What wins over the stored catalog; never held while SQL is waited for.
     live: LiveLock,
+    /// Who may operate the node.
+    tokens: TokenBook,
     /// One reload at a time; the configuration as the last good one read it.
     reloading: Turns<Config>,
     /// How often this node's popups file has undone what another one's had set.

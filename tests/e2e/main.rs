@@ -60,6 +60,7 @@ mod sql_away;
 mod sql_rights;
 mod threads;
 mod tls;
+mod tokens;
 mod top;
 mod two_vms;
 mod unread;

@@ -44,6 +44,7 @@ const STILL: &[(&str, &[&str])] = &[
         "clients of TLS, whom tests/e2e/tls.rs has",
         &["tls_failures_total", "tls_handshakes_open", "tls_handshakes_total"],
     ),
+    ("operators' tokens, which tests/e2e/tokens.rs has", &["admin_refused_total", "admin_tokens"]),
     (
         "preview users, whom tests/e2e/preview_users.rs has",
         &["preview_decisions_total", "preview_events_total"],

@@ -79,6 +79,7 @@ impl Drop for Database {
             "popup_history",
             "popup_drafts",
             "override_entries",
+            "operator_tokens",
             "signing_keys",
             "nodes",
         ];

@@ -187,6 +187,8 @@ messages! {
     Warn NameUnknown "name_unknown" "a server's host name could not be resolved";
     Info NameKnown "name_known" "host names can be resolved again";
     Warn AdminRefused "admin_refused" "an admin request had no valid token";
+    Warn AdminForbidden "admin_forbidden" "an admin request's token has no right to it";
+    Info TokenChanged "token_changed" "an operator's token was made or revoked";
     Info PopupChanged "popup_changed" "an operator changed a popup";
     Info DraftChanged "draft_changed" "an operator changed a popup's draft";
     Warn OverridesWait "overrides_wait"

@@ -18,6 +18,7 @@ const TABLES: &[(&str, &str, bool)] = &[
     ("popups", "version", false),
     ("popup_drafts", "at", true),
     ("override_entries", "ended_at", false),
+    ("operator_tokens", "ended_at", false),
     ("catalog_version", "version", false),
     ("arbiter", "epoch", false),
     ("nodes", "seen_at", false),
