@@ -31,19 +31,19 @@ struct RefusedRequests {
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Asker {
+pub(super) enum AdminAsker {
     /// Whoever can come where none is asked for a token, or holds the file's: may do everything.
     Owner,
     /// Whoever holds a token of this name and role.
     Named(Box<str>, OperatorRole),
 }
 
-impl Asker {
+impl AdminAsker {
     /// The name that the audit has; `None` where the request may say one.
     pub(super) fn name(&self) -> Option<&str> {
         match self {
-            Asker::Owner => None,
-            Asker::Named(name, _) => Some(name),
+            AdminAsker::Owner => None,
+            AdminAsker::Named(name, _) => Some(name),
         }
     }
 }
@@ -79,15 +79,15 @@ impl AdminAccess {
     }
 
     /// Who sends a request; `None` for nobody who is let in.
-    pub(super) fn asker(&self, request: &Request<'_>, publisher: &Publisher) -> Option<Asker> {
+    pub(super) fn asker(&self, request: &Request<'_>, publisher: &Publisher) -> Option<AdminAsker> {
         let Some(sent) = sent_hash(request.authorization) else {
-            return (!self.is_required).then_some(Asker::Owner);
+            return (!self.is_required).then_some(AdminAsker::Owner);
         };
         if self.token.as_ref().is_some_and(|token| token.has_hash(&sent)) {
-            return Some(Asker::Owner);
+            return Some(AdminAsker::Owner);
         }
         publisher.with_tokens(|tokens| {
-            tokens.find(&sent).map(|token| Asker::Named(token.name.clone(), token.role))
+            tokens.find(&sent).map(|token| AdminAsker::Named(token.name.clone(), token.role))
         })
     }
 
@@ -95,9 +95,9 @@ impl AdminAccess {
     ///
     /// # Errors
     /// 403, with the roles that have it.
-    pub(super) fn check(&self, asker: &Asker, needs: Needs) -> Result<(), AdminAnswer> {
+    pub(super) fn check(&self, asker: &AdminAsker, needs: Needs) -> Result<(), AdminAnswer> {
         match asker {
-            Asker::Named(name, role) if !needs.is_of(*role) => {
+            AdminAsker::Named(name, role) if !needs.is_of(*role) => {
                 self.refused.forbidden.fetch_add(1, Ordering::Relaxed);
                 let (role, roles) = (role.word(), needs.roles().join(" or "));
                 let line = format!("the token \"{name}\" has the role {role}: needed is {roles}");

@@ -1,7 +1,7 @@
 //! Which request goes to which handler, and what its head alone is refused for. Paths match byte
 //! for byte; only the user in the last segment of `/v1/users/` may be percent-encoded.
 
-use super::access::{AdminAccess, Asker};
+use super::access::{AdminAccess, AdminAsker};
 use super::answer::AdminAnswer;
 use super::changes::{self, ChangeRequest};
 use super::input::is_popup_id;
@@ -47,16 +47,16 @@ impl Router {
         &self,
         request: &Request<'r>,
         peer: &str,
-    ) -> Result<(AdminRoute<'r>, Asker), AdminAnswer> {
+    ) -> Result<(AdminRoute<'r>, AdminAsker), AdminAnswer> {
         let route = AdminRoute::of(request.path);
         // Balancers ask so whatever path they are told, and mean the server.
         if request.method == Method::Options {
-            return Ok((route.unwrap_or(AdminRoute::Any), Asker::Owner));
+            return Ok((route.unwrap_or(AdminRoute::Any), AdminAsker::Owner));
         }
         let is_open = route.is_some_and(|route| route.is_open(request.method));
         let asker = match self.access.asker(request, &self.service.publisher) {
             Some(asker) => asker,
-            None if is_open => Asker::Owner,
+            None if is_open => AdminAsker::Owner,
             None => {
                 self.service.log(Message::AdminRefused, &[("peer", LogValue::Text(peer))]);
                 return Err(self.access.refuse());

@@ -10,7 +10,6 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use super::Publisher;
-use super::overriding::fresh_id;
 use nudged_base::hex;
 use nudged_base::limits::TOKENS_TOLD_MS;
 use nudged_base::telemetry::log::{LogValue, Message};
@@ -57,12 +56,13 @@ impl Publisher {
         role: OperatorRole,
         who: &str,
     ) -> Result<MadeToken, TokenNotMade> {
-        let mut random = [0; RANDOM_BYTES];
+        let (mut random, mut id) = ([0; RANDOM_BYTES], [0; 16]);
         // What somebody could guess is no secret.
-        getrandom::fill(&mut random).map_err(|_| TokenNotMade::NoRandomness)?;
+        let filled = getrandom::fill(&mut random).and_then(|()| getrandom::fill(&mut id));
+        filled.map_err(|_| TokenNotMade::NoRandomness)?;
         let secret = format!("{PREFIX}{}", hex::encode(&random));
         let token = OperatorToken {
-            id: OperatorTokenId(fresh_id().0),
+            id: OperatorTokenId(u128::from_le_bytes(id)),
             name: name.into(),
             role,
             hash: Sha256::digest(secret.as_bytes()).into(),
