@@ -28,7 +28,7 @@ use std::time::Instant;
 use node::Node;
 use nudged_api::token::{Keys, Secret, Token};
 use nudged_base::time::WallMs;
-use requests::{ALWAYS, ONCE, click, get, keyed_get, post_decide};
+use requests::{ALWAYS, ONCE, click, get, keyed_get, post_decide, signed_get};
 
 /// Users of a scenario, asked for in turn.
 const USERS: usize = 8;
@@ -40,9 +40,12 @@ const REQUESTS: usize = 40 * USERS;
 const TOKENS: u32 = 200_000;
 
 /// What is run, by its name in `limits`.
-const SCENARIOS: [(&str, fn()); 11] = [
+const SCENARIOS: [(&str, fn()); 12] = [
     ("nothing-get", || ask(&mut Node::new(1, ONCE), &all(1, get), "204")),
     ("nothing-key", || ask(&mut Node::with_keys(ONCE), &all(1, keyed_get), "204")),
+    ("nothing-signed", || {
+        ask(&mut Node::with_identity(ONCE, "qa"), &all(1, signed_get), "204");
+    }),
     ("nothing-post", || ask(&mut Node::new(1, ONCE), &all(1, post_decide), "204")),
     ("show-get", || ask(&mut Node::new(1, ALWAYS), &all(1, get), "200")),
     ("show-post", || ask(&mut Node::new(1, ALWAYS), &all(1, post_decide), "200")),

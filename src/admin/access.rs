@@ -1,19 +1,51 @@
-//! Who may ask: the bearer token, and the slow refusal of those who do not have it.
+//! Who may ask: the bearer tokens, and the slow refusal of those who have none.
 //!
 //! Limit: [`ADMIN_REFUSALS_MAX`] requests wait for their refusal; one more is refused at once.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::answer::AdminAnswer;
-use super::token::AdminToken;
+use super::operations::Needs;
+use super::token::{AdminToken, sent_hash};
 use nudged_base::limits::{ADMIN_REFUSAL_DELAY_MS, ADMIN_REFUSALS_MAX};
+use nudged_domain::operators::OperatorRole;
 use nudged_http::head::Request;
+use nudged_publish::publisher::Publisher;
 
 /// What is asked of clients.
 pub(super) struct AdminAccess {
     token: Option<AdminToken>,
+    /// Whether others can come, so that nobody is let in without a token.
+    is_required: bool,
     pending: PendingRefusals,
+    refused: RefusedRequests,
+}
+
+/// Requests that were refused for their tokens.
+#[derive(Debug, Default)]
+struct RefusedRequests {
+    wrong: AtomicU64,
+    forbidden: AtomicU64,
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// Whoever can come where none is asked for a token, or holds the file's: may do everything.
+    Owner,
+    /// Whoever holds a token of this name and role.
+    Named(Box<str>, OperatorRole),
+}
+
+impl Asker {
+    /// The name that the audit has; `None` where the request may say one.
+    pub(super) fn name(&self) -> Option<&str> {
+        match self {
+            Asker::Owner => None,
+            Asker::Named(name, _) => Some(name),
+        }
+    }
 }
 
 /// Requests that wait for their refusal.
@@ -39,19 +71,52 @@ impl Drop for RefusalSlot<'_> {
 }
 
 impl AdminAccess {
-    /// With this token; without one everybody may ask.
-    pub(super) fn new(token: Option<AdminToken>) -> AdminAccess {
-        AdminAccess { token, pending: PendingRefusals::default() }
+    /// With the file's token, if there is one. Where none `is_required` everybody may ask, but
+    /// whoever sends a token needs a good one.
+    pub(super) fn new(token: Option<AdminToken>, is_required: bool) -> AdminAccess {
+        let (pending, refused) = (PendingRefusals::default(), RefusedRequests::default());
+        AdminAccess { token, is_required, pending, refused }
     }
 
-    /// Whether a request may be answered.
-    pub(super) fn is_authorized(&self, request: &Request<'_>) -> bool {
-        self.token.as_ref().is_none_or(|token| token.is_in(request.authorization))
+    /// Who sends a request; `None` for nobody who is let in.
+    pub(super) fn asker(&self, request: &Request<'_>, publisher: &Publisher) -> Option<Asker> {
+        let Some(sent) = sent_hash(request.authorization) else {
+            return (!self.is_required).then_some(Asker::Owner);
+        };
+        if self.token.as_ref().is_some_and(|token| token.has_hash(&sent)) {
+            return Some(Asker::Owner);
+        }
+        publisher.with_tokens(|tokens| {
+            tokens.find(&sent).map(|token| Asker::Named(token.name.clone(), token.role))
+        })
+    }
+
+    /// Refuses what a role has no right to.
+    ///
+    /// # Errors
+    /// 403, with the roles that have it.
+    pub(super) fn check(&self, asker: &Asker, needs: Needs) -> Result<(), AdminAnswer> {
+        match asker {
+            Asker::Named(name, role) if !needs.is_of(*role) => {
+                self.refused.forbidden.fetch_add(1, Ordering::Relaxed);
+                let (role, roles) = (role.word(), needs.roles().join(" or "));
+                let line = format!("the token \"{name}\" has the role {role}: needed is {roles}");
+                Err(AdminAnswer::errors(403, "role_required", None, &[line]))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How many requests had no good token, and how many one without the right.
+    pub(super) fn refused(&self) -> (u64, u64) {
+        let RefusedRequests { wrong, forbidden } = &self.refused;
+        (wrong.load(Ordering::Relaxed), forbidden.load(Ordering::Relaxed))
     }
 
     /// Refuses late, so that trying tokens is slow; only some may wait at once, so that those who
     /// try do not take every connection.
     pub(super) fn refuse(&self) -> AdminAnswer {
+        self.refused.wrong.fetch_add(1, Ordering::Relaxed);
         let Some(_slot) = self.pending.enter() else {
             return AdminAnswer::error(429, "too_many_refusals", None);
         };

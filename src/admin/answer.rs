@@ -20,7 +20,7 @@ pub(super) struct AdminAnswer {
     /// The whole body.
     pub(super) body: Vec<u8>,
     /// The methods of the route, where they are told.
-    allow: Option<&'static str>,
+    allow: Option<String>,
     /// The version of the popup that the body tells.
     version: Option<u32>,
 }
@@ -70,12 +70,12 @@ impl AdminAnswer {
     }
 
     /// 405, with the methods that the route has.
-    pub(super) fn method_not_allowed(allow: &'static str) -> AdminAnswer {
+    pub(super) fn method_not_allowed(allow: String) -> AdminAnswer {
         AdminAnswer { allow: Some(allow), ..AdminAnswer::error(405, "method_not_allowed", None) }
     }
 
     /// 204: the methods that the route has.
-    pub(super) fn options(allow: &'static str) -> AdminAnswer {
+    pub(super) fn options(allow: String) -> AdminAnswer {
         AdminAnswer { status: 204, allow: Some(allow), ..AdminAnswer::text(JSON, "") }
     }
 
@@ -88,7 +88,7 @@ impl AdminAnswer {
             429 | 503 => reply::field(out, "Retry-After", RETRY_AFTER_S),
             _ => {}
         }
-        if let Some(allow) = self.allow {
+        if let Some(allow) = &self.allow {
             reply::field(out, "Allow", allow.as_bytes());
         }
         if let Some(version) = self.version {

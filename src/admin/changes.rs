@@ -7,11 +7,12 @@ use bumpalo::Bump;
 use serde_json::{Value, json};
 
 use super::answer::AdminAnswer;
+use super::drafts;
 use super::input::{self, BadInput};
 use super::popups::popup_json;
 use super::service::Service;
 use nudged_base::limits::WHO_BYTES_MAX;
-use nudged_domain::catalog::source::{Format, parse_popup};
+use nudged_domain::catalog::source::{Definition, Format, parse_popup};
 use nudged_http::head::Request;
 use nudged_publish::publisher::{
     Changed, EditContext, ExpectedVersion, Overridden, OverrideRequest, PopupEdit, PublishError,
@@ -22,6 +23,14 @@ use nudged_publish::publisher::{
 pub(super) enum ChangeRequest {
     /// `PUT /v1/popups/{id}`
     Put,
+    /// `PATCH /v1/popups/{id}`
+    Patch,
+    /// `PUT /v1/popups/{id}/draft`
+    PutDraft,
+    /// `DELETE /v1/popups/{id}/draft`
+    DeleteDraft,
+    /// `POST /v1/popups/{id}/publish`
+    Publish,
     /// `DELETE /v1/popups/{id}`
     Delete,
     /// `POST /v1/popups/{id}/pause`, `resume` and `archive`
@@ -43,7 +52,14 @@ pub(super) fn answer(
     let author = author(request.nudge_who, peer)?;
     let context = EditContext { id, who: &author, expected: expected_of(request)? };
     let edit = match change {
-        ChangeRequest::Put => definition(request, id)?,
+        ChangeRequest::Put => PopupEdit::Put(definition(request, id)?),
+        ChangeRequest::PutDraft => {
+            let drafted = service.publisher.put_draft(context, &definition(request, id)?)?;
+            return Ok(drafts::put_answer(service, &drafted));
+        }
+        ChangeRequest::DeleteDraft => return drafts::delete(service, context),
+        ChangeRequest::Publish => PopupEdit::Publish,
+        ChangeRequest::Patch => PopupEdit::Patch(body_of(request)?.into()),
         ChangeRequest::Delete => PopupEdit::Delete,
         ChangeRequest::RollBack => PopupEdit::RollBack(version(request)?),
         ChangeRequest::Override(asked) => {
@@ -84,7 +100,7 @@ fn change_answer(service: &Service, change: ChangeRequest, changed: &Changed) ->
     let Changed { known, is_new, published } = changed;
     let stored = service.publisher.with_overrides(|all| all.stored(&known.stored.id));
     let mut body = popup_json(published, known, stored);
-    if change == ChangeRequest::Put || change == ChangeRequest::RollBack {
+    if change != ChangeRequest::Delete {
         let mut warnings = published.warnings_of(&known.stored.id);
         if let Some(status) = known.override_status {
             let (id, word) = (&known.stored.id, status.word());
@@ -101,7 +117,7 @@ fn change_answer(service: &Service, change: ChangeRequest, changed: &Changed) ->
 ///
 /// # Errors
 /// Names that are empty, too long or no text.
-fn author(field: Option<&[u8]>, peer: &str) -> Result<String, BadInput> {
+pub(super) fn author(field: Option<&[u8]>, peer: &str) -> Result<String, BadInput> {
     const FIELD: &str = "Nudge-Who";
     let Some(bytes) = field else { return Ok(format!("admin ({peer})")) };
     let name = str::from_utf8(bytes).map_err(|_| BadInput::new("invalid_utf8", FIELD))?;
@@ -153,13 +169,16 @@ fn number(text: &str) -> Option<u32> {
 }
 
 /// The body as the popup's definition.
-fn definition(request: &Request<'_>, id: &str) -> Result<PopupEdit, AdminAnswer> {
-    let text = str::from_utf8(request.body).map_err(|_| BadInput::new("invalid_utf8", "body"))?;
-    if text.trim().is_empty() {
-        return Err(BadInput::new("empty", "body").into());
-    }
+fn definition(request: &Request<'_>, id: &str) -> Result<Arc<Definition>, AdminAnswer> {
+    let text = body_of(request)?;
     let parsed = parse_popup(text, format_of(request.content_type, text), id);
-    Ok(PopupEdit::Put(Arc::new(parsed.map_err(PublishError::Definition)?)))
+    Ok(Arc::new(parsed.map_err(PublishError::Definition)?))
+}
+
+/// The body as text.
+fn body_of<'b>(request: &Request<'b>) -> Result<&'b str, BadInput> {
+    let text = str::from_utf8(request.body).map_err(|_| BadInput::new("invalid_utf8", "body"))?;
+    if text.trim().is_empty() { Err(BadInput::new("empty", "body")) } else { Ok(text) }
 }
 
 /// What `Content-Type` says; where it says nothing, JSON begins with a brace, as TOML never does.

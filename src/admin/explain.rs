@@ -21,7 +21,7 @@ use nudged_domain::decide::timetable::Timetable;
 use nudged_domain::state::user::UserState;
 use nudged_publish::publisher::Published;
 
-mod reasons;
+pub(super) mod reasons;
 
 use reasons::{Explainer, HeldBack};
 
@@ -86,7 +86,7 @@ fn explained(published: &Published, state: &UserState, context: &Context<'_>, at
 }
 
 /// The request's zone, and what is to be said where it is none.
-fn zone_of(name: Option<&str>) -> (TimeZone, Vec<String>) {
+pub(super) fn zone_of(name: Option<&str>) -> (TimeZone, Vec<String>) {
     match name.map(|name| (name, zone_named(name))) {
         None => (TimeZone::UTC, Vec::new()),
         Some((_, Some(zone))) => (zone.clone(), Vec::new()),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use nudged_api::query;
 use nudged_api::refusal::RequestRefusal;
 use nudged_base::hex;
-use nudged_base::limits::USER_BYTES_MAX;
+use nudged_base::limits::{POPUP_ID_BYTES_MAX, USER_BYTES_MAX};
 use nudged_base::time::WallMs;
 
 /// Why a request is a bad one: 400.
@@ -40,6 +40,11 @@ pub(super) fn user(segment: &str) -> Result<String, BadInput> {
     let bytes: Option<Vec<u8>> = hex::percent_decoded(segment.bytes()).collect();
     let bytes = bytes.ok_or(BadInput::new("bad_encoding", "user"))?;
     let user = String::from_utf8(bytes).map_err(|_| BadInput::new("invalid_utf8", "user"))?;
+    check_user(&user).map(|()| user)
+}
+
+/// Looks whether a text can be a user: 1 to 128 bytes without control characters.
+pub(super) fn check_user(user: &str) -> Result<(), BadInput> {
     if user.is_empty() {
         return Err(BadInput::new("empty", "user"));
     }
@@ -49,10 +54,10 @@ pub(super) fn user(segment: &str) -> Result<String, BadInput> {
     if user.chars().any(char::is_control) {
         return Err(BadInput::new("control_character", "user"));
     }
-    Ok(user)
+    Ok(())
 }
 
-/// The values of some names of a query; other names are ignored.
+/// The values of some names of a query, whose names have been looked at.
 pub(super) fn fields<'a, const N: usize>(
     query: &'a str,
     names: [&'static str; N],
@@ -83,6 +88,12 @@ pub(super) fn moment(text: &str, field: &'static str) -> Result<WallMs, BadInput
 /// A number of digits alone: `parse` would take a sign.
 pub(super) fn number(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+/// Whether it is a popup's id.
+pub(super) fn is_popup_id(id: &str) -> bool {
+    (1..=POPUP_ID_BYTES_MAX).contains(&id.len())
+        && id.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
 }
 
 /// A moment as RFC 3339 in UTC with milliseconds; a number where no calendar has it.

@@ -7,12 +7,14 @@
 //!
 //! `socket` addresses · `stream` connections with and without TLS · `certificate` its last days ·
 //! `listener` who gets in · `connection` one connection · `routes` which
-//! handler answers · `access` and `token` who may ask · `service` what handlers share: the node,
-//! its time, SQL · `changes` what operators change · `popups`, `history`, `users`, `stats`,
-//! `explain`, `status`, `metrics` what they see, `arbiter` of Redis, `process` of the process,
-//! `lag` how late SQL is, `popup_totals` by popup, `files` what lies in the data directory,
-//! `last_errors` what was wrong · `refusals` what a failure is to them · `answer` replies ·
-//! `unread` the memory of large ones · `input` texts of requests.
+//! handler answers · `access`, `token` who may ask, `roles` what, `tokens` theirs · `service` what handlers share: the node,
+//! its time, SQL · `changes`, `drafts` what operators change · `popups`, `history`, `users`,
+//! `timeline`, `stats` (`csv`), `explain`, `preview`, `status`, `metrics` what they see, `arbiter`
+//! of Redis, `process` of the process, `lag` how late SQL is, `popup_totals` by popup, `files` what
+//! lies in the data directory, `last_errors` what was wrong · `listeners` connections by listener ·
+//! `refusals` what a failure is to them · `answer` replies · `unread` the memory of large ones ·
+//! `input` texts of requests · `operations` the table of routes, `parameters` what their queries
+//! may have, `openapi` the description of it all.
 //! Limits: those of the admin listener in `base::limits`.
 
 mod access;
@@ -22,6 +24,8 @@ mod backup;
 mod certificate;
 mod changes;
 mod connection;
+mod csv;
+mod drafts;
 mod explain;
 mod files;
 mod history;
@@ -29,11 +33,17 @@ mod input;
 mod lag;
 mod last_errors;
 mod listener;
+mod listeners;
 mod metrics;
+mod openapi;
+mod operations;
+mod parameters;
 mod popup_totals;
 mod popups;
+mod preview;
 mod process;
 mod refusals;
+mod roles;
 mod routes;
 mod service;
 mod socket;
@@ -42,7 +52,9 @@ mod status;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod timeline;
 pub mod token;
+mod tokens;
 mod unread;
 mod users;
 
@@ -88,10 +100,12 @@ pub struct AdminHandle {
     running: Running,
 }
 
-/// The token that is asked for; none where only this host can come.
+/// The token of the file, where there is one; one is needed where others can come.
 fn token_of(config: &Config) -> Result<Option<AdminToken>, AdminError> {
     match &config.admin_token_file {
-        _ if config.admin.is_local() => Ok(None),
+        // Nobody is asked for it there; who sends it is let in by it.
+        Some(path) if config.admin.is_local() => Ok(AdminToken::read(path).ok()),
+        None if config.admin.is_local() => Ok(None),
         Some(path) => Ok(Some(AdminToken::read(path)?)),
         None => Err(AdminError::TokenMissing(socket::text_of(&config.admin))),
     }
@@ -141,9 +155,10 @@ pub fn start(
     };
     let socket = listener.try_clone()?;
     let address = listener.address().to_owned();
+    let access = AdminAccess::new(token, !config.admin.is_local());
     let service = Service::new(node, clock, reader);
     let ready = service.ready();
-    let running = Running::start(listener, Router { service, access: AdminAccess::new(token) })?;
+    let running = Running::start(listener, Router { service, access })?;
     Ok(AdminHandle { address, socket, ready, running })
 }
 

@@ -7,21 +7,23 @@ use sha2::{Digest as _, Sha256};
 use super::answer::AdminAnswer;
 use super::popup_totals::PopupLabels;
 use super::service::Service;
-use super::{arbiter, popup_totals, process};
+use super::{arbiter, listeners, popup_totals, process};
 use nudged_base::hex;
-use nudged_base::telemetry::text::{CONTENT_TYPE, NodeMetric, render};
+use nudged_base::telemetry::text::{CONTENT_TYPE, NodeMetric, render, render_sql};
 use nudged_config::Config;
 use nudged_domain::catalog::overrides::OverridePlace;
 use nudged_runtime::threads::sql_writer::{FollowerMetrics, RetentionMetrics};
 use nudged_store::{FailureKind, mysql, sqlite};
 
 /// Answers.
-pub(super) fn answer(service: &Service) -> AdminAnswer {
+pub(super) fn answer(service: &Service, refused: (u64, u64)) -> AdminAnswer {
     let config_hash = hash_of(&service.publisher.config());
     let build = [("version", env!("CARGO_PKG_VERSION")), ("commit", service.commit)];
     let config = [("hash", config_hash.as_str())];
     let shards: Vec<String> = (0..service.topology.shards).map(|shard| shard.to_string()).collect();
     let shards: Vec<_> = shards.iter().map(|shard| [("shard", shard.as_str())]).collect();
+    let by_listener = listeners::listener_totals(service);
+    let listener_labels = listeners::listener_labels(&by_listener);
     let totals = popup_totals::totals(service);
     let popups = PopupLabels::of(&totals);
     let mut metrics = Vec::new();
@@ -35,9 +37,11 @@ pub(super) fn answer(service: &Service) -> AdminAnswer {
     push_node(&mut metrics, service);
     process::push_metrics(&mut metrics, service);
     push_load(&mut metrics, service, &shards);
+    listeners::push_listeners(&mut metrics, &by_listener, &listener_labels);
     popups.push_metrics(&mut metrics, &totals);
     arbiter::push_metrics(&mut metrics, service);
     push_overrides(&mut metrics, service);
+    push_tokens(&mut metrics, service, refused);
     push_hand_overs(&mut metrics, service);
     push_catalog(&mut metrics, service);
     metrics.push(NodeMetric {
@@ -60,6 +64,7 @@ pub(super) fn answer(service: &Service) -> AdminAnswer {
     }
     let mut text = String::with_capacity(64 * 1_024);
     render(&mut text, &service.counters, &metrics);
+    render_sql(&mut text, &service.figures.durations);
     AdminAnswer::text(CONTENT_TYPE, text)
 }
 
@@ -179,6 +184,26 @@ fn push_overrides(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
         lacking(&[("place", "node")], no_file),
         lacking(&[("place", "redis")], no_redis),
         lacking(&[("place", "sql")], no_sql),
+    ]);
+}
+
+/// Operators' tokens, and requests that had no good token, or one without the right.
+fn push_tokens(
+    metrics: &mut Vec<NodeMetric<'_>>,
+    service: &Service,
+    (wrong, forbidden): (u64, u64),
+) {
+    let in_force = service.publisher.with_tokens(|tokens| tokens.in_force().count());
+    let help = "Requests of operators refused for their token, by reason.";
+    let refused = |labels, value| {
+        let metric = NodeMetric::counter("admin_refused_total", help, value);
+        NodeMetric { labels, ..metric }
+    };
+    let in_force = u64::try_from(in_force).unwrap_or(u64::MAX);
+    metrics.push(NodeMetric::gauge("admin_tokens", "Operators' tokens in force.", in_force));
+    metrics.extend([
+        refused(&[("reason", "token")], wrong),
+        refused(&[("reason", "role")], forbidden),
     ]);
 }
 

@@ -21,6 +21,8 @@ impl From<PublishError> for AdminAnswer {
             PublishError::NoSuchVersion => {
                 return AdminAnswer::error(404, "not_found", Some("version"));
             }
+            PublishError::NoDraft => (404, "no_draft"),
+            PublishError::TooManyDrafts(_) => (409, "too_many_drafts"),
             PublishError::Definition(_) => (400, "bad_popup"),
             PublishError::OtherVersion => (412, "other_version"),
             PublishError::Exists => (412, "exists"),

@@ -1,19 +1,22 @@
 //! Which request goes to which handler, and what its head alone is refused for. Paths match byte
 //! for byte; only the user in the last segment of `/v1/users/` may be percent-encoded.
 
-use super::access::AdminAccess;
+use super::access::{AdminAccess, Asker};
 use super::answer::AdminAnswer;
 use super::changes::{self, ChangeRequest};
+use super::input::is_popup_id;
+use super::operations::{self, Needs};
+use super::parameters;
 use super::service::Service;
-use super::{backup, explain, history, metrics, popups, stats, status, users};
-use nudged_base::limits::POPUP_ID_BYTES_MAX;
+use super::{
+    backup, drafts, explain, history, metrics, openapi, popups, preview, stats, status, timeline,
+    tokens, users,
+};
 use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_domain::catalog::overrides::OverrideKind;
 use nudged_http::head::{Method, Request};
 use nudged_publish::publisher::OverrideRequest;
 
-/// The description of both APIs.
-const OPENAPI: &str = include_str!("openapi.json");
 const JSON: &str = "application/json";
 
 /// The handlers, behind what every request has to pass.
@@ -25,14 +28,18 @@ pub(super) struct Router {
 impl Router {
     /// Answers a request of `peer`.
     pub(super) fn answer(&self, request: &Request<'_>, peer: &str) -> AdminAnswer {
-        let answered = self.admit(request, peer).and_then(|route| match request.method {
+        let answered = self.admit(request, peer).and_then(|(route, asker)| match request.method {
             Method::Options => Ok(AdminAnswer::options(route.allow())),
-            _ => dispatch(&self.service, route, request, peer),
+            _ => {
+                // Whoever has a token of a name does not choose another.
+                let nudge_who = asker.name().map(str::as_bytes).or(request.nudge_who);
+                dispatch(self, route, &Request { nudge_who, ..*request }, peer)
+            }
         });
         answered.unwrap_or_else(|refused| refused)
     }
 
-    /// The route of a request, unless its head says that it is refused.
+    /// The route of a request and who sends it, unless its head says that it is refused.
     ///
     /// # Errors
     /// The answer that refuses it.
@@ -40,28 +47,40 @@ impl Router {
         &self,
         request: &Request<'r>,
         peer: &str,
-    ) -> Result<AdminRoute<'r>, AdminAnswer> {
+    ) -> Result<(AdminRoute<'r>, Asker), AdminAnswer> {
         let route = AdminRoute::of(request.path);
         // Balancers ask so whatever path they are told, and mean the server.
         if request.method == Method::Options {
-            return Ok(route.unwrap_or(AdminRoute::Any));
+            return Ok((route.unwrap_or(AdminRoute::Any), Asker::Owner));
         }
-        let is_open = route.is_some_and(AdminRoute::is_open);
-        if !is_open && !self.access.is_authorized(request) {
-            self.service.log(Message::AdminRefused, &[("peer", LogValue::Text(peer))]);
-            return Err(self.access.refuse());
-        }
+        let is_open = route.is_some_and(|route| route.is_open(request.method));
+        let asker = match self.access.asker(request, &self.service.publisher) {
+            Some(asker) => asker,
+            None if is_open => Asker::Owner,
+            None => {
+                self.service.log(Message::AdminRefused, &[("peer", LogValue::Text(peer))]);
+                return Err(self.access.refuse());
+            }
+        };
         let Some(route) = route else { return Err(AdminAnswer::not_found()) };
-        if !route.takes(request.method) {
+        let path = route.template();
+        let Some(operation) = operations::find(request.method, path) else {
             return Err(AdminAnswer::method_not_allowed(route.allow()));
-        }
+        };
         // Browsers say from where a page writes; no page has business here, and one that an
         // operator happens to visit must not reach a listener on loopback.
-        let is_write = matches!(request.method, Method::Post | Method::Put | Method::Delete);
+        let is_write = !matches!(request.method, Method::Get | Method::Head);
         if is_write && request.origin.is_some() {
             return Err(AdminAnswer::error(403, "cross_origin", None));
         }
-        Ok(route)
+        self.access.check(&asker, operation.needs).inspect_err(|_| {
+            let name = LogValue::Text(asker.name().unwrap_or_default());
+            let fields = [("peer", LogValue::Text(peer)), ("name", name)];
+            self.service.log(Message::AdminForbidden, &fields);
+        })?;
+        let named = (operations::name_of(request.method), path);
+        parameters::check(request.query, operation.parameters, named)?;
+        Ok((route, asker))
     }
 }
 
@@ -70,25 +89,33 @@ impl Router {
 /// # Errors
 /// The answer that refuses the request.
 fn dispatch(
-    service: &Service,
+    router: &Router,
     route: AdminRoute<'_>,
     request: &Request<'_>,
     peer: &str,
 ) -> Result<AdminAnswer, AdminAnswer> {
+    let service = &router.service;
     let change = |change, id| changes::answer(service, (change, id), request, peer);
     let set = |kind| ChangeRequest::Override(OverrideRequest::Set(kind));
     match route {
         AdminRoute::Health => Ok(AdminAnswer::text(JSON, "{\"status\":\"ok\"}")),
         AdminRoute::Readyz => Ok(status::readiness(service)),
-        AdminRoute::OpenApi => Ok(AdminAnswer::text(JSON, OPENAPI)),
-        AdminRoute::Metrics => Ok(metrics::answer(service)),
+        AdminRoute::OpenApi => Ok(openapi::answer()),
+        AdminRoute::Metrics => Ok(metrics::answer(service, router.access.refused())),
         AdminRoute::Status => Ok(status::answer(service)),
-        AdminRoute::Popups => Ok(popups::list(service)),
+        AdminRoute::Popups => popups::list(service, request.query),
         AdminRoute::Popup(id) => match request.method {
             Method::Put => change(ChangeRequest::Put, id),
+            Method::Patch => change(ChangeRequest::Patch, id),
             Method::Delete => change(ChangeRequest::Delete, id),
             _ => Ok(popups::one(service, id)),
         },
+        AdminRoute::Draft(id) => match request.method {
+            Method::Put => change(ChangeRequest::PutDraft, id),
+            Method::Delete => change(ChangeRequest::DeleteDraft, id),
+            _ => drafts::one(service, id),
+        },
+        AdminRoute::Publish(id) => change(ChangeRequest::Publish, id),
         AdminRoute::History(id) => history::answer(service, id, request.query),
         AdminRoute::Pause(id) => change(set(OverrideKind::Pause), id),
         AdminRoute::Resume(id) => change(ChangeRequest::Override(OverrideRequest::Resume), id),
@@ -96,10 +123,18 @@ fn dispatch(
         AdminRoute::Rollback(id) => change(ChangeRequest::RollBack, id),
         AdminRoute::User(user) if request.method == Method::Delete => users::erase(service, user),
         AdminRoute::User(user) => users::one(service, user),
+        AdminRoute::Timeline(user) => timeline::answer(service, user, request.query),
         AdminRoute::Explain => explain::answer(service, request.query),
-        AdminRoute::Stats => stats::answer(service, request.query),
+        AdminRoute::Preview => preview::answer(service, request.body),
+        AdminRoute::Stats => stats::answer(service, request),
         AdminRoute::Reload => changes::reload(service, request, peer),
         AdminRoute::Backup => backup::answer(service),
+        AdminRoute::Tokens => match request.method {
+            Method::Post => tokens::make(service, request, peer),
+            Method::Delete => tokens::revoke(service, None, request, peer),
+            _ => Ok(tokens::list(service)),
+        },
+        AdminRoute::Token(id) => tokens::revoke(service, Some(id), request, peer),
         AdminRoute::Any => Err(AdminAnswer::not_found()),
     }
 }
@@ -129,18 +164,30 @@ pub(super) enum AdminRoute<'p> {
     Archive(&'p str),
     /// `/v1/popups/{id}/rollback`
     Rollback(&'p str),
+    /// `/v1/popups/{id}/draft`
+    Draft(&'p str),
+    /// `/v1/popups/{id}/publish`
+    Publish(&'p str),
     /// `/v1/popups/{id}/history`
     History(&'p str),
     /// `/v1/users/{user}`, not decoded yet.
     User(&'p str),
+    /// `/v1/users/{user}/timeline`, not decoded yet.
+    Timeline(&'p str),
     /// `/v1/explain`
     Explain,
+    /// `/v1/preview`
+    Preview,
     /// `/v1/stats`
     Stats,
     /// `/v1/reload`
     Reload,
     /// `/v1/backup`
     Backup,
+    /// `/v1/tokens`
+    Tokens,
+    /// `/v1/tokens/{id}`
+    Token(&'p str),
     /// `*`: all of them.
     Any,
 }
@@ -157,8 +204,10 @@ impl<'p> AdminRoute<'p> {
             "/v1/popups" => AdminRoute::Popups,
             "/v1/explain" => AdminRoute::Explain,
             "/v1/stats" => AdminRoute::Stats,
+            "/v1/preview" => AdminRoute::Preview,
             "/v1/reload" => AdminRoute::Reload,
             "/v1/backup" => AdminRoute::Backup,
+            "/v1/tokens" => AdminRoute::Tokens,
             "*" => AdminRoute::Any,
             _ => return AdminRoute::of_one(path),
         })
@@ -167,7 +216,13 @@ impl<'p> AdminRoute<'p> {
     /// The routes of one popup or user.
     fn of_one(path: &'p str) -> Option<AdminRoute<'p>> {
         if let Some(user) = path.strip_prefix("/v1/users/") {
-            return is_segment(user).then_some(AdminRoute::User(user));
+            return match user.split_once('/') {
+                Some((user, "timeline")) if is_segment(user) => Some(AdminRoute::Timeline(user)),
+                _ => is_segment(user).then_some(AdminRoute::User(user)),
+            };
+        }
+        if let Some(id) = path.strip_prefix("/v1/tokens/") {
+            return is_segment(id).then_some(AdminRoute::Token(id));
         }
         let rest = path.strip_prefix("/v1/popups/")?;
         // Only a user may be encoded: an encoded id is no path of this API.
@@ -182,56 +237,59 @@ impl<'p> AdminRoute<'p> {
             Some("resume") => Some(AdminRoute::Resume(id)),
             Some("archive") => Some(AdminRoute::Archive(id)),
             Some("rollback") => Some(AdminRoute::Rollback(id)),
+            Some("draft") => Some(AdminRoute::Draft(id)),
+            Some("publish") => Some(AdminRoute::Publish(id)),
             Some("history") => Some(AdminRoute::History(id)),
             Some(_) => None,
         }
     }
 
-    /// The methods of the route, as `Allow` lists them.
-    pub(super) fn allow(self) -> &'static str {
+    /// The path of the route in the table of operations.
+    pub(super) fn template(self) -> &'static str {
         match self {
-            AdminRoute::Pause(_)
-            | AdminRoute::Resume(_)
-            | AdminRoute::Archive(_)
-            | AdminRoute::Rollback(_)
-            | AdminRoute::Backup
-            | AdminRoute::Reload => "POST, OPTIONS",
-            AdminRoute::Popup(_) => "GET, HEAD, PUT, DELETE, OPTIONS",
-            AdminRoute::User(_) => "GET, HEAD, DELETE, OPTIONS",
-            AdminRoute::Any => "GET, HEAD, POST, PUT, DELETE, OPTIONS",
-            _ => "GET, HEAD, OPTIONS",
+            AdminRoute::Health => "/health",
+            AdminRoute::Readyz => "/readyz",
+            AdminRoute::OpenApi => "/openapi.json",
+            AdminRoute::Metrics => "/metrics",
+            AdminRoute::Status => "/v1/status",
+            AdminRoute::Popups => "/v1/popups",
+            AdminRoute::Popup(_) => "/v1/popups/{id}",
+            AdminRoute::Pause(_) => "/v1/popups/{id}/pause",
+            AdminRoute::Resume(_) => "/v1/popups/{id}/resume",
+            AdminRoute::Archive(_) => "/v1/popups/{id}/archive",
+            AdminRoute::Rollback(_) => "/v1/popups/{id}/rollback",
+            AdminRoute::Draft(_) => "/v1/popups/{id}/draft",
+            AdminRoute::Publish(_) => "/v1/popups/{id}/publish",
+            AdminRoute::History(_) => "/v1/popups/{id}/history",
+            AdminRoute::User(_) => "/v1/users/{user}",
+            AdminRoute::Timeline(_) => "/v1/users/{user}/timeline",
+            AdminRoute::Preview => "/v1/preview",
+            AdminRoute::Explain => "/v1/explain",
+            AdminRoute::Stats => "/v1/stats",
+            AdminRoute::Reload => "/v1/reload",
+            AdminRoute::Backup => "/v1/backup",
+            AdminRoute::Tokens => "/v1/tokens",
+            AdminRoute::Token(_) => "/v1/tokens/{id}",
+            AdminRoute::Any => "*",
         }
     }
 
-    /// Whether the route has the method.
-    pub(super) fn takes(self, method: Method) -> bool {
-        let name = match method {
-            Method::Get => "GET",
-            Method::Head => "HEAD",
-            Method::Post => "POST",
-            Method::Put => "PUT",
-            Method::Delete => "DELETE",
-            Method::Options => "OPTIONS",
-            Method::Patch => "PATCH",
-        };
-        self != AdminRoute::Any && self.allow().split(", ").any(|allowed| allowed == name)
-            || method == Method::Options
+    /// The methods of the route, as `Allow` lists them.
+    pub(super) fn allow(self) -> String {
+        operations::allow(self.template())
     }
 
     /// Whether balancers ask it, without a token.
-    pub(super) fn is_open(self) -> bool {
-        matches!(self, AdminRoute::Health | AdminRoute::Readyz)
+    fn is_open(self, method: Method) -> bool {
+        let operation = operations::find(method, self.template());
+        let operation = operation.or_else(|| operations::find(Method::Get, self.template()));
+        operation.is_some_and(|operation| operation.needs == Needs::Nothing)
     }
 }
 
 /// Whether it is one segment of a path that names something.
 fn is_segment(text: &str) -> bool {
     !text.is_empty() && !text.contains('/') && text != "." && text != ".."
-}
-
-fn is_popup_id(id: &str) -> bool {
-    (1..=POPUP_ID_BYTES_MAX).contains(&id.len())
-        && id.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
 }
 
 #[cfg(test)]
@@ -250,6 +308,11 @@ mod tests {
             ("/v1/popups/a/archive", Some(AdminRoute::Archive("a"))),
             ("/v1/popups/a/rollback", Some(AdminRoute::Rollback("a"))),
             ("/v1/popups/a/history", Some(AdminRoute::History("a"))),
+            ("/v1/popups/a/draft", Some(AdminRoute::Draft("a"))),
+            ("/v1/popups/a/publish", Some(AdminRoute::Publish("a"))),
+            ("/v1/users/a%2Fb/timeline", Some(AdminRoute::Timeline("a%2Fb"))),
+            ("/v1/users//timeline", None),
+            ("/v1/users/a/b/timeline", None),
             ("/v1/users/a%2Fb", Some(AdminRoute::User("a%2Fb"))),
             ("*", Some(AdminRoute::Any)),
             ("/v1/popups/", None),
@@ -285,16 +348,15 @@ mod tests {
             ("/v1/backup", "POST, OPTIONS"),
             ("/v1/popups/a/pause", "POST, OPTIONS"),
             ("/v1/popups/a/rollback", "POST, OPTIONS"),
-            ("/v1/popups/a", "GET, HEAD, PUT, DELETE, OPTIONS"),
+            ("/v1/popups/a", "GET, HEAD, PUT, PATCH, DELETE, OPTIONS"),
+            ("*", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
             ("/v1/users/u", "GET, HEAD, DELETE, OPTIONS"),
+            ("/v1/popups/a/draft", "GET, HEAD, PUT, DELETE, OPTIONS"),
+            ("/v1/tokens", "GET, HEAD, POST, DELETE, OPTIONS"),
+            ("/v1/tokens/t", "DELETE, OPTIONS"),
         ] {
             let route = AdminRoute::of(path).unwrap();
             assert_eq!(route.allow(), allow);
-            assert_eq!(route.takes(Method::Get), allow.contains("GET"), "{path}");
-            assert_eq!(route.takes(Method::Post), allow.contains("POST"), "{path}");
-            assert_eq!(route.takes(Method::Delete), allow.contains("DELETE"), "{path}");
-            assert_eq!(route.takes(Method::Put), allow.contains("PUT"), "{path}");
-            assert!(route.takes(Method::Options) && !route.takes(Method::Patch), "{path}");
         }
     }
 }

@@ -9,10 +9,11 @@ use super::arbiter;
 use super::files::files_json;
 use super::input::moment_json;
 use super::last_errors::{last_error, last_errors};
+use super::listeners::listeners_json;
 use super::service::Service;
 use nudged_base::ids::ShardId;
 use nudged_base::limits::UNAPPLIED_BYTES_MAX;
-use nudged_base::time::Gap;
+use nudged_base::time::{Gap, WallMs};
 use nudged_config::{AckMode, Config};
 use nudged_domain::catalog::snapshot::Status;
 use nudged_runtime::clocks;
@@ -30,6 +31,7 @@ pub(super) fn answer(service: &Service) -> AdminAnswer {
         "uptime_s": (clocks::mono().0.saturating_sub(started_mono.0)) / 1_000_000_000,
         "shards": shards(service),
         "load": share_json(service.load.shards().into_iter().max().unwrap_or(0)),
+        "listeners": listeners_json(service),
         "connections_max": service.connections_max,
         "writer_cpu": service.topology.writer_cpu,
         "pinned": service.topology.pin,
@@ -45,6 +47,7 @@ pub(super) fn answer(service: &Service) -> AdminAnswer {
         "journal": journal(service),
         "sql": sql(service),
         "redis": arbiter::status(service),
+        "tls": certificate(service),
         "data": files_json(&config.data),
         "limits": limits(service, &config),
         "outages": last_errors(service, |_| true),
@@ -101,6 +104,18 @@ fn limits(service: &Service, config: &Config) -> Value {
         "journal_retention_ms": config.journal.retention.0,
         "list_records": redis.then_some(config.redis.list_max),
         "descriptors": getrlimit(Resource::Nofile).current,
+    })
+}
+
+/// The certificate in use; null where the node has none.
+fn certificate(service: &Service) -> Value {
+    let Some(identity) = service.mesh.identity.current() else { return Value::Null };
+    let moment = |seconds: i64| moment_json(WallMs(seconds.saturating_mul(1_000)));
+    let left_s = identity.not_after_s.saturating_sub(clocks::wall().0 / 1_000);
+    json!({
+        "not_before": moment(identity.not_before_s),
+        "expires_at": moment(identity.not_after_s),
+        "expires_in_s": left_s,
     })
 }
 

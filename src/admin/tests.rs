@@ -2,6 +2,11 @@
 //! when it is told to, whatever its clients do.
 
 mod changes;
+mod described;
+mod drafts;
+mod listing;
+mod patches;
+mod previews;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -151,7 +156,9 @@ fn statuses_by_route_and_method() {
         ("DELETE /v1/popups/A", 404),
         ("PUT /v1/popups/%41", 404),
         ("PUT /v1/popups/..", 404),
-        ("PATCH /v1/popups/a", 405),
+        ("PATCH /v1/popups/a", 400),
+        ("PATCH /v1/popups/a/pause", 405),
+        ("GET /v1/popups?status=gone", 400),
         ("PUT /v1/popups/a/pause", 405),
         ("POST /v1/popups/zz/archive", 404),
         ("POST /v1/popups/zz/rollback", 404),
@@ -323,9 +330,13 @@ fn metrics_are_those_of_shards_and_node() {
 fn pages_of_other_origins_change_nothing() {
     let node = node();
     let origin = "Origin: https://evil.example\r\n";
-    for line in
-        ["POST /v1/reload", "POST /v1/popups/a/pause", "PUT /v1/popups/n", "DELETE /v1/users/u"]
-    {
+    for line in [
+        "POST /v1/reload",
+        "POST /v1/popups/a/pause",
+        "PUT /v1/popups/n",
+        "PATCH /v1/popups/a",
+        "DELETE /v1/users/u",
+    ] {
         assert_eq!(status_of(&node.ask(line, origin).0), 403, "{line}");
     }
     assert!(node.shards.take_told().is_empty());
@@ -431,38 +442,49 @@ fn a_unix_socket_is_its_owners_alone() {
 
 #[test]
 fn the_description_names_every_route_and_no_other() {
-    let text: Value = serde_json::from_str(include_str!("openapi.json")).unwrap();
-    let paths = text["paths"].as_object().unwrap();
-    let mut of_admin = 0;
-    for (path, operations) in paths {
+    let text = openapi::document();
+    for (path, operations) in text["paths"].as_object().unwrap() {
         let example = path.replace("{id}", "a").replace("{user}", "u");
+        let route = routes::AdminRoute::of(&example);
         for (method, operation) in operations.as_object().unwrap() {
             let tag = operation["tags"][0].as_str().unwrap();
-            let route = routes::AdminRoute::of(&example);
             assert_eq!(route.is_some(), tag != "data", "{path}");
             let method = method.to_ascii_uppercase();
-            let allow = match route {
-                Some(route) => {
-                    of_admin += 1;
-                    route.allow()
-                }
-                None => data_allow(path),
-            };
+            let allow = route.map_or_else(|| data_allow(path).to_owned(), |route| route.allow());
             assert!(allow.split(", ").any(|allowed| allowed == method), "{method} {path}");
         }
-        let allow =
-            routes::AdminRoute::of(&example).map_or_else(|| data_allow(path), |r| r.allow());
+        let allow = route.map_or_else(|| data_allow(path).to_owned(), |route| route.allow());
         let described = operations.as_object().unwrap();
         for method in allow.split(", ").filter(|method| !["HEAD", "OPTIONS"].contains(method)) {
             assert!(described.contains_key(&method.to_ascii_lowercase()), "{method} {path}");
         }
     }
-    // One operation for each arm of `AdminRoute::of`, two for a user, three for a popup, none for
-    // `*`; two paths of health.
-    assert_eq!(of_admin, 21);
+    for operation in operations::OPERATIONS {
+        let example = operation.path.replace("{id}", "a").replace("{user}", "u");
+        let route = routes::AdminRoute::of(&example).unwrap();
+        assert!(["/healthz", route.template()].contains(&operation.path), "{}", operation.path);
+    }
     for reference in references(&text) {
         assert!(text.pointer(&reference[1..]).is_some(), "{reference}");
     }
+}
+
+#[test]
+fn a_query_that_no_route_takes_is_refused_on_every_route() {
+    let node = node();
+    for operation in operations::OPERATIONS {
+        let path = operation.path.replace("{id}", "a").replace("{user}", "u");
+        let line = format!("{} {path}?limt=1", operations::name_of(operation.method));
+        let (head, body) = node.ask(&line, "");
+        assert_eq!(status_of(&head), 400, "{line}");
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(body["error"], json!({ "code": "unknown_parameter", "field": "limt" }));
+        let words = body["errors"][0].as_str().unwrap();
+        let is_named = operation.path == "/healthz" || words.contains(operation.path);
+        assert!(is_named, "{words}");
+    }
+    let (_, body) = node.ask("GET /v1/popups/a/history?limit=0", "");
+    assert!(body.contains("limit must be a number from 1 to 1000"), "{body}");
 }
 
 /// What the data API's route table allows.

@@ -8,9 +8,10 @@ use bumpalo::collections::Vec as BumpVec;
 
 use super::binary::{Binary, Reader, binary_enum, binary_struct, binary_table};
 use super::decide::DecideRequest;
-use super::events::{Element, Event, EventCode};
+use super::events::{Element, Event};
 use super::ignored::Ignored;
 use super::token::Token;
+use super::verdict::{PlacedVerdict, Verdict};
 use nudged_base::ids::Revision;
 use nudged_base::time::WallMs;
 use nudged_domain::decide::context::{AttributeValue, Context};
@@ -52,8 +53,8 @@ pub enum Command<'a> {
 pub struct EventsRequest<'a> {
     /// Those that can be executed, in their order.
     pub events: &'a [PlacedEvent<'a>],
-    /// Those that can't.
-    pub rejected: &'a [(u8, EventCode)],
+    /// What became of the others: those that can't be, and those of previews.
+    pub settled: &'a [PlacedVerdict],
     /// What the request says that nobody knows.
     pub ignored: Ignored<'a>,
 }
@@ -71,20 +72,21 @@ impl<'a> EventsRequest<'a> {
     /// The events of a request by what can be done with them. Allocates in `bump`.
     pub fn of(elements: &[Element<'a>], ignored: Ignored<'a>, bump: &'a Bump) -> EventsRequest<'a> {
         let mut events = BumpVec::with_capacity_in(elements.len(), bump);
-        let mut rejected = BumpVec::new_in(bump);
+        let mut settled = BumpVec::new_in(bump);
         for (place, element) in (0..).zip(elements) {
             match element {
+                Ok(event) if event.token.is_preview() => settled.push((place, Verdict::Dropped)),
                 Ok(event) => events.push(PlacedEvent { place, event: *event }),
-                Err(code) => rejected.push((place, *code)),
+                Err(code) => settled.push((place, Verdict::Rejected(*code))),
             }
         }
-        let (events, rejected) = (events.into_bump_slice(), rejected.into_bump_slice());
-        EventsRequest { events, rejected, ignored }
+        let (events, settled) = (events.into_bump_slice(), settled.into_bump_slice());
+        EventsRequest { events, settled, ignored }
     }
 
     /// How many elements there are.
     pub fn count(&self) -> usize {
-        self.events.len() + self.rejected.len()
+        self.events.len() + self.settled.len()
     }
 }
 
@@ -99,7 +101,7 @@ binary_enum!(Command<'a> {
     3 => EraseUser { user },
     4 => ForgetUser { user, revision, before },
 });
-binary_struct!(DecideRequest<'a> { context, anonymous, explain, events, ignored });
+binary_struct!(DecideRequest<'a> { context, anonymous, is_preview, explain, events, ignored });
 binary_struct!(Context<'a> { user, placement, session, locale, tz, attributes });
 // As deep as JSON may be.
 binary_enum!(AttributeValue<'a> {
@@ -107,7 +109,7 @@ binary_enum!(AttributeValue<'a> {
     1 => List(values),
     2 => Other,
 });
-binary_struct!(EventsRequest<'a> { events, rejected, ignored });
+binary_struct!(EventsRequest<'a> { events, settled, ignored });
 binary_struct!(PlacedEvent<'a> { place, event });
 binary_struct!(Event<'a> { token_text, token, action, ts });
 binary_struct!(Token<'a> { user, popup, version, variant, number, at, local });

@@ -11,7 +11,8 @@ const HEADERS_ALLOWED: &[u8] = b"Authorization, Content-Type";
 const HEADERS_ALLOWED_ANY: &[u8] = b"Authorization, Content-Type, traceparent, tracestate, \
     baggage, sentry-trace, x-request-id";
 const HEADERS_EXPOSED: &[u8] =
-    b"Nudge-Reason, Nudge-Next, Nudge-Anon, Nudge-Events, Nudge-Ignored, Retry-After";
+    b"Nudge-Reason, Nudge-Next, Nudge-Anon, Nudge-Events, Nudge-Ignored, Nudge-Preview, \
+    Retry-After";
 /// What an answer depends on, for caches, and a preflight's.
 const VARY: &[u8] = b"Origin";
 const VARY_PREFLIGHT: &[u8] = b"Origin, Access-Control-Request-Headers";

@@ -20,8 +20,8 @@ use nudged_domain::decide::context::{AttributeValue, Context};
 mod tests;
 
 /// The members of a body.
-const MEMBERS: [&str; 8] =
-    ["user", "placement", "session", "locale", "tz", "attrs", "events", "explain"];
+const MEMBERS: [&str; 9] =
+    ["user", "sig", "placement", "session", "locale", "tz", "attrs", "events", "explain"];
 /// Where a request's popup would appear if it does not say.
 const PLACEMENT_DEFAULT: &str = "home";
 
@@ -32,12 +32,33 @@ pub struct DecideRequest<'a> {
     pub context: Context<'a>,
     /// No user was given: the edge mints one, and the answer gives it back.
     pub anonymous: bool,
+    /// The user only looks: nothing is remembered and nothing counts.
+    pub is_preview: bool,
     /// The reply is to explain itself.
     pub explain: bool,
     /// Events that are applied first, in order; empty for a query.
     pub events: &'a [Element<'a>],
     /// What it says that nobody knows.
     pub ignored: Ignored<'a>,
+}
+
+impl DecideRequest<'_> {
+    /// The same of nobody: a user is minted for it.
+    #[must_use]
+    pub(super) fn without_user(self) -> Self {
+        DecideRequest { anonymous: true, context: Context { user: "", ..self.context }, ..self }
+    }
+}
+
+/// A decision that is asked for, with what proves who asks for it and for whom.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProvenRequest<'a> {
+    /// The decision.
+    pub request: DecideRequest<'a>,
+    /// The access key, where it was read with the rest.
+    pub key: Option<&'a str>,
+    /// The user's signature.
+    pub signature: Option<&'a str>,
 }
 
 /// Room for the first attributes: most requests have no more.
@@ -65,19 +86,18 @@ struct DecideFields<'a> {
 /// # Errors
 /// 400: what [`query::pairs`] refuses, `duplicate_field`, and each field's own rules.
 pub fn read_query<'a>(query: &'a str, bump: &'a Bump) -> Result<DecideRequest<'a>, RequestRefusal> {
-    read_keyed_query(query, bump).map(|(request, _)| request)
+    read_proven_query(query, bump).map(|read| read.request)
 }
 
-/// As [`read_query`]; gives the access key too, where there is one.
-pub(super) fn read_keyed_query<'a>(
+/// As [`read_query`]; gives key and signature too, where there are any.
+pub(super) fn read_proven_query<'a>(
     query: &'a str,
     bump: &'a Bump,
-) -> Result<(DecideRequest<'a>, Option<&'a str>), RequestRefusal> {
+) -> Result<ProvenRequest<'a>, RequestRefusal> {
     let mut fields = DecideFields::default();
     let mut attributes = BumpVec::new_in(bump);
     let mut unknown = Unknown::new(bump);
-    let mut key = None;
-    let mut has_keys = false;
+    let (mut key, mut signature, mut repeated) = (None, None, None);
     for pair in query::pairs(query, bump) {
         let (name, value) = pair?;
         match name {
@@ -92,17 +112,18 @@ pub(super) fn read_keyed_query<'a>(
             }
             "tz" => once(&mut fields.tz, text(value, RequestField::Tz)?, RequestField::Tz)?,
             "explain" => once(&mut fields.explain, flag(value)?, RequestField::Explain)?,
-            "key" => has_keys |= key.replace(value).is_some(),
+            "key" => repeated = repeated.or(key.replace(value).map(|_| RequestField::Key)),
+            "sig" => repeated = repeated.or(signature.replace(value).map(|_| RequestField::Sig)),
             _ => match name.strip_prefix("attr.") {
                 Some(name) => push_query_attribute(&mut attributes, name, value)?,
                 None => unknown.add(name),
             },
         }
     }
-    if has_keys {
-        return Err(RequestRefusal::new(Code::DuplicateField, RequestField::Key));
+    if let Some(field) = repeated {
+        return Err(RequestRefusal::new(Code::DuplicateField, field));
     }
-    Ok((finish(fields, attributes, unknown), key))
+    Ok(ProvenRequest { request: finish(fields, attributes, unknown), key, signature })
 }
 
 fn once<T>(place: &mut Option<T>, value: T, field: RequestField) -> Result<(), RequestRefusal> {
@@ -146,9 +167,9 @@ fn push_attribute<'a>(
     Ok(())
 }
 
-/// Reads `{"user","placement","session","locale","tz","attrs":{},"events":[],"explain":false}`;
-/// null is absent, other members are ignored, and told beside what `unknown` has already. Allocates
-/// in scratch alone.
+/// Reads `{"user","sig","placement","session","locale","tz","attrs":{},"events":[],
+/// "explain":false}`; null is absent, other members are ignored, and told beside what `unknown` has
+/// already. Allocates in scratch alone.
 ///
 /// # Errors
 /// 400: what [`json::parse`] and [`events::read_list`] refuse, `wrong_type`, and each field's own
@@ -157,7 +178,7 @@ pub(crate) fn read_body<'a>(
     body: &'a [u8],
     reading: EventContext<'a, '_>,
     mut unknown: Unknown<'a>,
-) -> Result<DecideRequest<'a>, RequestRefusal> {
+) -> Result<ProvenRequest<'a>, RequestRefusal> {
     let (mut read, mut refused) = (BodyFields::new(reading), None);
     let is_object = json::read_object(body, reading.bump, |name, cursor| {
         // What is no JSON is refused before what is not as it should be, wherever that stands.
@@ -173,7 +194,10 @@ pub(crate) fn read_body<'a>(
     }
     match refused {
         Some(refusal) => Err(refusal),
-        None => Ok(finish(read.fields, read.attributes, unknown)),
+        None => {
+            let request = finish(read.fields, read.attributes, unknown);
+            Ok(ProvenRequest { request, key: None, signature: read.signature })
+        }
     }
 }
 
@@ -181,13 +205,14 @@ pub(crate) fn read_body<'a>(
 struct BodyFields<'a, 'k> {
     fields: DecideFields<'a>,
     attributes: Attributes<'a>,
+    signature: Option<&'a str>,
     reading: EventContext<'a, 'k>,
 }
 
 impl<'a, 'k> BodyFields<'a, 'k> {
     fn new(reading: EventContext<'a, 'k>) -> BodyFields<'a, 'k> {
         let attributes = BumpVec::new_in(reading.bump);
-        BodyFields { fields: DecideFields::default(), attributes, reading }
+        BodyFields { fields: DecideFields::default(), attributes, signature: None, reading }
     }
 
     /// Takes a member that is not `attrs`.
@@ -201,6 +226,7 @@ impl<'a, 'k> BodyFields<'a, 'k> {
         match (name, value) {
             (name, Json::Null) if MEMBERS.contains(&name) => {}
             ("user", value) => fields.user = Some(user(text_of(value, RequestField::User)?)?),
+            ("sig", value) => self.signature = Some(text_of(value, RequestField::Sig)?),
             ("placement", value) => {
                 fields.placement = Some(name_of(value, RequestField::Placement)?)
             }
@@ -344,6 +370,7 @@ fn finish<'a>(
             attributes: attributes.into_bump_slice(),
         },
         anonymous: fields.user.is_none(),
+        is_preview: false,
         explain: fields.explain.unwrap_or(false),
         events: fields.events,
         ignored: unknown.finish(),

@@ -91,6 +91,7 @@ mod tests {
     use crate::access::Access;
     use crate::fixture::{FRAME, FixtureReply, NOW, get, keys, post};
     use crate::routes::Routed;
+    use crate::visitors::VisitorRules;
     use nudged_base::time::{DurationMs, MonoNs};
 
     const A: &str = "https://a.example";
@@ -168,6 +169,7 @@ mod tests {
         let policy = RequestPolicy {
             access: &access,
             cors: &cors,
+            visitors: &VisitorRules::default(),
             keys: &keys,
             ready: true,
             disk_lack: None,

@@ -25,6 +25,7 @@ pub fn get<'b>(path: &'b str, query: &'b str) -> Request<'b> {
         origin: None,
         access_control_request_method: None,
         access_control_request_headers: None,
+        accept: None,
         if_match: None,
         if_none_match: None,
         nudge_who: None,

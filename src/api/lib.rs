@@ -1,11 +1,12 @@
 //! Requests to commands, outcomes to replies; no I/O, no clock, no randomness. `routes` paths,
 //! methods and the order of refusals · `command` what is asked, as a value, and `outcome` what came
 //! of it, both with an encoding for their way through the shards (`binary`) · `render` outcomes to
-//! replies · `access` keys · `cors` origins · `query` and `json` bounded strict input into scratch
-//! · `decide` and `events` their requests · `verdict` what became of each event · `ignored` fields
-//! that nobody knows · `token` the signed identity of an impression · `early` answers before there
-//! is a whole request · `refusal` codes (`named`) · `reply` what all replies share · `health` ·
-//! `snippet` the files that pages load.
+//! replies · `access` keys · `identity` signed users, `visitors` whom a decision is for · `cors`
+//! origins · `query` and `json` bounded strict input into scratch · `decide` and `events` their
+//! requests · `verdict` what became of each event · `ignored` fields that nobody knows · `token`
+//! the signed identity of an impression · `early` answers before there is a whole request ·
+//! `refusal` codes (`named`) · `reply` what all replies share · `health` · `snippet`
+//! the files that pages load.
 //!
 //! Scratch is the caller's: one `Bump` per turn, reset by it.
 
@@ -20,6 +21,7 @@ pub mod decide;
 pub mod early;
 pub mod events;
 mod health;
+pub mod identity;
 pub mod ignored;
 pub mod json;
 pub mod outcome;
@@ -31,6 +33,7 @@ pub mod routes;
 pub mod snippet;
 pub mod token;
 pub mod verdict;
+pub mod visitors;
 
 #[cfg(test)]
 mod fixture;

@@ -55,6 +55,8 @@ pub struct Decided<'a> {
     pub anonymous: Option<&'a str>,
     /// What became of the request's events, in their order.
     pub verdicts: &'a [Verdict],
+    /// The user only looks.
+    pub is_preview: bool,
     /// Where the answer is to explain itself: every popup of the catalog by its place.
     pub candidates: Option<&'a [Candidate]>,
     /// Names in the request that nobody knows.
@@ -138,7 +140,7 @@ binary_enum!(Outcome<'a> {
     7 => Kept,
 });
 binary_struct!(Decided<'a> {
-    decision, token, locale, anonymous, verdicts, candidates, ignored
+    decision, token, locale, anonymous, verdicts, is_preview, candidates, ignored
 });
 binary_struct!(Verdicts<'a> { verdicts, ignored });
 binary_struct!(OverRate { after_s });

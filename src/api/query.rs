@@ -1,5 +1,6 @@
 //! Query strings as `application/x-www-form-urlencoded`: names and values, decoded into scratch.
-//! Owns the decoding; of names it knows the access key's alone.
+//! Owns the decoding; of names it knows the access key's and the
+//! signature's alone.
 
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
@@ -85,11 +86,30 @@ fn encodes(byte: u8) -> bool {
 /// # Errors
 /// As [`pairs`], and `duplicate_field` where there are two.
 pub fn key<'a>(query: &'a str, bump: &'a Bump) -> Result<Option<&'a str>, RequestRefusal> {
+    only(query, RequestField::Key, bump)
+}
+
+/// The value of `sig`.
+///
+/// # Errors
+/// As [`key`].
+pub(super) fn signature<'a>(
+    query: &'a str,
+    bump: &'a Bump,
+) -> Result<Option<&'a str>, RequestRefusal> {
+    only(query, RequestField::Sig, bump)
+}
+
+fn only<'a>(
+    query: &'a str,
+    field: RequestField,
+    bump: &'a Bump,
+) -> Result<Option<&'a str>, RequestRefusal> {
     let mut found = None;
     for pair in pairs(query, bump) {
         let (name, value) = pair?;
-        if name == "key" && found.replace(value).is_some() {
-            return Err(RequestRefusal::new(Code::DuplicateField, RequestField::Key));
+        if name == field.name() && found.replace(value).is_some() {
+            return Err(RequestRefusal::new(Code::DuplicateField, field));
         }
     }
     Ok(found)

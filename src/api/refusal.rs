@@ -45,6 +45,8 @@ named! {
         MissingKey = "missing_key",
         /// The key that was sent is not one of ours.
         WrongKey = "wrong_key",
+        /// A user is named without its signature.
+        BadSignature = "bad_signature",
         /// A public key asks for what needs a server key.
         ServerKeyRequired = "server_key_required",
         /// No such route.
@@ -66,7 +68,7 @@ impl Code {
     /// The HTTP status that goes with it.
     pub fn status(self) -> u16 {
         match self {
-            Code::MissingKey | Code::WrongKey => 401,
+            Code::MissingKey | Code::WrongKey | Code::BadSignature => 401,
             Code::ServerKeyRequired => 403,
             Code::NotFound => 404,
             Code::MethodNotAllowed => 405,
@@ -103,6 +105,8 @@ named! {
         Explain = "explain",
         /// The access key, as `key` or in `Authorization`.
         Key = "key",
+        /// `sig`
+        Sig = "sig",
         /// `Content-Type`
         ContentType = "content-type",
     }

@@ -8,7 +8,7 @@ use super::ignored::Ignored;
 use super::outcome::{Candidate, Decided, Outcome, Verdicts};
 use super::refusal::{Code, RequestRefusal, write_journal_full, write_refusal};
 use super::reply::{JsonText, ResponseContext};
-use super::verdict::{Verdict, tally, write_accepted, write_verdicts};
+use super::verdict::{Verdict, tally, write_accepted, write_preview, write_verdicts};
 use nudged_base::limits::{EXPIRES_IN_S, NEXT_IN_S_MAX};
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::decide::choose::{Decision, Reason};
@@ -59,7 +59,8 @@ impl<'r> Rendering<'r> {
     }
 
     /// Appends the 204 that shows nothing: `Nudge-Reason`, and where there is one `Nudge-Next`, in
-    /// seconds from 1 to 86,400, `Nudge-Anon`, `Nudge-Events` and `Nudge-Ignored`.
+    /// seconds from 1 to 86,400, `Nudge-Anon`, `Nudge-Events`, `Nudge-Preview` and
+    /// `Nudge-Ignored`.
     fn write_nothing(
         &self,
         decided: &Decided<'_>,
@@ -85,6 +86,7 @@ impl<'r> Rendering<'r> {
             value.raw(",duplicate=").number(duplicate).raw(",rejected=").number(rejected);
             reply::field(out, "Nudge-Events", value.as_bytes());
         }
+        write_of_preview(decided, out);
         Ignored { names: decided.ignored, count: 0 }.write_field(out);
         reply::end_without_body(out);
     }
@@ -110,6 +112,7 @@ impl<'r> Rendering<'r> {
         }
         json.raw("}");
         self.response.start(out, 200);
+        write_of_preview(decided, out);
         Ignored { names: decided.ignored, count: 0 }.write_field(out);
         self.response.end_json(out, json.as_bytes());
     }
@@ -178,5 +181,12 @@ impl<'r> Rendering<'r> {
         }
         let ignored = Ignored { names: verdicts.ignored, count: 0 };
         write_accepted(out, response, all, &ignored, bump);
+    }
+}
+
+/// Appends `Nudge-Preview` where the answer, or an event that came with the request, is of one.
+fn write_of_preview(decided: &Decided<'_>, out: &mut Vec<u8>) {
+    if decided.is_preview || decided.verdicts.contains(&Verdict::Dropped) {
+        write_preview(out);
     }
 }

@@ -12,11 +12,13 @@ use super::decide;
 use super::events::{self, EventContext};
 use super::health;
 use super::ignored::Unknown;
+use super::query;
 use super::refusal::{self, Code, RequestField, RequestRefusal};
 use super::reply::ResponseContext;
 use super::snippet::{self, SnippetFile};
 use super::token::Keys;
 use super::verdict::write_accepted;
+use super::visitors::VisitorRules;
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_http::head::{Method, Request};
 use nudged_http::reply::{self, ResponseFlags};
@@ -31,6 +33,8 @@ pub struct RequestPolicy<'s> {
     pub access: &'s Access,
     /// The origins that may read replies.
     pub cors: &'s Cors,
+    /// Which users a caller may name.
+    pub visitors: &'s VisitorRules,
     /// Verify tokens.
     pub keys: &'s Keys,
     /// The node takes traffic.
@@ -142,7 +146,7 @@ pub fn route<'a>(
         }
         (Route::Decide, Method::Get | Method::Post) => command_decide(request, policy, bump),
         (Route::Events, Method::Post) => match command_events(request, policy, bump) {
-            Ok(EventsRequest { events: [], rejected: [], ignored }) => {
+            Ok(EventsRequest { events: [], settled: [], ignored }) => {
                 return Routed::Answered(write_accepted(
                     out,
                     &response,
@@ -201,23 +205,28 @@ fn command_decide<'a>(
 ) -> Result<Command<'a>, RequestRefusal> {
     let (admitted, asked) = if request.method == Method::Get {
         // Read once for both. What can't be read is refused for its key first.
-        let read = decide::read_keyed_query(request.query, bump);
+        let read = decide::read_proven_query(request.query, bump);
         let admitted = match &read {
-            Ok((_, key)) => policy.access.check_with(request, || Ok(*key))?,
+            Ok(read) => policy.access.check_with(request, || Ok(read.key))?,
             Err(_) => policy.access.check(request, bump)?,
         };
         policy.access.count(admitted, policy.mono)?;
-        (admitted, read?.0)
+        (admitted, read?)
     } else {
         let admitted = admit(request, policy, bump)?;
         policy.access.count(admitted, policy.mono)?;
         let unknown = Unknown::of_query(request.query, bump);
         (admitted, decide::read_body(request.body, policy.reading(bump), unknown)?)
     };
-    if asked.explain && admitted.caller == Caller::Public {
+    if asked.request.explain && admitted.caller == Caller::Public {
         return Err(RequestRefusal::new(Code::ServerKeyRequired, RequestField::Explain));
     }
-    Ok(Command::Decide(asked))
+    let signature = || match asked.signature {
+        None if request.method == Method::Post => query::signature(request.query, bump),
+        of_fields => Ok(of_fields),
+    };
+    let settled = policy.visitors.settle(asked.request, admitted.caller, signature)?;
+    Ok(Command::Decide(settled))
 }
 
 fn command_events<'a>(

@@ -21,6 +21,7 @@ use bumpalo::Bump;
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
+use super::identity::AnonymousId;
 use nudged_base::limits::{
     POPUP_ID_BYTES_MAX, TOKEN_BYTES_MAX, TOMBSTONE_AGE_MAX_MS, USER_BYTES_MAX,
     VARIANT_KEY_BYTES_MAX,
@@ -36,6 +37,9 @@ const VERSION: u8 = 1;
 const VERSION_LOCAL: u8 = 2;
 /// First byte of what an anonymous id is made from: no token starts with it.
 const ANONYMOUS: u8 = 0;
+/// The number in tokens of previews: no show has it, so that a node that knows of no previews finds
+/// no show for their events either.
+pub const PREVIEW_NUMBER: u32 = 0;
 /// Bytes of the tag: half of SHA-256, 128 bits.
 const TAG_BYTES: usize = 16;
 /// Version byte, key id, time, show number, popup version, session.
@@ -49,6 +53,17 @@ const _: () = {
     assert!(USER_BYTES_MAX < 256 && POPUP_ID_BYTES_MAX < 256 && VARIANT_KEY_BYTES_MAX < 256);
 };
 
+/// When a token's decision was made and which show it was, for who has the token from a record: its
+/// signature is not looked at. `None` for what is no token.
+pub fn show_of(text: &str) -> Option<(WallMs, u32)> {
+    // Version, key id, time and number are 17 bytes, which the first 24 letters have.
+    let bytes = URL_SAFE_NO_PAD.decode(text.get(..24)?).ok()?;
+    let is_known = matches!(bytes.first(), Some(&VERSION | &VERSION_LOCAL));
+    let at = bytes.get(5..13)?.try_into().ok()?;
+    let number = bytes.get(13..17)?.try_into().ok()?;
+    is_known.then(|| (WallMs(i64::from_le_bytes(at)), u32::from_le_bytes(number)))
+}
+
 /// What a token says: which popup was shown to whom, which show it was, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token<'a> {
@@ -60,13 +75,20 @@ pub struct Token<'a> {
     pub version: u32,
     /// The key of the variant that was shown; empty for none.
     pub variant: &'a str,
-    /// Which show of this popup to this user it was, from 1.
+    /// Which show of this popup to this user it was, from 1; 0 of a preview, which is none.
     pub number: u32,
     /// When the decision was made.
     pub at: WallMs,
     /// Of a show that a node decided by its own memory, while the user's state could not be had:
     /// the pinned hash of its session, 0 for none. `None` for one that is part of the state.
     pub local: Option<u64>,
+}
+
+impl Token<'_> {
+    /// Whether it is of a preview: events of it are taken and dropped.
+    pub fn is_preview(&self) -> bool {
+        self.number == PREVIEW_NUMBER
+    }
 }
 
 /// A signing key as it is stored. Its `Debug` keeps the secret to itself.
@@ -226,7 +248,6 @@ impl Keys {
     /// system and `counter` differs with each call, so no two are alike; without the key none can
     /// be guessed from another. Does not allocate.
     pub fn anonymous_id(&self, counter: u64, seed: u64) -> AnonymousId {
-        const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
         let tag = self
             .newest()
             .state
@@ -236,26 +257,7 @@ impl Keys {
             .chain_update(counter.to_le_bytes())
             .finalize()
             .into_bytes();
-        let mut text = *b"anon-000000000000000000000";
-        for (place, byte) in text[ANONYMOUS_PREFIX_BYTES..].iter_mut().zip(tag) {
-            *place = DIGITS[usize::from(byte % 32)];
-        }
-        AnonymousId { text }
-    }
-}
-
-const ANONYMOUS_PREFIX_BYTES: usize = "anon-".len();
-
-/// A minted user id: `anon-` and 105 random bits in 21 lower-case letters and digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct AnonymousId {
-    text: [u8; 26],
-}
-
-impl AnonymousId {
-    /// The id as text, 26 bytes of ASCII.
-    pub fn as_str(&self) -> &str {
-        str::from_utf8(&self.text).expect("made of ASCII alone")
+        AnonymousId::of_random(&tag.into())
     }
 }
 

@@ -6,6 +6,7 @@ use super::binary::{Binary, Reader};
 use super::events::EventCode;
 use super::ignored::Ignored;
 use super::reply::{JsonText, ResponseContext};
+use nudged_http::reply;
 
 /// What became of one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub enum Verdict {
     Accepted,
     /// It was known.
     Duplicate,
+    /// It is of a preview: taken, and told nobody.
+    Dropped,
     /// It changed nothing.
     Rejected(EventCode),
 }
@@ -36,7 +39,8 @@ impl Verdict {
         match self {
             Verdict::Accepted => 0,
             Verdict::Duplicate => 1,
-            Verdict::Rejected(code) => 2 + code as u8,
+            Verdict::Dropped => 2,
+            Verdict::Rejected(code) => 3 + code as u8,
         }
     }
 
@@ -62,7 +66,8 @@ impl Binary<'_> for Verdict {
         match u8::take(reader) {
             0 => Verdict::Accepted,
             1 => Verdict::Duplicate,
-            code => Verdict::Rejected(EventCode::ALL[usize::from(code - 2)]),
+            2 => Verdict::Dropped,
+            code => Verdict::Rejected(EventCode::ALL[usize::from(code - 3)]),
         }
     }
 }
@@ -70,7 +75,7 @@ impl Binary<'_> for Verdict {
 /// How many events were accepted, repeated and rejected.
 pub(super) fn tally(verdicts: impl Iterator<Item = Verdict>) -> [u32; 3] {
     verdicts.fold([0; 3], |[accepted, duplicate, rejected], verdict| match verdict {
-        Verdict::Accepted => [accepted + 1, duplicate, rejected],
+        Verdict::Accepted | Verdict::Dropped => [accepted + 1, duplicate, rejected],
         Verdict::Duplicate => [accepted, duplicate + 1, rejected],
         Verdict::Rejected(_) => [accepted, duplicate, rejected + 1],
     })
@@ -96,6 +101,11 @@ pub(super) fn write_verdicts(
     json.raw("]");
 }
 
+/// Appends the field of an answer to whom nothing of it is remembered.
+pub(super) fn write_preview(out: &mut Vec<u8>) {
+    reply::field(out, "Nudge-Preview", b"1");
+}
+
 /// Appends the 202 of `POST /v1/events`, with `"ignored":["..."]` where there are names to tell;
 /// gives the status. Allocates in `bump`, and where `out` has to grow.
 pub(super) fn write_accepted(
@@ -108,12 +118,15 @@ pub(super) fn write_accepted(
     const STATUS: u16 = 202;
     let mut json = JsonText::new(bump, 64 + 48 * verdicts.len());
     json.raw("{");
-    write_verdicts(verdicts, &mut json);
+    write_verdicts(verdicts.clone(), &mut json);
     for (place, name) in ignored.names.iter().enumerate() {
         json.raw(if place == 0 { ",\"ignored\":[" } else { "," }).text(name);
     }
     json.raw(if ignored.names.is_empty() { "}" } else { "]}" });
     response.start(out, STATUS);
+    if { verdicts }.any(|verdict| verdict == Verdict::Dropped) {
+        write_preview(out);
+    }
     response.end_json(out, json.as_bytes());
     STATUS
 }

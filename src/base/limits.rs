@@ -1,10 +1,12 @@
 //! Every number that bounds something, in one place, with its unit in its name and its source
 //! beside it. Relations between them are asserted at compile time at the end of the file. Those of
-//! overloads are in `overload`.
+//! overloads are in `overload`, those of the admin API's pages in `pages`.
 
 mod overload;
+mod pages;
 
 pub use overload::*;
+pub use pages::*;
 
 // --- users and state ---------------------------------------------------------------------------
 
@@ -367,6 +369,11 @@ pub const KEY_BYTES_MIN: usize = 16;
 pub const KEY_BYTES_MAX: usize = 256;
 /// API keys of one kind.
 pub const KEYS_MAX: usize = 64;
+/// Secrets that users are signed with: one that signs and those that still verify. A wrong
+/// signature costs one HMAC for each.
+pub const IDENTITY_SECRETS_MAX: usize = 8;
+/// Users who only look: each of their decisions looks at every popup.
+pub const PREVIEW_USERS_MAX: usize = 64;
 /// CORS origins.
 pub const ORIGINS_MAX: usize = 256;
 /// Longest CORS origin, in bytes.
@@ -592,14 +599,6 @@ pub const ADMIN_UNREAD_BYTES_MAX: usize = 128 * 1_024 * 1_024;
 /// A SQL server that says nothing for this long, in milliseconds, is away for whoever asked on the
 /// admin listener. Locks are waited for a second less.
 pub const ADMIN_SQL_SILENCE_MS: u64 = 3_000;
-/// Lines of one answer of a popup's history, unless its request says how many.
-pub const HISTORY_LINES: u32 = 100;
-/// Lines of one answer of a popup's history, whatever its request says.
-pub const HISTORY_LINES_MAX: u32 = 1_000;
-/// An answer of a popup's history has no further line beyond this, in bytes; one it always has.
-pub const HISTORY_BYTES: usize = ADMIN_BODY_BYTES_MAX;
-/// Lines of a popup's history that are read at once, each with up to three of its definitions.
-pub const HISTORY_READ_LINES: u32 = 10;
 /// Connections of the admin listener that may wait for their refusal at once.
 pub const ADMIN_REFUSALS_MAX: usize = 8;
 /// A request without a valid token waits this long for its refusal, in milliseconds.
@@ -620,8 +619,6 @@ pub const LAG_MARKS_MAX: usize = 256;
 pub const ADMIN_STOP_MS: u64 = 3_000;
 /// A token file is read up to this size, in bytes.
 pub const TOKEN_FILE_BYTES_MAX: u64 = 4 * 1_024;
-/// Latest records of a user that the admin API tells.
-pub const USER_RECORDS_TOLD: u32 = 50;
 /// Statistics of all popups are told for at most this long, in milliseconds: 31 days.
 pub const STATS_RANGE_MAX_MS: u64 = 31 * 86_400_000;
 /// Statistics of one popup are told for at most this long, in milliseconds: 366 days.
@@ -667,6 +664,18 @@ pub const OVERRIDES_MAX: usize = 2 * POPUPS_MAX;
 pub const OVERRIDES_ENDED_MAX: usize = 4_096;
 /// Pauses, and archives, of one popup that stand at once; one more changes nothing.
 pub const OVERRIDES_OF_POPUP_MAX: usize = 8;
+/// Tokens of operators that are in force at once.
+pub const OPERATOR_TOKENS_MAX: usize = 64;
+/// Those that were revoked which a node remembers; SQL remembers all.
+pub const OPERATOR_TOKENS_REVOKED_MAX: usize = 256;
+/// Bytes of each of the two copies in the node's file of tokens.
+pub const OPERATOR_TOKENS_FILE_BYTES: usize = 256 * 1_024;
+/// An answer about a token waits this long, in milliseconds, to tell how far it is stored; it holds
+/// already.
+pub const TOKENS_TOLD_MS: u64 = 250;
+/// A node looks this often for tokens that it does not know in SQL, in milliseconds: what Redis
+/// tells comes sooner.
+pub const TOKENS_SQL_POLL_MS: u64 = 5_000;
 /// Bytes of each of the two copies in the node's file of overrides.
 pub const OVERRIDES_FILE_BYTES: usize = 2 * 1_024 * 1_024;
 /// An answer to a pause, archive or resume waits this long, in milliseconds, to tell how far it is
@@ -764,7 +773,6 @@ const _: () = {
     // Who gets no answer says so before he is given up.
     assert!(DOCTOR_ANSWER_MS < DOCTOR_PART_MS);
     assert!(APPLY_RECORDS_MAX <= MYSQL_APPLY_RECORDS_MAX);
-    assert!(HISTORY_READ_LINES <= HISTORY_LINES && HISTORY_LINES <= HISTORY_LINES_MAX);
     // The unapplied tail never fills the whole journal, or nothing could be retired.
     assert!(UNAPPLIED_BYTES_MAX < JOURNAL_BYTES_MIN);
     assert!(USER_BYTES_MAX <= LOG_FIELD_BYTES_MAX);

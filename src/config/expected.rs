@@ -50,12 +50,14 @@ pub enum Expectation {
     Keys,
     /// One API key.
     Key,
+    /// Secrets that users are signed with.
+    Secrets,
     /// CORS origins.
     Origins,
     /// One CORS origin.
     Origin,
-    /// User ids.
-    Users,
+    /// User ids, with their greatest number.
+    Users(usize),
     /// One user id.
     User,
     /// A URL, by its schemes.
@@ -132,8 +134,9 @@ impl fmt::Display for Expectation {
             Expectation::Addresses(_)
             | Expectation::Networks
             | Expectation::Keys
+            | Expectation::Secrets
             | Expectation::Origins
-            | Expectation::Users => self.write_list(out),
+            | Expectation::Users(_) => self.write_list(out),
         }
     }
 }
@@ -154,12 +157,16 @@ impl Expectation {
                 let max = limits::KEYS_MAX;
                 write!(out, "a list of up to {max} different keys, each of {}", Expectation::Key)
             }
+            Expectation::Secrets => {
+                let (max, one) = (limits::IDENTITY_SECRETS_MAX, Expectation::Key);
+                write!(out, "a list of up to {max} different secrets, each of {one}")
+            }
             Expectation::Origins => {
                 write!(out, "a list of up to {} origins such as ", limits::ORIGINS_MAX)?;
                 out.write_str("\"https://shop.example\" (no path), or \"*\" alone for any")
             }
-            Expectation::Users => {
-                let (count, bytes) = (limits::LOG_USERS_MAX, limits::USER_BYTES_MAX);
+            Expectation::Users(count) => {
+                let bytes = limits::USER_BYTES_MAX;
                 write!(out, "a list of up to {count} user ids, each of 1 to {bytes} bytes ")?;
                 out.write_str("without control characters")
             }

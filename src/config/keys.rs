@@ -9,7 +9,7 @@ use super::tree::TreeValue;
 use super::url;
 use super::value::{
     ValueRefusal, age, boolean, bound, count, cpu, cpus, duration, keys, networks, one_of,
-    optional_path, path, rate, size, users, wait, whole, zone,
+    optional_path, path, preview_users, rate, secrets, size, users, wait, whole, zone,
 };
 use nudged_base::limits::{
     BUSY_POLL_US_MAX, CONNECTIONS_MAX, JOURNAL_BYTES_MIN, MYSQL_CONNECTIONS_MAX,
@@ -130,6 +130,8 @@ keys! {
     Restart limits.connections_per_source = bound(1, CONNECTIONS_MAX);
     Reload keys.server = keys;
     Reload keys.public = keys;
+    Reload keys.identity = secrets;
+    Reload preview.users = preview_users;
     Reload cors.origins = origins;
     Reload cors.max_age = duration(0, 24 * HOUR_MS);
     Reload tls.certificate = optional_path;

@@ -20,6 +20,9 @@ pub(super) fn check(layers: &mut Layers) {
             layers.refuse_key("keys.public", ProblemKind::SameKey("keys.server"));
         }
     }
+    if layers.all_read(&["keys.server", "keys.public", "keys.identity"]) {
+        check_identity(layers);
+    }
     if layers.config.limits.key_rate.is_some()
         && layers.config.keys.server.is_empty()
         && layers.config.keys.public.is_empty()
@@ -38,6 +41,20 @@ pub(super) fn check(layers: &mut Layers) {
             let kind = ProblemKind::SliceTooSmall { shards, needed_mib: needed >> 20 };
             layers.refuse_key("slice_bytes", kind);
         }
+    }
+}
+
+/// Users are proven to those who are not trusted, so somebody has to be.
+fn check_identity(layers: &mut Layers) {
+    let keys = &layers.config.keys;
+    if keys.identity.is_empty() {
+        return;
+    }
+    if keys.server.is_empty() && keys.public.is_empty() {
+        layers.refuse_key("keys.identity", ProblemKind::Needs("keys.public"));
+    } else if keys.identity.iter().any(|secret| keys.public.contains(secret)) {
+        // Everybody who looks into a page has that.
+        layers.refuse_key("keys.identity", ProblemKind::SameKey("keys.public"));
     }
 }
 

@@ -65,6 +65,8 @@ pub struct Config {
     pub limits: LimitSettings,
     /// API keys.
     pub keys: KeySettings,
+    /// Users who only look.
+    pub preview: PreviewSettings,
     /// Origins of browsers.
     pub cors: CorsSettings,
     /// Certificate and key of listeners that speak TLS.
@@ -215,6 +217,15 @@ pub struct KeySettings {
     pub server: Vec<SecretText>,
     /// Keys of apps and pages: may decide and post events, not explain.
     pub public: Vec<SecretText>,
+    /// What users are signed with, for whoever has no server key; the first signs, all verify.
+    pub identity: Vec<SecretText>,
+}
+
+/// `[preview]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PreviewSettings {
+    /// Users who only look, by their ids.
+    pub users: Vec<String>,
 }
 
 /// `[cors]`
@@ -425,6 +436,7 @@ impl Default for Config {
             journal: JournalSettings { retention: DurationMs::DAY, bytes_max: 1 << 30 },
             limits: LimitSettings::default(),
             keys: KeySettings::default(),
+            preview: PreviewSettings::default(),
             cors: CorsSettings { origins: Vec::new(), max_age: DurationMs(600_000) },
             tls: TlsSettings::default(),
             proxy_protocol: ProxySettings::default(),

@@ -362,6 +362,43 @@ fn the_environment_reads_each_kind_from_text() {
 
 const CANARY: &str = "canary-0123456789";
 
+// Users are proven to those who are not trusted: somebody has to be, and no page knows the secret.
+#[test]
+fn secrets_of_users_need_keys_and_are_none_of_a_page() {
+    let (secret, other) = ("identity = ['0123456789abcdef']", "['fedcba9876543210']");
+    let cases = [
+        (secret.to_owned(), Some("keys.identity: needs `keys.public`")),
+        (format!("public = {other}\n{secret}"), None),
+        (format!("server = {other}\n{secret}"), None),
+        (format!("server = {other}\nidentity = []"), None),
+        (
+            format!("public = ['0123456789abcdef']\n{secret}"),
+            Some("keys.identity: one of its keys is also in `keys.public`"),
+        ),
+        (
+            format!("public = {other}\nidentity = ['a']"),
+            Some("keys.identity[0]: expected 16 to 256"),
+        ),
+    ];
+    for (keys, want) in cases {
+        let read = read(&format!("[keys]\n{keys}"));
+        match want {
+            None => assert!(read.is_ok(), "{keys}: {read:?}"),
+            Some(want) => {
+                let said = read.unwrap_err().to_string();
+                assert!(said.contains(want), "{keys}: {said}");
+            }
+        }
+    }
+    let nine: Vec<String> = (0..9).map(|n| format!("'0123456789abcde{n}'")).collect();
+    let text = format!("keys.public = {other}\nkeys.identity = [{}]", nine.join(","));
+    let said = read(&text).unwrap_err().to_string();
+    assert!(said.contains("a list of up to 8 different secrets"), "{said}");
+    let config = read("preview.users = ['qa', 'anna@example.org']").unwrap();
+    assert_eq!(config.preview.users, ["qa", "anna@example.org"]);
+    assert!(read("preview.users = ['']").is_err());
+}
+
 #[test]
 fn no_secret_is_shown() {
     let good = format!("keys.server = ['{CANARY}']\nkeys.public = ['other-0123456789']");
@@ -375,6 +412,9 @@ fn no_secret_is_shown() {
         format!("keys.server = ['{CANARY}]"),
         format!("keys.server = ['{CANARY}']\nkeys.public = ['{CANARY}']"),
         format!("keys.server = ['{CANARY} {CANARY}']"),
+        format!("keys.identity = ['{CANARY}']"),
+        format!("keys.public = ['{CANARY}']\nkeys.identity = ['{CANARY}']"),
+        format!("keys.public = ['other-0123456789']\nkeys.identity = ['{CANARY}', 'short']"),
         format!("mysql.url = 'mysql://root:{CANARY}@h/d'\nmysql.batch = 0"),
         format!("mysql.url = 'mysqi://root:{CANARY}@h/d'"),
         format!("redis.url = 'redis://:{CANARY}@h,\n"),

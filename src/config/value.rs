@@ -285,7 +285,18 @@ pub(super) fn zone(value: &TreeValue) -> Read<String> {
 }
 
 pub(super) fn keys(value: &TreeValue) -> Result<Vec<SecretText>, ValueRefusal> {
-    let keys = list(value, (Expectation::Keys, limits::KEYS_MAX), Expectation::Key, |text| {
+    secret_texts(value, (Expectation::Keys, limits::KEYS_MAX))
+}
+
+pub(super) fn secrets(value: &TreeValue) -> Result<Vec<SecretText>, ValueRefusal> {
+    secret_texts(value, (Expectation::Secrets, limits::IDENTITY_SECRETS_MAX))
+}
+
+fn secret_texts(
+    value: &TreeValue,
+    of_list: (Expectation, usize),
+) -> Result<Vec<SecretText>, ValueRefusal> {
+    let keys = list(value, of_list, Expectation::Key, |text| {
         let length = (limits::KEY_BYTES_MIN..=limits::KEY_BYTES_MAX).contains(&text.len());
         let visible = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',');
         (length && visible).then(|| SecretText::new(text.to_owned()))
@@ -295,7 +306,15 @@ pub(super) fn keys(value: &TreeValue) -> Result<Vec<SecretText>, ValueRefusal> {
 }
 
 pub(super) fn users(value: &TreeValue) -> Result<Vec<String>, ValueRefusal> {
-    list(value, (Expectation::Users, limits::LOG_USERS_MAX), Expectation::User, |user| {
+    user_ids(value, limits::LOG_USERS_MAX)
+}
+
+pub(super) fn preview_users(value: &TreeValue) -> Result<Vec<String>, ValueRefusal> {
+    user_ids(value, limits::PREVIEW_USERS_MAX)
+}
+
+fn user_ids(value: &TreeValue, max: usize) -> Result<Vec<String>, ValueRefusal> {
+    list(value, (Expectation::Users(max), max), Expectation::User, |user| {
         let length = (1..=limits::USER_BYTES_MAX).contains(&user.len());
         (length && !user.contains(char::is_control)).then(|| user.to_owned())
     })

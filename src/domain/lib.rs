@@ -3,4 +3,5 @@
 
 pub mod catalog;
 pub mod decide;
+pub mod operators;
 pub mod state;

@@ -38,6 +38,8 @@ pub struct Request<'b> {
     pub authorization: Option<&'b [u8]>,
     /// `Content-Type`, as sent.
     pub content_type: Option<&'b [u8]>,
+    /// `Accept`, the first line of it, as sent.
+    pub accept: Option<&'b [u8]>,
     /// `Origin`, as sent.
     pub origin: Option<&'b [u8]>,
     /// `Access-Control-Request-Method`, as sent.
@@ -215,6 +217,7 @@ fn finish<'b>(line: RequestLine<'b>, kept: &Kept<'b>) -> Result<Head<'b>, HttpRe
         origin: kept.origin,
         access_control_request_method: kept.access_control_request_method,
         access_control_request_headers: kept.access_control_request_headers,
+        accept: kept.accept,
         if_match: kept.if_match,
         if_none_match: kept.if_none_match,
         nudge_who: kept.nudge_who,

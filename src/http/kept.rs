@@ -49,6 +49,7 @@ pub(super) struct Kept<'b> {
     pub(super) content_length: u64,
     pub(super) authorization: Option<&'b [u8]>,
     pub(super) content_type: Option<&'b [u8]>,
+    pub(super) accept: Option<&'b [u8]>,
     pub(super) origin: Option<&'b [u8]>,
     pub(super) access_control_request_method: Option<&'b [u8]>,
     pub(super) access_control_request_headers: Option<&'b [u8]>,
@@ -106,6 +107,9 @@ impl<'b> Kept<'b> {
                 check_host(value, authority())?;
             }
             6 if is("expect") => self.take_expect(value)?,
+            6 if is("accept") => {
+                self.accept.get_or_insert(value);
+            }
             6 if is("origin") => self.origin = self.once(seen::ORIGIN).map(|()| Some(value))?,
             8 if is("if-match") => {
                 self.if_match.get_or_insert_with(|| repeatable("if-match"));

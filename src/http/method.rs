@@ -16,7 +16,7 @@ pub enum Method {
     Delete,
     /// OPTIONS
     Options,
-    /// PATCH: known, and allowed on no route.
+    /// PATCH
     Patch,
 }
 

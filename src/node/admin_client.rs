@@ -1,18 +1,21 @@
-//! One question to the admin API of a running node, for the commands that ask it. Knows addresses,
-//! tokens and HTTP; must not know what the answers mean.
+//! One question to the admin API of a running node, for the commands that ask it. Knows tokens and
+//! HTTP, and `place` addresses and certificates; must not know what the answers mean.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use nudged_base::limits::{ADMIN_ANSWER_BYTES_MAX, ASK_TIMEOUT_MS, TOKEN_FILE_BYTES_MAX};
-use nudged_config::{AdminAddress, Config};
-use nudged_runtime::stream::BlockingStream;
+use nudged_base::limits::{ADMIN_ANSWER_BYTES_MAX, TOKEN_FILE_BYTES_MAX};
+use nudged_config::Config;
 
+use self::place::{NodePlace, NodeTrust};
+use super::arguments::{NodeArguments, SharedArguments};
+use super::failure::Failure;
+use super::settings;
+
+mod place;
 #[cfg(test)]
 mod tests;
 
@@ -33,12 +36,50 @@ pub(super) enum AskError {
     /// The configuration leaves the port to the node.
     #[error("the admin address has port 0: give the port that the node printed with --admin")]
     PortUnknown,
+    /// It is a URL, and not one of a node.
+    #[error("--admin: expected ADDR:PORT, https://HOST:PORT or unix:/PATH, not {0:?}")]
+    Address(String),
     /// The node expects TLS.
+    #[error("{address} speaks TLS: give --admin https://{address}")]
+    Tls {
+        /// Where.
+        address: String,
+    },
+    /// The node does not speak TLS.
+    #[error("{address} does not speak TLS: give --admin {address}, without https")]
+    NoTls {
+        /// Where.
+        address: String,
+    },
+    /// It may be somebody else.
     #[error(
-        "the admin address speaks TLS, which this command does not: ask with `curl --cacert`, or \
-         give the node an admin address on a unix socket"
+        "{address}: its certificate is not trusted: {why}; give one that is with --cacert FILE{hint}"
     )]
-    Tls,
+    Untrusted {
+        /// Where.
+        address: String,
+        /// What is wrong with it.
+        why: String,
+        /// What else mends it.
+        hint: &'static str,
+    },
+    /// The file of certificates has none.
+    #[error("{path}: no certificate can be read from it: {source}")]
+    CertificatesUnusable {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The node wants to know who asks.
+    #[error(
+        "{address} answers with its token alone: give the file that has it with --token-file, or \
+         the node's configuration with --config"
+    )]
+    TokenMissing {
+        /// Where.
+        address: String,
+    },
     /// The file of the token can't be read.
     #[error("admin_token_file: {path}: can't be read: {source}")]
     TokenUnreadable {
@@ -67,73 +108,115 @@ pub(super) enum AskError {
     },
 }
 
-/// Asks, and reads the answer that says that it was done. `target` is path and query, encoded.
-///
-/// # Errors
-/// [`AskError`].
-pub(super) fn ask<T: DeserializeOwned>(
-    config: &Config,
-    method: &str,
-    target: &str,
-) -> Result<T, AskError> {
-    let (body, address) = ask_bytes(config, method, target)?;
-    let why = "its answer is not one of nudged's";
-    serde_json::from_slice(&body).map_err(|_| AskError::NotANode { address, why })
+/// A node that can be asked.
+#[derive(Clone, Debug)]
+pub(super) struct AdminClient {
+    place: NodePlace,
+    token_file: Option<PathBuf>,
+    trust: Option<NodeTrust>,
 }
 
-/// As [`ask`], where the answer is no JSON: its body as it is, and who gave it. A node on loopback
-/// gets no token unless it asks for one: it may listen on every address, and `--admin` name only
-/// how to reach it from here.
-///
-/// # Errors
-/// [`AskError`].
-pub(super) fn ask_bytes(
-    config: &Config,
-    method: &str,
-    target: &str,
-) -> Result<(Vec<u8>, String), AskError> {
-    let token = token(config)?;
-    let refused = match ask_with(config, (method, target), token.as_deref()) {
-        Err(refused @ AskError::Refused { status: 401, .. }) if token.is_none() => refused,
-        answered => return answered,
-    };
-    match config.admin_token_file.as_deref().map(read_token) {
-        Some(Ok(token)) => ask_with(config, (method, target), Some(&token)),
-        _ => Err(refused),
+impl AdminClient {
+    /// The node that flags name, else the configuration's.
+    ///
+    /// # Errors
+    /// Where the configuration has errors, or no node can be found by it.
+    pub(super) fn load(
+        shared: &SharedArguments,
+        node: &NodeArguments,
+    ) -> Result<AdminClient, Failure> {
+        let failed = |error: AskError| Failure::Asking(error.to_string());
+        let place = node.admin().map(NodePlace::read).transpose().map_err(failed)?.flatten();
+        let config = settings::load(shared, &node.flags(place.is_some()))?.config;
+        AdminClient::new(&config, place, node.cacert.as_deref()).map_err(failed)
     }
-}
 
-fn ask_with(
-    config: &Config,
-    (method, target): (&str, &str),
-    token: Option<&str>,
-) -> Result<(Vec<u8>, String), AskError> {
-    let (mut stream, address) = connect(&config.admin)?;
-    let request = request((method, target), &address, token);
-    let answer = exchange(&mut stream, &request);
-    let answer =
-        answer.map_err(|source| AskError::Unreachable { address: address.clone(), source })?;
-    let not_a_node = |why| AskError::NotANode { address: address.clone(), why };
-    let (status, body) =
-        parse_answer(&answer).ok_or_else(|| not_a_node("it does not speak HTTP"))?;
-    if status != 200 {
+    fn new(
+        config: &Config,
+        place: Option<NodePlace>,
+        cacert: Option<&Path>,
+    ) -> Result<AdminClient, AskError> {
+        let place = match place {
+            Some(place) => place,
+            None => NodePlace::of(&config.admin)?,
+        };
+        let trust = place.is_tls().then(|| NodeTrust::new(config, cacert)).transpose()?;
+        Ok(AdminClient { place, token_file: config.admin_token_file.clone(), trust })
+    }
+
+    /// Asks, and reads the answer that says that it was done. `target` is path and query, encoded.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub(super) fn ask<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        target: &str,
+    ) -> Result<T, AskError> {
+        let body = self.ask_bytes(method, target)?;
+        let why = "its answer is not one of nudged's";
+        serde_json::from_slice(&body)
+            .map_err(|_| AskError::NotANode { address: self.place.text(), why })
+    }
+
+    /// As [`AdminClient::ask`], where the answer is no JSON: its body as it is. A node on loopback
+    /// gets no token unless it asks for one: it may listen on every address, and `--admin` name
+    /// only how to reach it from here.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub(super) fn ask_bytes(&self, method: &str, target: &str) -> Result<Vec<u8>, AskError> {
+        let token = self.token()?;
+        let refused = match self.ask_with((method, target), token.as_deref()) {
+            Err(refused @ AskError::Refused { status: 401, .. }) if token.is_none() => refused,
+            answered => return answered,
+        };
+        match self.token_file.as_deref().map(read_token) {
+            Some(Ok(token)) => self.ask_with((method, target), Some(&token)),
+            Some(Err(_)) => Err(refused),
+            None => Err(AskError::TokenMissing { address: self.place.text() }),
+        }
+    }
+
+    fn ask_with(
+        &self,
+        (method, target): (&str, &str),
+        token: Option<&str>,
+    ) -> Result<Vec<u8>, AskError> {
+        let mut stream = self.place.connect(self.trust.as_ref())?;
+        let request = request((method, target), &self.place.host(), token);
+        let answer = exchange(&mut stream, &request).map_err(|source| {
+            let address = self.place.text();
+            AskError::Unreachable { address, source }
+        })?;
+        let not_a_node = |why| AskError::NotANode { address: self.place.text(), why };
+        if is_tls_alert(&answer) {
+            return Err(AskError::Tls { address: self.place.host() });
+        }
+        let (status, body) =
+            parse_answer(&answer).ok_or_else(|| not_a_node("it does not speak HTTP"))?;
+        if status == 200 {
+            return Ok(body.to_vec());
+        }
         let refused: Value = serde_json::from_slice(body).unwrap_or_default();
         let member = |name: &str| refused["error"][name].as_str();
         let code = member("code").ok_or_else(|| not_a_node("its error is not one of nudged's"))?;
+        if code == "plain_http" {
+            return Err(AskError::Tls { address: self.place.host() });
+        }
         let field = member("field").map(|field| format!(" ({field})")).unwrap_or_default();
-        return Err(AskError::Refused { status, code: code.to_owned(), field });
+        Err(AskError::Refused { status, code: code.to_owned(), field })
     }
-    Ok((body.to_vec(), address))
-}
 
-/// The token, where the node asks for one.
-fn token(config: &Config) -> Result<Option<String>, AskError> {
-    let Some(path) = config.admin_token_file.as_deref().filter(|_| !config.admin.is_local()) else {
-        return Ok(None);
-    };
-    let unreadable =
-        |source| AskError::TokenUnreadable { path: path.display().to_string(), source };
-    read_token(path).map(Some).map_err(unreadable)
+    /// The token, where the node asks for one.
+    fn token(&self) -> Result<Option<String>, AskError> {
+        let Some(path) = self.token_file.as_deref().filter(|_| !self.place.is_local()) else {
+            return Ok(None);
+        };
+        let unreadable =
+            |source| AskError::TokenUnreadable { path: path.display().to_string(), source };
+        read_token(path).map(Some).map_err(unreadable)
+    }
 }
 
 fn read_token(path: &Path) -> io::Result<String> {
@@ -144,38 +227,6 @@ fn read_token(path: &Path) -> io::Result<String> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "not a token"));
     }
     Ok(token.to_owned())
-}
-
-/// A connection to a node, and what its requests call the host.
-fn connect(address: &AdminAddress) -> Result<(BlockingStream, String), AskError> {
-    let timeout = Duration::from_millis(ASK_TIMEOUT_MS);
-    let (connected, address, host) = match address {
-        AdminAddress::Tls(_) => return Err(AskError::Tls),
-        AdminAddress::Tcp(address) if address.port() == 0 => return Err(AskError::PortUnknown),
-        AdminAddress::Tcp(address) => {
-            let address = reachable(*address);
-            let text = address.to_string();
-            (BlockingStream::connect_tcp(&address, timeout), text.clone(), text)
-        }
-        AdminAddress::Unix(path) => {
-            let text = format!("unix:{}", path.display());
-            (BlockingStream::connect_unix(path, timeout), text, "localhost".to_owned())
-        }
-    };
-    match connected {
-        Ok(stream) => Ok((stream, host)),
-        Err(source) => Err(AskError::Unreachable { address, source }),
-    }
-}
-
-/// A node that listens on every address of this host is asked on loopback.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
 }
 
 fn request((method, target): (&str, &str), host: &str, token: Option<&str>) -> String {
@@ -196,6 +247,11 @@ fn exchange(stream: &mut (impl Read + Write), request: &str) -> io::Result<Vec<u
     let mut answer = Vec::new();
     stream.take(ADMIN_ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
     Ok(answer)
+}
+
+/// A record of TLS that says why it goes no further: what a request without it is answered with.
+fn is_tls_alert(answer: &[u8]) -> bool {
+    matches!(answer, [0x15, 0x03, ..])
 }
 
 /// Status and body of a whole answer.

@@ -109,6 +109,7 @@ standard output is no terminal, or with --once, it prints one snapshot and exits
 Examples:
   nudged top
   nudged top --admin unix:/run/nudged/admin.sock --interval 5
+  nudged top --admin https://node1.example:8081 --token-file admin.token --cacert ca.pem
   nudged top --once")]
     Top(TopArguments),
     /// Write popups, users, statistics or journals to standard output as NDJSON
@@ -138,15 +139,12 @@ Examples:
     Migrate(MigrateArguments),
 }
 
-/// Flags of `serve`. Each beats its environment variable and its key in the file.
+/// Flags that say where a node listens and on which cores it runs: what a host has to be fit for.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
-pub struct ServeArguments {
-    /// Popups file, imported at start and reload [env: NUDGED_POPUPS] [default: none]
-    #[arg(long, value_name = "FILE")]
-    popups: Option<String>,
+pub struct PlaceArguments {
     /// Address for visitors' requests; may be given more than once; port 0 picks a free one;
-    /// 'ADDR:PORT proxy_protocol' behind a balancer that sends it [env: NUDGED_LISTEN] [default:
-    /// 127.0.0.1:8080]
+    /// 'ADDR:PORT tls' speaks TLS, 'ADDR:PORT proxy_protocol' is behind a balancer that sends it
+    /// [env: NUDGED_LISTEN] [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Vec<String>,
     /// Address for operators, or unix:/PATH [env: NUDGED_ADMIN] [default: 127.0.0.1:8081]
@@ -166,6 +164,17 @@ pub struct ServeArguments {
     /// Leave threads where the kernel puts them [env: NUDGED_PIN=false] [default: pinned]
     #[arg(long)]
     no_pin: bool,
+}
+
+/// Flags of `serve`. Each beats its environment variable and its key in the file.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+pub struct ServeArguments {
+    /// Popups file, imported at start and reload [env: NUDGED_POPUPS] [default: none]
+    #[arg(long, value_name = "FILE")]
+    popups: Option<String>,
+    /// Where it listens, and on which cores it runs.
+    #[command(flatten)]
+    place: PlaceArguments,
     /// How long an idle shard spins before it sleeps [env: NUDGED_BUSY_POLL_US] [default: 0]
     #[arg(long, value_name = "MICROSECONDS")]
     busy_poll: Option<String>,
@@ -175,6 +184,22 @@ pub struct ServeArguments {
     /// Start despite damage in the middle of the journal: copy it aside, skip the damaged batches
     #[arg(long)]
     pub salvage: bool,
+}
+
+/// Flags of the commands that ask a running node.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+pub struct NodeArguments {
+    /// The node's admin address, https://HOST:PORT where it speaks TLS, or unix:/PATH [env:
+    /// NUDGED_ADMIN] [default: the configuration's]
+    #[arg(long, value_name = "ADDR:PORT")]
+    admin: Option<String>,
+    /// File with the admin token [env: NUDGED_ADMIN_TOKEN_FILE] [default: the configuration's]
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<String>,
+    /// Certificates in PEM that the node's, for its name, has to be or to be signed by [default:
+    /// the configuration's tls.certificate, for any name; those that this host trusts]
+    #[arg(long, value_name = "FILE")]
+    pub cacert: Option<PathBuf>,
 }
 
 /// Arguments of `check`.
@@ -191,21 +216,9 @@ pub struct CheckArguments {
 /// Arguments of `doctor`: those of `serve` that matter to a host.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct DoctorArguments {
-    /// As of `serve`
-    #[arg(long, value_name = "ADDR:PORT")]
-    listen: Vec<String>,
-    /// As of `serve`
-    #[arg(long, value_name = "N|auto")]
-    shards: Option<String>,
-    /// As of `serve`
-    #[arg(long, value_name = "LIST")]
-    cpus: Option<String>,
-    /// As of `serve`
-    #[arg(long, value_name = "N")]
-    writer_cpu: Option<String>,
-    /// As of `serve`
-    #[arg(long)]
-    no_pin: bool,
+    /// As of `serve`.
+    #[command(flatten)]
+    place: PlaceArguments,
     /// An array of {"name","status","found","why","mend"} instead of lines
     #[arg(long)]
     pub json: bool,
@@ -266,12 +279,9 @@ pub struct JournalArguments {
 /// Arguments of `top`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct TopArguments {
-    /// The node's admin address, or unix:/PATH [env: NUDGED_ADMIN] [default: the configuration's]
-    #[arg(long, value_name = "ADDR:PORT")]
-    admin: Option<String>,
-    /// File with the admin token [env: NUDGED_ADMIN_TOKEN_FILE] [default: the configuration's]
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<String>,
+    /// Which node.
+    #[command(flatten)]
+    pub node: NodeArguments,
     /// Print one snapshot and exit
     #[arg(long)]
     pub once: bool,
@@ -306,9 +316,9 @@ pub struct BackupArguments {
     /// Where the copy goes; a new file
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// The node's admin address, or unix:/PATH [env: NUDGED_ADMIN] [default: the configuration's]
-    #[arg(long, value_name = "ADDR:PORT")]
-    admin: Option<String>,
+    /// Which node.
+    #[command(flatten)]
+    pub node: NodeArguments,
 }
 
 /// Arguments of `migrate`.
@@ -346,9 +356,9 @@ pub struct ExplainArguments {
     /// An attribute; may be given more than once [default: none]
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     attr: Vec<(String, String)>,
-    /// The node's admin address, or unix:/PATH [env: NUDGED_ADMIN] [default: the configuration's]
-    #[arg(long, value_name = "ADDR:PORT")]
-    admin: Option<String>,
+    /// Which node.
+    #[command(flatten)]
+    pub node: NodeArguments,
 }
 
 /// A command line that was understood.

@@ -23,15 +23,13 @@ use std::time::{Duration, Instant};
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use serde::Deserialize;
 
-use super::admin_client::{self, AskError};
+use super::admin_client::{AdminClient, AskError};
 use super::arguments::{BackupArguments, SharedArguments};
 use super::failure::Failure;
 use super::serve::say;
-use super::settings;
 use nudged_base::limits::{
     BACKUP_LOG_BYTES_MAX, BACKUP_PROGRESS_MS, BACKUP_SPARE_BYTES, BACKUP_TRIES_MAX, BACKUP_WATCH_MS,
 };
-use nudged_config::Config;
 use nudged_runtime::journal::directory::free_bytes;
 use nudged_store::sqlite::snapshot::{CopySummary, DatabaseSnapshot, SnapshotStop, check_copy};
 
@@ -53,10 +51,10 @@ struct NodeDatabase {
 /// Where the node does not answer or keeps no database, and where the copy can't be made; then no
 /// file is left.
 pub fn run(shared: &SharedArguments, arguments: &BackupArguments) -> Result<(), Failure> {
-    let config = settings::load(shared, &arguments.flags())?.config;
+    let client = AdminClient::load(shared, &arguments.node)?;
     let begun = Instant::now();
     let target = Target::of(&arguments.file)?;
-    let node = ask(&config)?;
+    let node = ask(&client)?;
     let data = directory_of(&node)?;
     let _lock = lock(&data)?;
     check_room(&data, &target)?;
@@ -141,10 +139,10 @@ impl Target {
 }
 
 /// Has the node say that SQL is up to date; again where it could not catch up.
-fn ask(config: &Config) -> Result<NodeDatabase, Failure> {
+fn ask(client: &AdminClient) -> Result<NodeDatabase, Failure> {
     let mut tries = 1;
     loop {
-        let refused = match admin_client::ask(config, "POST", "/v1/backup") {
+        let refused = match client.ask("POST", "/v1/backup") {
             Ok(answer) => return Ok(answer),
             Err(refused) => refused,
         };

@@ -5,9 +5,9 @@
 //! files of the host, limits, a probe, servers ── read ──► figures ── judged ──► report
 //! ```
 //!
-//! `process` kernel and limits · `sysctls` · `cpus`, `placement`, `nics` where shards run and what
-//! else does · `memory` · `clock` · `disk` · `redis` · `mysql`. `host` reads files, `groups` finds
-//! control groups, `report` is what is printed.
+//! `process` kernel and limits · `unit` systemd's · `sysctls` · `cpus`, `placement`, `nics`
+//! where shards run and what else does · `memory` · `clock` · `certificate` · `disk` · `redis` ·
+//! `mysql`. `host` reads files, `groups` finds control groups, `report` is what is printed.
 //!
 //! Limits: `DOCTOR_PART_MS` for a part that may hang on a disk or a server; these run beside each
 //! other, so that all of it ends within 5 s.
@@ -30,6 +30,7 @@ use nudged_runtime::process_limits;
 use nudged_runtime::topology::{Topology, TopologyRequest, allowed_cpus};
 use nudged_store::mysql as mysql_store;
 
+mod certificate;
 mod clock;
 mod cpus;
 mod disk;
@@ -45,6 +46,7 @@ mod process;
 mod redis;
 pub mod report;
 mod sysctls;
+mod unit;
 
 /// A part that waits for a disk or a server is given up after this.
 const PART_WITHIN: Duration = Duration::from_millis(DOCTOR_PART_MS);
@@ -112,14 +114,16 @@ impl Patient {
 }
 
 /// The checks that read files of the kernel alone, in the order of the report.
-const OF_FILES: [fn(&Patient) -> Vec<Diagnosis>; 7] = [
+const OF_FILES: [fn(&Patient) -> Vec<Diagnosis>; 9] = [
     process::check,
+    unit::check,
     sysctls::check,
     cpus::check,
     placement::check,
     nics::check,
     memory::check,
     clock::check,
+    certificate::check,
 ];
 
 /// Looks at the host and the servers of a configuration.

@@ -8,10 +8,9 @@ use std::io::{self, Write};
 
 use serde::Deserialize;
 
-use super::admin_client;
+use super::admin_client::AdminClient;
 use super::arguments::{ExplainArguments, SharedArguments};
 use super::failure::Failure;
-use super::settings;
 
 #[cfg(test)]
 mod tests;
@@ -43,8 +42,8 @@ struct ExplainedPopup {
 /// # Errors
 /// Where the configuration has errors, or the node does not answer.
 pub fn run(shared: &SharedArguments, arguments: &ExplainArguments) -> Result<(), Failure> {
-    let config = settings::load(shared, &arguments.flags())?.config;
-    let explained = admin_client::ask(&config, "GET", &target(&arguments.query()));
+    let node = AdminClient::load(shared, &arguments.node)?;
+    let explained = node.ask("GET", &target(&arguments.query()));
     let explained: Explained = explained.map_err(|error| Failure::Asking(error.to_string()))?;
     for warning in &explained.warnings {
         eprintln!("nudged: warning: {}", plain(warning));

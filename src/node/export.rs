@@ -5,7 +5,8 @@
 //! ```text
 //! popups   {"id","version","status_override","is_gone","overrides","origin","definition"} and, if
 //!          asked for, "history", newest first, where a line that made no definition has null;
-//!          overrides are its pauses and archives, those that ended too
+//!          overrides are its pauses and archives, those that ended too; behind them
+//!          {"id","at","who","draft"} for each popup that has a draft
 //! users    a user with their popups, or an erased one: `export_lines`
 //! stats    counts of a popup's variant in an hour, of one journal: `export_lines`
 //! journal  {"set","seq","action","at","user_id",...,"record"}: the columns of `events`, and the
@@ -32,7 +33,7 @@ use nudged_domain::catalog::overrides::{OverridePlace, Overrides, encode};
 use nudged_domain::catalog::snapshot::Status;
 use nudged_journal::recovery;
 use nudged_runtime::journal::directory::DirectoryReader;
-use nudged_store::{Store, StoreError, StoreReader, StoredPopup};
+use nudged_store::{Store, StoreError, StoreReader, StoredDraft, StoredPopup};
 
 /// Writes what is asked for.
 ///
@@ -128,6 +129,11 @@ fn popups(config: &Config, has_history: bool, out: &mut impl Write) -> Result<()
         let head = line.to_string();
         let head = head.strip_suffix('}').expect("an object");
         writeln!(out, "{head},\"definition\":{definition}}}").map_err(written)?;
+    }
+    for StoredDraft { id, text, at, who } in reader.drafts()? {
+        let head = json!({ "id": id, "at": at.0, "who": who }).to_string();
+        let head = head.strip_suffix('}').expect("an object");
+        writeln!(out, "{head},\"draft\":{text}}}").map_err(written)?;
     }
     Ok(())
 }

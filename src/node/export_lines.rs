@@ -6,7 +6,7 @@
 //!  "session_shows","popups":[{"popup_id","shows","last_shown_at","outcome","outcome_at",
 //!  "next_show_at","forgotten","first":[e,c],"revision":[e,c],"state"}]}
 //! {"kind":"erased","user_hash","revision":[epoch,counter],"erased_at"}
-//! {"kind":"stats","popup_id","variant","hour","set","counts":[decided,...,converted]}
+//! {"kind":"stats","popup_id","variant","hour","set","counts":[decided,...,converted],"answered"}
 //! ```
 //!
 //! Hashes and states are hex; what a popup decides by is in `state`, and what is beside it is for
@@ -77,6 +77,9 @@ struct StatsLine {
     is_day: bool,
     set: String,
     counts: [i64; 6],
+    /// Absent where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    answered: Option<i64>,
 }
 
 /// What a line holds.
@@ -116,6 +119,7 @@ pub(super) fn write(item: &ExportItem) -> String {
             is_day: row.is_day,
             set: row.set.clone(),
             counts: row.counts,
+            answered: row.answered,
         }),
     };
     serde_json::to_string(&line).expect("texts and numbers are JSON")
@@ -164,8 +168,9 @@ pub(super) fn read(line: &str) -> Result<ExportItem, String> {
             }
             let popup = id("popup_id", line.popup_id.clone())?;
             let variant = line.variant.clone();
-            let StatsLine { hour, is_day, set, counts, .. } = line;
-            Ok(ExportItem::Stats(WholeStat { popup, variant, hour, is_day, set, counts }))
+            let StatsLine { hour, is_day, set, counts, answered, .. } = line;
+            let row = WholeStat { popup, variant, hour, is_day, set, counts, answered };
+            Ok(ExportItem::Stats(row))
         }
     }
 }
@@ -269,6 +274,7 @@ mod tests {
             is_day: true,
             set: "ab".to_owned(),
             counts: [1, 2, 3, 4, 5, 6],
+            answered: Some(4),
         };
         for item in [ExportItem::User(user), ExportItem::Erased(erased), ExportItem::Stats(stats)] {
             let line = write(&item);

@@ -23,7 +23,10 @@ use super::failure::Failure;
 use super::{export_lines, import_users, settings};
 use nudged_base::hex;
 use nudged_base::ids::Sequence;
-use nudged_base::limits::{APPLY_RECORDS_MAX, IMPORT_LINE_BYTES_MAX, POPUPS_FILE_BYTES_MAX};
+use nudged_base::limits::{
+    APPLY_RECORDS_MAX, IMPORT_LINE_BYTES_MAX, POPUPS_FILE_BYTES_MAX, POPUPS_MAX,
+};
+use nudged_base::time::WallMs;
 use nudged_config::Config;
 use nudged_domain::catalog::overrides::{self, Override};
 use nudged_domain::catalog::snapshot::Status;
@@ -33,7 +36,7 @@ use nudged_publish::catalog_copy;
 use nudged_publish::publisher::{ImportedLine, PublishError, import_popups};
 use nudged_publish::shared_catalog::SharedCatalog;
 use nudged_runtime::journal::directory::{DirectoryError, JournalDirectory};
-use nudged_store::{Applied, Store, StoreError, StoredPopup, StreamId};
+use nudged_store::{Applied, Store, StoreError, StoredDraft, StoredPopup, StreamId};
 
 /// A popup's line, as far as it is taken.
 #[derive(Deserialize)]
@@ -50,6 +53,16 @@ struct PopupLine<'a> {
     overrides: Option<&'a RawValue>,
     #[serde(borrow)]
     definition: &'a RawValue,
+}
+
+/// A draft's line.
+#[derive(Deserialize)]
+struct DraftLine<'a> {
+    id: String,
+    at: i64,
+    who: String,
+    #[serde(borrow)]
+    draft: &'a RawValue,
 }
 
 /// A record's line, as far as it is taken.
@@ -153,20 +166,22 @@ fn import_catalog(
     lines: &mut ImportLines,
 ) -> Result<String, Failure> {
     let (mut popups, mut overrides, mut problems) = (Vec::new(), Vec::new(), Vec::new());
+    let mut drafts = Vec::new();
     let (mut next, mut bytes) = (Some(first), 0_u64);
     while let Some(line) = next {
         bytes = bytes.saturating_add(u64::try_from(line.len()).unwrap_or(u64::MAX));
         if bytes > POPUPS_FILE_BYTES_MAX {
             return Err(lines.wrong("the file is larger than a catalog can be"));
         }
-        match read_popup(&line) {
-            Ok((popup, entries)) => {
+        let read = match serde_json::from_str::<DraftLine<'_>>(&line) {
+            Ok(draft) => read_draft(&draft).map(|draft| drafts.push(draft)),
+            Err(_) => read_popup(&line).map(|(popup, entries)| {
                 popups.push(popup);
                 overrides.extend(entries);
-            }
-            Err(list) => {
-                problems.extend(list.iter().map(|problem| lines.wrong(problem).to_string()))
-            }
+            }),
+        };
+        if let Err(list) = read {
+            problems.extend(list.iter().map(|problem| lines.wrong(problem).to_string()));
         }
         next = lines.next()?;
     }
@@ -199,7 +214,22 @@ fn import_catalog(
         // Nodes look into SQL all the same, only later.
         let _ = shared.put(after.version, &text, None);
     }
-    Ok(format!("{} popups, {changed} changed", popups.len()))
+    for draft in &drafts {
+        if store.put_draft(draft, POPUPS_MAX)?.is_none() {
+            return Err(lines.wrong(&format!("there are {POPUPS_MAX} drafts, which is the most")));
+        }
+    }
+    let said = format!("{} popups, {changed} changed", popups.len());
+    Ok(if drafts.is_empty() { said } else { format!("{said}, {} drafts", drafts.len()) })
+}
+
+/// # Errors
+/// What is wrong with the line, an entry for each error.
+fn read_draft(line: &DraftLine<'_>) -> Result<StoredDraft, Vec<String>> {
+    let definition = parse_popup(line.draft.get(), Format::Json, &line.id)
+        .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    let (id, who) = (line.id.clone(), line.who.clone());
+    Ok(StoredDraft { id, text: definition.canonical_json(), at: WallMs(line.at), who })
 }
 
 /// # Errors

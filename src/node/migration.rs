@@ -24,13 +24,13 @@ use super::ownership::{self, Moved, StoreMark};
 use super::{shared_keys, signing_keys, stopped_journal};
 use nudged_api::token::Secret;
 use nudged_base::ids::UserKey;
-use nudged_base::limits::MOVED_ROWS;
+use nudged_base::limits::{MOVED_ROWS, POPUPS_MAX};
 use nudged_base::time::WallMs;
 use nudged_config::Config;
 use nudged_journal::recovery;
 use nudged_journal::segment::SetId;
 use nudged_publish::catalog_copy;
-use nudged_publish::overrides::in_directory;
+use nudged_publish::overrides::{in_directory, tokens_in_directory};
 use nudged_publish::shared_catalog::SharedCatalog;
 use nudged_runtime::journal::directory::JournalDirectory;
 use nudged_store::sqlite::{FILE_NAME, Peek};
@@ -95,6 +95,8 @@ pub fn run(
     // What was paused while the disk took nothing.
     let overrides = in_directory(from).map_err(Failure::directory(from))?;
     source.put_overrides(&overrides)?;
+    let tokens = tokens_in_directory(from).map_err(Failure::directory(from))?;
+    source.put_operator_tokens(&tokens)?;
     let streams = source.whole_streams()?;
     // Before the look: a node that comes in between is in one of the two.
     let claims = target.sql().claims_but(&sets_of(&streams))?;
@@ -210,8 +212,12 @@ impl Migration<'_> {
                 TakenPopup::Differs => differing.push(popup.id()),
             }
         }
+        let drafts = self.move_drafts()?;
         let mut said =
             format!("popups: {new} moved with their history, {known} already there and the same");
+        if drafts > 0 {
+            said.push_str(&format!(", {drafts} drafts moved"));
+        }
         if !differing.is_empty() {
             said.push_str(&format!(
                 ", {} already there with another definition, which they keep: {}",
@@ -229,11 +235,30 @@ impl Migration<'_> {
         Ok(said)
     }
 
+    /// Drafts of popups that have none there; gives their number.
+    fn move_drafts(&mut self) -> Result<usize, Failure> {
+        let mut moved = 0;
+        for draft in self.source.drafts()? {
+            let target = self.target.sql();
+            if target.draft(&draft.id)?.is_none() {
+                target.put_draft(&draft, POPUPS_MAX)?;
+                moved += 1;
+            }
+        }
+        Ok(moved)
+    }
+
     fn move_overrides(&mut self) -> Result<String, Failure> {
         let entries = self.source.whole_overrides()?;
         self.target.sql().take_overrides(&entries)?;
         let standing = entries.iter().filter(|entry| entry.end.is_none()).count();
-        Ok(format!("overrides: {standing} in force, {} in total", entries.len()))
+        let said = format!("overrides: {standing} in force, {} in total", entries.len());
+        let tokens = self.source.whole_operator_tokens()?;
+        if tokens.is_empty() {
+            return Ok(said);
+        }
+        self.target.sql().put_operator_tokens(&tokens)?;
+        Ok(format!("{said}; operators' tokens: {} in total", tokens.len()))
     }
 
     fn move_users(&mut self, report: &mut Report<'_>) -> Result<String, Failure> {

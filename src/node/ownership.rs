@@ -151,10 +151,13 @@ impl<D: DiskRead> Directory<'_, D> {
         }
         let users = self.users_of_both(&peek)?;
         let file = self.file.map_or(PathBuf::from("FILE"), Path::to_path_buf);
+        let otherwise = match users {
+            0 => "empty it, if no popups of the admin API are in it",
+            _ => "choose another data directory",
+        };
         Err(self.refused(format!(
             "it belongs to a node without [mysql] and has {users} users that are not in mysql.url: \
-             move them there with `nudged migrate --config {} --from {}`, or choose another data \
-             directory",
+             move them there with `nudged migrate --config {} --from {}`, or {otherwise}",
             file.display(),
             self.path.display()
         )))

@@ -22,12 +22,10 @@ use ratatui::{DefaultTerminal, Frame};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use self::sample::TopSample;
-use super::admin_client::{self, AskError};
+use super::admin_client::{AdminClient, AskError};
 use super::arguments::{SharedArguments, TopArguments};
 use super::explain;
 use super::failure::Failure;
-use super::settings;
-use nudged_config::Config;
 
 /// How long a key is waited for before signals and new looks are looked for.
 const KEY_PERIOD: Duration = Duration::from_millis(100);
@@ -53,17 +51,17 @@ type Look = Result<TopSample, AskError>;
 /// # Errors
 /// Where the configuration has errors, the terminal can't be used, or a snapshot can't be had.
 pub fn run(shared: &SharedArguments, arguments: &TopArguments) -> Result<(), Failure> {
-    let config = settings::load(shared, &arguments.flags())?.config;
+    let node = AdminClient::load(shared, &arguments.node)?;
     let period = Duration::from_secs(arguments.interval);
     if arguments.once || !io::stdout().is_terminal() {
-        return print_once(&config, period);
+        return print_once(&node, period);
     }
     let ended = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
         signal_hook::flag::register(signal, Arc::clone(&ended))
             .map_err(Failure::system("take signals"))?;
     }
-    let looks = look_on(config, period)?;
+    let looks = look_on(node, period)?;
     // Gives the terminal back where this thread panics, too.
     let mut terminal = ratatui::try_init().map_err(Failure::system("set the terminal up"))?;
     let shown = Top::default().run(&mut terminal, &looks, &ended);
@@ -76,12 +74,12 @@ pub fn run(shared: &SharedArguments, arguments: &TopArguments) -> Result<(), Fai
     shown.map_err(Failure::system("draw on the terminal"))
 }
 
-fn print_once(config: &Config, period: Duration) -> Result<(), Failure> {
+fn print_once(node: &AdminClient, period: Duration) -> Result<(), Failure> {
     let begun = Instant::now();
     let failed = |error: AskError| Failure::Asking(error.to_string());
-    let earlier = look(config, begun).map_err(failed)?;
+    let earlier = look(node, begun).map_err(failed)?;
     std::thread::sleep(period);
-    let now = look(config, begun).map_err(failed)?;
+    let now = look(node, begun).map_err(failed)?;
     let mut text = view::lines((&earlier, &now), PRINTED).join("\n");
     text.push('\n');
     // A reader that has gone, as with `| head`, is no error.
@@ -90,11 +88,11 @@ fn print_once(config: &Config, period: Duration) -> Result<(), Failure> {
 }
 
 /// Looks at the node again and again, on a thread of its own that ends with its receiver.
-fn look_on(config: Config, period: Duration) -> Result<Receiver<Look>, Failure> {
+fn look_on(node: AdminClient, period: Duration) -> Result<Receiver<Look>, Failure> {
     let (sender, looks) = bounded(1);
     let spawned = std::thread::Builder::new().name("looks".to_owned()).spawn(move || {
         let begun = Instant::now();
-        while sender.send(look(&config, begun)).is_ok() {
+        while sender.send(look(&node, begun)).is_ok() {
             std::thread::sleep(period);
         }
     });
@@ -102,9 +100,9 @@ fn look_on(config: Config, period: Duration) -> Result<Receiver<Look>, Failure> 
     Ok(looks)
 }
 
-fn look(config: &Config, begun: Instant) -> Look {
-    let status = admin_client::ask(config, "GET", "/v1/status")?;
-    let (metrics, _) = admin_client::ask_bytes(config, "GET", "/metrics")?;
+fn look(node: &AdminClient, begun: Instant) -> Look {
+    let status = node.ask("GET", "/v1/status")?;
+    let metrics = node.ask_bytes("GET", "/metrics")?;
     let at_s = begun.elapsed().as_secs_f64();
     Ok(TopSample::read(at_s, &String::from_utf8_lossy(&metrics), status))
 }

@@ -6,7 +6,7 @@ pub(super) const VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     " (",
     env!("BUILD_MADE_OF"),
-    "; io_uring, SQLite, Redis, MySQL, PROXY protocol)"
+    "; io_uring, SQLite, Redis, MySQL, TLS, PROXY protocol)"
 );
 
 /// The commit that the binary was made of, 12 digits; `unknown` where it was not told.

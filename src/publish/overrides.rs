@@ -1,11 +1,12 @@
-//! Brings pauses and archives on: from this node's memory, where they hold already, to its file, to
-//! Redis and to SQL, and what others know to this node. A thread for each place, since each may
-//! hang for as long as it likes without holding up the other two, or whoever pauses.
+//! Brings pauses, archives and operators' tokens on: from this node's memory, where they hold
+//! already, to its file, to Redis and to SQL, and what others know to this node. A thread for each
+//! place, since each may hang for as long as it likes without holding up the other two, or whoever
+//! pauses.
 //!
 //! ```text
-//!                      ┌─ file  ─ overrides, two copies ─ the next start
-//! publisher's entries ─┼─ redis ─ nudged:overrides ────── other nodes, within a second
-//!      (rings)         └─ sql   ─ override_entries ─────── for good, with their history
+//!                      ┌─ file  ─ overrides, tokens: two copies each ─ the next start
+//! publisher's entries ─┼─ redis ─ nudged:overrides, nudged:tokens ─── other nodes, in a second
+//!      (rings)         └─ sql   ─ override_entries, operator_tokens ─ for good
 //! ```
 //!
 //! Limits: [`OVERRIDES_FILE_BYTES`] a copy, [`OVERRIDES_REDIS_POLL_MS`], [`OVERRIDES_RETRY_MS`],
@@ -31,6 +32,7 @@ use nudged_base::limits::{
 use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_config::Config;
 use nudged_domain::catalog::overrides::{Override, OverridePlace};
+use nudged_domain::operators::OperatorToken;
 use nudged_runtime::clocks;
 use nudged_runtime::threads::log_writer::tell;
 use nudged_runtime::threads::sql_writer::WriterFigures;
@@ -140,6 +142,11 @@ impl Destination {
         })
     }
 
+    /// Tokens that the place does not have.
+    fn due_tokens(&self) -> Vec<OperatorToken> {
+        self.publisher.with_tokens(|tokens| tokens.not_in(self.place).cloned().collect())
+    }
+
     /// The place has these entries.
     fn mark(&self, entries: &[Override]) {
         self.publisher.with_overrides(|overrides| {
@@ -151,7 +158,9 @@ impl Destination {
     fn wait(&self, limit: Duration) {
         let (place, stop) = (self.place, &self.stop);
         self.publisher.await_overrides(limit, |overrides| {
-            stop.load(Ordering::Acquire) || overrides.not_in(place).next().is_some()
+            stop.load(Ordering::Acquire)
+                || overrides.not_in(place).next().is_some()
+                || self.publisher.with_tokens(|tokens| tokens.not_in(place).next().is_some())
         });
     }
 
@@ -163,7 +172,8 @@ impl Destination {
 
     /// Reports a failure. Where nothing waits, who else asks the same server has more to say of it.
     fn failed(&self, message: Message, error: &str) {
-        let is_felt = message == Message::OverridesFile || !self.due(1).is_empty();
+        let waits = || !self.due(1).is_empty() || !self.due_tokens().is_empty();
+        let is_felt = message == Message::OverridesFile || waits();
         if is_felt {
             let fields =
                 [("place", LogValue::Text(self.place.word())), ("error", LogValue::Text(error))];
@@ -208,25 +218,53 @@ pub fn in_directory(data: &Path) -> io::Result<Vec<Override>> {
     file::read(data)
 }
 
-/// What this node's file and Redis know when a node starts, and what kept either from telling.
-pub(super) fn known_at_start(config: &Config) -> (Vec<(Override, OverridePlace)>, Option<String>) {
-    let mut known = Vec::new();
-    let mut problem = None;
+/// The operators' tokens of a stopped node's directory that its SQL may not have.
+///
+/// # Errors
+/// What the system says of a file that is there.
+pub fn tokens_in_directory(data: &Path) -> io::Result<Vec<OperatorToken>> {
+    file::read_tokens(data)
+}
+
+/// What a node knows when it starts.
+#[derive(Debug, Default)]
+pub(super) struct KnownAtStart {
+    /// Pauses and archives, and where each is known.
+    pub(super) entries: Vec<(Override, OverridePlace)>,
+    /// Operators' tokens, and where each is known.
+    pub(super) tokens: Vec<(OperatorToken, OverridePlace)>,
+    /// What kept a file from telling.
+    pub(super) problems: Vec<String>,
+}
+
+/// What this node's files and Redis know when a node starts.
+pub(super) fn known_at_start(config: &Config) -> KnownAtStart {
+    let mut known = KnownAtStart::default();
+    let node = OverridePlace::Node;
     match file::read(&config.data) {
-        Ok(entries) => known.extend(entries.into_iter().map(|entry| (entry, OverridePlace::Node))),
-        Err(error) => {
-            // It is written anew; what somebody may still read out of it is kept.
-            let (path, aside) = (config.data.join(file::FILE_NAME), "overrides.damaged");
-            let is_kept = error.kind() == io::ErrorKind::InvalidData
-                && std::fs::copy(&path, config.data.join(aside)).is_ok();
-            let kept = if is_kept { format!("; copied to {aside}") } else { String::new() };
-            problem = Some(format!("the file {}: {error}{kept}", file::FILE_NAME));
-        }
+        Ok(entries) => known.entries.extend(entries.into_iter().map(|entry| (entry, node))),
+        Err(error) => known.problems.push(put_aside(&config.data, file::FILE_NAME, &error)),
+    }
+    match file::read_tokens(&config.data) {
+        Ok(tokens) => known.tokens.extend(tokens.into_iter().map(|token| (token, node))),
+        Err(error) => known.problems.push(put_aside(&config.data, file::TOKENS_NAME, &error)),
     }
     if let Some(mut shared) = shared::SharedOverrides::of(config) {
+        let redis = OverridePlace::Redis;
         // Where Redis does not answer, its thread asks again.
         let entries = shared.load().unwrap_or_default();
-        known.extend(entries.into_iter().map(|entry| (entry, OverridePlace::Redis)));
+        known.entries.extend(entries.into_iter().map(|entry| (entry, redis)));
+        let tokens = shared.load_tokens().unwrap_or_default();
+        known.tokens.extend(tokens.into_iter().map(|token| (token, redis)));
     }
-    (known, problem)
+    known
+}
+
+/// A file that can't be read is written anew; what somebody may still read out of it is kept.
+fn put_aside(data: &Path, name: &str, error: &io::Error) -> String {
+    let aside = format!("{name}.damaged");
+    let is_kept = error.kind() == io::ErrorKind::InvalidData
+        && std::fs::copy(data.join(name), data.join(&aside)).is_ok();
+    let kept = if is_kept { format!("; copied to {aside}") } else { String::new() };
+    format!("the file {name}: {error}{kept}")
 }

@@ -11,10 +11,12 @@
 //! Limits: a change waits [`CATALOG_TURN_MS`] for those before it, a reload [`RELOAD_TURN_MS`].
 
 mod change;
+mod drafts;
 mod file_memory;
 mod identity;
 mod import;
 mod live;
+pub mod operators;
 mod overriding;
 mod prepare;
 mod published;
@@ -41,8 +43,10 @@ use nudged_runtime::shard::mesh::Mesh;
 use nudged_runtime::turns::{HeldTurn, Turns};
 use nudged_shard::view::Rules;
 use nudged_store::Store;
+use operators::TokenBook;
 
 pub use change::{Changed, EditContext, ExpectedVersion, PopupEdit};
+pub use drafts::Drafted;
 pub use import::{ImportedLine, import_popups};
 pub use overriding::{Overridden, OverrideRequest};
 pub use prepare::check_file;
@@ -81,6 +85,8 @@ pub struct Publisher {
     announcing: Mutex<Announcing>,
     /// What wins over the stored catalog; never held while SQL is waited for.
     live: LiveLock,
+    /// Who may operate the node.
+    tokens: TokenBook,
     /// One reload at a time; the configuration as the last good one read it.
     reloading: Turns<Config>,
     /// How often this node's popups file has undone what another one's had set.

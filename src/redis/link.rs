@@ -31,6 +31,7 @@ use super::frame::Words;
 use super::refusal::RedisRefusal;
 use super::reply::{self, NoReply};
 use super::scan::FrameLimits;
+use super::scripts::Script;
 use handshake::{Handshake, HandshakeProgress};
 use nudged_base::backoff::{Backoff, Jitter};
 use nudged_base::ids::Partition;
@@ -389,7 +390,7 @@ impl Link {
             let begun = slot.deadline.0.saturating_sub(deadline_ns);
             let took_ns = now.0.saturating_sub(begun);
             self.counters.redis_link_round_trip_ns.add(took_ns);
-            self.counters.redis_round_trip.record(took_ns);
+            count_round_trip(&self.counters, slot.script, took_ns);
             match result {
                 Err(CommandFailure::Refused(_) | CommandFailure::Unknown) => {
                     self.breaker.bad(now, slot.is_trial)
@@ -574,6 +575,16 @@ impl Link {
         let is_open = matches!(self.stage, LinkStage::Open { .. });
         let is_idle = is_open && self.breaker.passes() && self.slots.len() == 0;
         is_idle.then(|| self.heard_at.plus_ms(LINK_IDLE_MS))
+    }
+}
+
+/// Counts the round trip of a command, by what it is for.
+fn count_round_trip(counters: &ShardCounters, script: Option<Script>, took_ns: u64) {
+    match script {
+        Some(Script::Read) => counters.redis_read_time.record(took_ns),
+        Some(Script::Commit) => counters.redis_commit_time.record(took_ns),
+        Some(Script::Fill) => counters.redis_fill_time.record(took_ns),
+        Some(Script::Meta) | None => counters.redis_other_time.record(took_ns),
     }
 }
 

@@ -23,14 +23,16 @@ pub mod sql_writer;
 pub mod vital;
 pub mod watchdog;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Once};
 use std::thread::{Builder, JoinHandle};
 
+use crate::threads::log_writer::tell;
 use crate::threads::vital::Needed;
 use crate::topology;
 use nudged_background::sql_failure::{SqlFailure, SqlMeaning};
 use nudged_base::ids::StreamId;
+use nudged_base::telemetry::log::{Log, Message};
 use nudged_store::{FailureKind, StoreError};
 
 /// How much lower the priority is of a thread that no answer waits for: beside one that does it has
@@ -40,9 +42,13 @@ const GIVE_WAY_NICE: i32 = 5;
 /// The calling thread gives way to others of its core, as do those that it starts. Of equal
 /// priority, what becomes ready waits until the one that runs has had its slice: 5 ms were measured
 /// at each of the five steps from a request to its synced answer.
-fn give_way() {
-    // Where it is refused it is in the way, as it would be without.
-    let _ = rustix::process::nice(GIVE_WAY_NICE);
+fn give_way(log: &Log) {
+    static IS_SAID: Once = Once::new();
+    // Where it is refused, as by a filter of system calls, it is in the way, and not wrong.
+    if let Err(error) = rustix::process::nice(GIVE_WAY_NICE) {
+        let error = std::io::Error::from(error).to_string();
+        IS_SAID.call_once(|| tell(log, Message::PriorityRefused, &error));
+    }
 }
 
 /// Starts a thread that the node can't do without, on a core of its own where one is named; it may

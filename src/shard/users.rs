@@ -3,9 +3,10 @@
 //! start ([`Arbitration`]).
 //!
 //! `memory` what there is of them, whoever decides · `evaluate` what commands do to a state · `own`
-//! commands where the shard itself decides · `redis` where Redis does · `in_flight` what is under
-//! way for users · `waiting` who waits for it · `change` what Redis has to take · `rates` how often
-//! each user may ask · `lane` the way to the journal · `unmerged` what was accepted without Redis.
+//! commands where the shard itself decides · `redis` where Redis does · `preview` for those who
+//! only look · `in_flight` what is under way for users · `waiting` who waits for it · `change` what
+//! Redis has to take · `rates` how often each user may ask · `lane` the way to the journal ·
+//! `unmerged` what was accepted without Redis.
 
 pub(crate) mod change;
 pub(crate) mod evaluate;
@@ -13,6 +14,7 @@ pub(crate) mod in_flight;
 pub(crate) mod lane;
 pub(crate) mod memory;
 mod own;
+mod preview;
 pub(crate) mod rates;
 pub mod redis;
 pub mod unmerged;

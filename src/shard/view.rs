@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use nudged_api::access::Access;
 use nudged_api::cors::Cors;
+use nudged_api::identity::AnonymousId;
 use nudged_api::routes::RequestPolicy;
 use nudged_api::token::Keys;
+use nudged_api::visitors::VisitorRules;
 use nudged_base::clock::Now;
 use nudged_base::ids::{ShardId, UserKey};
 use nudged_domain::catalog::snapshot::Snapshot;
@@ -20,6 +22,8 @@ pub struct Rules {
     pub access: Vec<Access>,
     /// Origins that may read replies.
     pub cors: Cors,
+    /// Which users may be named, and who only looks.
+    pub visitors: VisitorRules,
 }
 
 /// The read-only side of a shard.
@@ -59,6 +63,11 @@ impl View {
         former
     }
 
+    /// The id of a user who came without one, by its number and the seed of its process.
+    pub(crate) fn mint(&self, (counter, seed): (u64, u64)) -> AnonymousId {
+        self.rules.visitors.identity.sealed(self.keys.anonymous_id(counter, seed))
+    }
+
     /// The shard that owns a user.
     pub fn home(&self, key: UserKey) -> ShardId {
         key.home(self.shards)
@@ -69,6 +78,7 @@ impl View {
         RequestPolicy {
             access: &self.rules.access[usize::from(listener)],
             cors: &self.rules.cors,
+            visitors: &self.rules.visitors,
             keys: &self.keys,
             ready: self.ready && !self.stopping && self.disk_lack.is_none(),
             disk_lack: self.disk_lack.as_deref(),

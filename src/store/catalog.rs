@@ -3,7 +3,7 @@
 //! the latter in one transaction.
 //!
 //! ```text
-//! new text -> created (version 1)      other text -> changed (version + 1)
+//! new text -> created (version 1)      other text -> changed, or published (version + 1)
 //! gone from the file, deleted -> archived
 //! there again -> returned (in the file: version + 1 if the text differs; by the API: always)
 //! no file any more -> released (its popups are the admin API's, as they stand)
@@ -39,6 +39,13 @@ pub enum CatalogChange<'a> {
         text: &'a str,
         /// Whether the text is that of an earlier version.
         is_rollback: bool,
+    },
+    /// A draft becomes the definition of its popup, and is a draft no more.
+    Publish {
+        /// The popup's id.
+        id: &'a str,
+        /// The draft.
+        text: &'a str,
     },
     /// There is no popups file any more: what is in it is the admin API's.
     Release,
@@ -98,7 +105,7 @@ pub(super) struct Edit {
     pub(super) row: PopupRow,
     /// What of it is written.
     pub(super) written: RowWrite,
-    /// `created`, `changed`, `rolled_back`, `archived`, `returned` or `released`.
+    /// `created`, `changed`, `rolled_back`, `published`, `archived`, `returned` or `released`.
     pub(super) change: &'static str,
     /// `{"member": [before, after]}` of what differs.
     pub(super) diff: Value,
@@ -144,6 +151,7 @@ pub(super) fn plan(
             let change = if is_rollback { "rolled_back" } else { "changed" };
             planner.put(id, text, change, 1)?;
         }
+        CatalogChange::Publish { id, text } => planner.put(id, text, "published", 1)?,
         CatalogChange::Release => planner.release(),
         CatalogChange::Delete(id) => planner.delete(id)?,
         CatalogChange::Import { popups, .. } => planner.import(popups)?,
@@ -296,6 +304,16 @@ impl Planner {
         let is_new_version = before.is_none_or(|before| before.version != row.version);
         self.edits.push(Edit { row, written, change, diff, is_new_version });
     }
+}
+
+/// `{"member": [before, after]}` of what differs between two definitions of a popup, where there is
+/// one before.
+///
+/// # Errors
+/// Texts that are no JSON objects.
+pub fn difference(id: &str, before: Option<&str>, after: &str) -> Result<Value, StoreError> {
+    let before = before.map(|text| members(id, text)).transpose()?.unwrap_or_default();
+    Ok(diff(&before, &members(id, after)?))
 }
 
 /// A definition's members.

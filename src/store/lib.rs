@@ -28,12 +28,12 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::time::Duration;
 
-pub use catalog::{CatalogChange, ImportedPopup};
+pub use catalog::{CatalogChange, ImportedPopup, difference};
 pub use error::StoreError;
 pub use mysql::FailureKind;
 pub use stored::{
     Applied, Dropped, HistoryEntry, LiveNode, PopupOrigin, RecordRun, StatRow, StoredCatalog,
-    StoredEvent, StoredKey, StoredPopup, StreamId,
+    StoredDraft, StoredEvent, StoredKey, StoredPopup, StreamId,
 };
 
 use self::dead_letter::DeadLetters;

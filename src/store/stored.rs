@@ -75,6 +75,19 @@ impl StoredPopup {
     }
 }
 
+/// A pending definition of a popup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredDraft {
+    /// The popup's id; there may be no popup of it yet.
+    pub id: String,
+    /// The definition, canonical JSON.
+    pub text: String,
+    /// When it was put.
+    pub at: WallMs,
+    /// By whom.
+    pub who: String,
+}
+
 /// Every popup that was ever stored, at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredCatalog {
@@ -163,7 +176,8 @@ pub struct HistoryEntry {
     pub number: u64,
     /// The version after the change.
     pub version: u32,
-    /// `created`, `changed`, `rolled_back`, `archived`, `returned`, `released` or `override`.
+    /// `created`, `changed`, `rolled_back`, `published`, `archived`, `returned`, `released` or
+    /// `override`.
     pub change: String,
     /// When.
     pub at: WallMs,
@@ -215,4 +229,7 @@ pub struct StatRow {
     pub is_day: bool,
     /// Decided, shown, ignored, dismissed, clicked, converted.
     pub counts: [u64; 6],
+    /// Decisions of the hour that were clicked, dismissed or converted at any time; `None` where a
+    /// version that did not count them took part.
+    pub answered: Option<u64>,
 }

@@ -48,6 +48,8 @@ pub struct WholeStat {
     pub set: String,
     /// Decided, shown, ignored, dismissed, clicked, converted.
     pub counts: [i64; 6],
+    /// Decisions of the hour that were answered; `None` where a version did not count them.
+    pub answered: Option<i64>,
 }
 
 /// A journal that a database knows.

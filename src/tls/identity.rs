@@ -14,7 +14,7 @@ use rustls::{Error, ServerConfig, SupportedProtocolVersion};
 use crate::validity::validity_of;
 
 /// All that is spoken within.
-const PROTOCOL: &[u8] = b"http/1.1";
+pub(crate) const PROTOCOL: &[u8] = b"http/1.1";
 /// Tickets that a client of TLS 1.3 gets: browsers open connections side by side, and use each
 /// ticket once.
 const TICKETS: usize = 2;

@@ -4,11 +4,12 @@
 //!
 //! `connection` one connection's state · `identity` certificate and key, and what clients are
 //! offered · `validity` when a certificate holds · `stream` a connection that blocks, for
-//! operators.
+//! operators · `client` the other end, for commands that ask a node.
 //!
 //! rustls draws randomness and reads the wall clock by itself (for the age of tickets), so this is
 //! no part of the simulation. Limits: those of TLS in `base::limits`.
 
+mod client;
 mod connection;
 mod identity;
 mod stream;
@@ -16,6 +17,7 @@ mod stream;
 mod tests;
 mod validity;
 
+pub use client::{TlsClientStream, TlsConnectError, TlsTrust};
 pub use connection::{TlsConnection, TlsFailure};
 pub use identity::{IdentityRefusal, OldestVersion, SharedIdentity, TlsIdentity};
 pub use stream::TlsStream;

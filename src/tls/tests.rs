@@ -317,3 +317,57 @@ fn a_replaced_identity_is_the_one_that_is_given() {
     assert_ne!(shared.version(), before);
     assert!(shared.current().is_some());
 }
+
+/// A server's end of a socket, for one client; gives what it heard.
+fn serve_one(identity: TlsIdentity) -> (std::net::SocketAddr, std::thread::JoinHandle<Vec<u8>>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let thread = std::thread::spawn(move || {
+        let (socket, _) = listener.accept().unwrap();
+        let mut stream = TlsStream::accept(socket, &identity).unwrap();
+        let mut heard = [0; 5];
+        let mut count = 0;
+        while count < heard.len() {
+            match stream.read(&mut heard[count..]) {
+                Ok(0) => break,
+                Ok(more) => count += more,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        let _ = stream.write_all(&heard[..count]);
+        let _ = stream.end();
+        heard[..count].to_vec()
+    });
+    (address, thread)
+}
+
+#[test]
+fn a_node_is_known_by_its_own_certificate_or_by_one_that_is_listed_for_its_name() {
+    let own = || TlsIdentity::read(CERTIFICATE, KEY, OldestVersion::Tls12).unwrap();
+    let expired = || TlsIdentity::read(EXPIRED, KEY, OldestVersion::Tls12).unwrap();
+    let trust = |own, listed| TlsTrust::new(own, listed).unwrap();
+    let said = |identity: TlsIdentity, trust: &TlsTrust, name: &str| {
+        let (address, thread) = serve_one(identity);
+        let socket = std::net::TcpStream::connect(address).unwrap();
+        let spoken = TlsClientStream::connect(socket, trust, name);
+        let spoken = spoken.map_err(|error| error.to_string()).map(|mut stream| {
+            stream.write_all(b"hello").unwrap();
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).unwrap();
+            assert_eq!(answer, b"hello");
+        });
+        thread.join().unwrap();
+        spoken
+    };
+    let known = |identity, own, listed, name| said(identity, &trust(own, listed), name).is_ok();
+    assert!(known(own(), Some(CERTIFICATE), b"", "another.example"));
+    assert!(known(expired(), Some(EXPIRED), b"", "10.0.0.1"));
+    assert!(known(own(), None, CERTIFICATE, "localhost"));
+    assert!(known(own(), None, CERTIFICATE, "127.0.0.1"));
+    let refused = |identity, listed, name| said(identity, &trust(None, listed), name).unwrap_err();
+    assert!(refused(own(), b"", "localhost").contains("nobody that is trusted"));
+    assert!(!known(own(), None, RSA.0, "localhost"));
+    assert!(refused(own(), CERTIFICATE, "another.example").contains("another.example"));
+    assert!(refused(expired(), EXPIRED, "localhost").contains("expired"));
+}

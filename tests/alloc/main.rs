@@ -15,7 +15,7 @@ mod requests;
 use counting::Counted;
 use node::Node;
 use redis::Redis;
-use requests::{ALWAYS, ONCE, click, get, keyed_get, post_decide};
+use requests::{ALWAYS, ONCE, click, get, keyed_get, post_decide, signed_get};
 
 #[global_allocator]
 static ALLOCATOR: counting::Counting = counting::Counting;
@@ -60,6 +60,14 @@ fn a_decision_that_shows_nothing() {
     assert_none("nothing, GET", count(&mut node, &gets, "204"));
     let gets: Vec<_> = users.iter().map(|user| keyed_get(user)).collect();
     assert_none("nothing, with a key", count(&mut Node::with_keys(ONCE), &gets, "204"));
+    let gets: Vec<_> = users.iter().map(|user| signed_get(user)).collect();
+    let mut signed = Node::with_identity(ONCE, "qa");
+    assert_none("nothing, with a signature", count(&mut signed, &gets, "204"));
+    let nobody = String::from_utf8(keyed_get("")).unwrap().replace("user=&", "").into_bytes();
+    let minted = String::from_utf8_lossy(signed.ask(&nobody)).into_owned();
+    let (_, minted) = minted.split_once("\"anon\":\"").expect("an id is minted");
+    let gets = vec![keyed_get(&minted[..53])];
+    assert_none("nothing, of a minted user", count(&mut signed, &gets, "204"));
     let posts: Vec<_> = users.iter().map(|user| post_decide(user)).collect();
     assert_none("nothing, POST", count(&mut node, &posts, "204"));
 }
@@ -72,6 +80,14 @@ fn a_decision_that_shows_a_popup() {
     assert_none("show, GET", count(&mut node, &gets, "200"));
     let posts: Vec<_> = users.iter().map(|user| post_decide(user)).collect();
     assert_none("show, POST", count(&mut node, &posts, "200"));
+}
+
+#[test]
+fn a_decision_for_a_preview_user() {
+    let user = &users(1, 0)[0];
+    let gets = vec![signed_get(user)];
+    let counted = count(&mut Node::with_identity(ONCE, user), &gets, "200");
+    assert_none("show, for a preview user", counted);
 }
 
 #[test]

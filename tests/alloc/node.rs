@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use nudged_api::access::Access;
 use nudged_api::cors::Cors;
+use nudged_api::identity::IdentitySecrets;
 use nudged_api::token::{Keys, Secret};
+use nudged_api::visitors::{PreviewUsers, VisitorRules};
 use nudged_base::clock::Now;
 use nudged_base::ids::{Sequence, ShardId};
 use nudged_base::rate::{Rate, RateLimit};
@@ -70,7 +72,17 @@ impl Node {
     /// One shard, which asks for one of the keys that `requests::KEY` is among.
     pub fn with_keys(popups: &str) -> Node {
         let access = Access::new(["sk_of_a_server"], [requests::KEY]);
-        Node::with_access(1, popups, None, access)
+        Node::with_access(1, popups, None, (access, VisitorRules::default()))
+    }
+
+    /// The same, which also asks for signatures of users, and lets one of them only look.
+    pub fn with_identity(popups: &str, preview_user: &str) -> Node {
+        let access = Access::new(["sk_of_a_server"], [requests::KEY]);
+        let visitors = VisitorRules {
+            identity: IdentitySecrets::new([requests::SECRET, "identity-secret-2"]),
+            preview: PreviewUsers::new([preview_user]),
+        };
+        Node::with_access(1, popups, None, (access, visitors))
     }
 
     /// The same with a Redis for each shard.
@@ -95,14 +107,14 @@ impl Node {
     }
 
     fn with(shards: u16, popups: &str, arbiter: Option<ArbiterSetup>) -> Node {
-        Node::with_access(shards, popups, arbiter, Access::default())
+        Node::with_access(shards, popups, arbiter, Default::default())
     }
 
     fn with_access(
         shards: u16,
         popups: &str,
         arbiter: Option<ArbiterSetup>,
-        access: Access,
+        (access, visitors): (Access, VisitorRules),
     ) -> Node {
         let definitions = source::parse_toml(popups).unwrap();
         let entries: Vec<_> = definitions
@@ -110,7 +122,7 @@ impl Node {
             .map(|definition| CatalogEntry { definition, version: 1, status: definition.status() })
             .collect();
         let snapshot = Arc::new(compile(&entries, Settings::default(), 1).unwrap());
-        let rules = Arc::new(Rules { access: vec![access], cors: Cors::default() });
+        let rules = Arc::new(Rules { access: vec![access], cors: Cors::default(), visitors });
         let secret = Secret { id: 1, created_at: WallMs(0), bytes: [7; 32], moved_at: None };
         let keys = Arc::new(Keys::new(&[secret]));
         let counters: Vec<Arc<ShardCounters>> = (0..shards).map(|_| Arc::default()).collect();

@@ -1,7 +1,9 @@
 //! What is asked of a node here, and what its popups are: for the counts of allocations and for
 //! those of instructions.
 
+use hmac::{Hmac, Mac as _};
 use nudged_base::ids::{ShardId, UserKey};
+use sha2::Sha256;
 
 /// Shown once, then not for a day.
 pub const ONCE: &str = r#"
@@ -54,6 +56,17 @@ pub const KEY: &str = "pk_of_a_page";
 pub fn keyed_get(user: &str) -> Vec<u8> {
     let request = String::from_utf8(get(user)).unwrap();
     request.replacen(" HTTP/1.1", &format!("&key={KEY} HTTP/1.1"), 1).into_bytes()
+}
+
+/// What users are signed with.
+pub const SECRET: &str = "identity-secret-1";
+
+/// The same with the user's signature.
+pub fn signed_get(user: &str) -> Vec<u8> {
+    let request = String::from_utf8(keyed_get(user)).unwrap();
+    let mac: Hmac<Sha256> = Hmac::new_from_slice(SECRET.as_bytes()).unwrap();
+    let signature = nudged_base::hex::encode(&mac.chain_update(user).finalize().into_bytes());
+    request.replacen(" HTTP/1.1", &format!("&sig={signature} HTTP/1.1"), 1).into_bytes()
 }
 
 /// A body of JSON.

@@ -1,8 +1,10 @@
 //! Property: an operator sees what a user's state is and why they see what they see, and can have a
 //! user forgotten: journaled, final, and without a trace of the id in SQL.
 
+use serde_json::Value;
+
 use crate::database;
-use crate::harness::{Setup, WELCOME, run, until};
+use crate::harness::{Server, Setup, WELCOME, run, until};
 
 #[test]
 fn a_user_can_be_looked_at() {
@@ -133,6 +135,68 @@ fn statistics_count_what_happened() {
         let has = |part: &str| stats.replace(' ', "").contains(part);
         (has("\"decided\":10") && has("\"shown\":10") && has("\"clicked\":3")).then_some(())
     });
+    server.stop();
+}
+
+/// Holds what an operator is answered to its schema, both ways: what is there is described, and
+/// what is described is there.
+fn check_described(api: &Value, schema: &Value, found: &Value, path: &str) {
+    if let Some(reference) = schema["$ref"].as_str() {
+        return check_described(api, api.pointer(&reference[1..]).unwrap(), found, path);
+    }
+    if let Some(choices) = schema["oneOf"].as_array() {
+        let of_kind = |choice: &&Value| (choice["type"] == "null") == found.is_null();
+        return check_described(api, choices.iter().find(of_kind).unwrap(), found, path);
+    }
+    let kind = match found {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_i64() || number.is_u64() => "integer",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    let kinds = schema["type"].as_array().cloned().unwrap_or(vec![schema["type"].clone()]);
+    let is_of = |wanted: &Value| *wanted == kind || (*wanted == "number" && kind == "integer");
+    assert!(kinds.iter().any(is_of), "{path} is {found}, and described as {kinds:?}");
+    if let Some(words) = schema["enum"].as_array() {
+        assert!(words.contains(found), "{path} is {found}, and described as one of {words:?}");
+    }
+    for one in found.as_array().into_iter().flatten() {
+        check_described(api, &schema["items"], one, &format!("{path}[]"));
+    }
+    let Some(found) = found.as_object() else { return };
+    let described = schema["properties"].as_object();
+    for (name, value) in found {
+        let of_name = described.and_then(|described| described.get(name));
+        let schema = of_name.unwrap_or(&schema["additionalProperties"]);
+        assert!(schema.is_object(), "{path}.{name} is not described");
+        check_described(api, schema, value, &format!("{path}.{name}"));
+    }
+    for name in described.into_iter().flatten().map(|(name, _)| name) {
+        assert!(found.contains_key(name), "{path}.{name} is described and not there");
+    }
+}
+
+/// Holds a node's status to its description.
+pub fn check_status(server: &Server) -> Value {
+    let mut operator = server.operator();
+    let api = operator.get("/openapi.json").expect(200).json();
+    let status = operator.get("/v1/status").expect(200).json();
+    check_described(&api, &api["components"]["schemas"]["Status"], &status, "status");
+    status
+}
+
+#[test]
+fn the_status_is_what_is_described() {
+    let setup = Setup::new(WELCOME);
+    let server = setup.start();
+    let mut client = server.client();
+    client.decide("ann").expect(200);
+    let status = check_status(&server);
+    assert_eq!(status["listeners"][0]["connections"], 1, "{status}");
+    assert_eq!(status["listeners"][0]["address"], "127.0.0.1:0");
     server.stop();
 }
 

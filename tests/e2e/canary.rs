@@ -9,6 +9,8 @@ use crate::harness::{ALWAYS, Setup, until};
 const SERVER_KEY: &str = "canary-server-key-0123456789abcdef";
 const PUBLIC_KEY: &str = "canary-public-key-0123456789abcdef";
 const WRONG_KEY: &str = "canary-wrong-key-0123456789abcdefgh";
+const SECRET: &str = "canary-identity-secret-0123456789ab";
+const SIGNATURE: &str = "canary-signature-0123456789abcdef";
 const PASSWORD: &str = "canary-password";
 const USER: &str = "canary-user";
 
@@ -21,7 +23,10 @@ fn assert_silent(what: &str, text: &str, canaries: &[&str]) {
 
 #[test]
 fn keys_tokens_and_users_are_in_nothing_that_a_node_says() {
-    let keys = format!("[keys]\nserver = [\"{SERVER_KEY}\"]\npublic = [\"{PUBLIC_KEY}\"]\n");
+    let keys = format!(
+        "[keys]\nserver = [\"{SERVER_KEY}\"]\npublic = [\"{PUBLIC_KEY}\"]\n\
+         identity = [\"{SECRET}\"]\n[preview]\nusers = [\"{USER}-2\"]\n"
+    );
     let setup = Setup::new(ALWAYS).config(&format!("{keys}[log]\nlevel = \"debug\"\n"));
     let server = setup.start();
     let mut client = server.client();
@@ -29,6 +34,8 @@ fn keys_tokens_and_users_are_in_nothing_that_a_node_says() {
     let token = client.get(&format!("{ask}{SERVER_KEY}")).expect(200).token().unwrap();
     let mut said = Vec::new();
     said.push(client.get(&format!("{ask}{WRONG_KEY}")).expect(401).body);
+    let signed = format!("/v1/decide?user={USER}&key={PUBLIC_KEY}&sig={SIGNATURE}");
+    said.push(client.get(&signed).expect(401).body);
     said.push(client.get(&format!("/v1/decide?{USER}={SERVER_KEY}&placement={USER}%")).body);
     for body in [format!("{{\"decision\":\"{token}"), format!("[{{\"decision\":\"{token}x\"}}]")] {
         let answer = client.ask("POST", &format!("/v1/events?key={PUBLIC_KEY}"), &body);
@@ -47,7 +54,7 @@ fn keys_tokens_and_users_are_in_nothing_that_a_node_says() {
     }
     until("a line of the log", || server.said().contains("ready").then_some(()));
     said.push(server.said());
-    let canaries = [SERVER_KEY, PUBLIC_KEY, WRONG_KEY, USER, &token];
+    let canaries = [SERVER_KEY, PUBLIC_KEY, WRONG_KEY, SECRET, SIGNATURE, USER, &token];
     said.iter().for_each(|text| assert_silent("a node", text, &canaries));
     server.stop();
 }

@@ -127,7 +127,7 @@ fn an_embedded_node_grows_into_two() {
 }
 
 /// Everything that a move writes, but when it was.
-const MOVED: [&str; 9] = [
+const MOVED: [&str; 10] = [
     "SELECT id, created_at, HEX(secret), moved_at IS NULL FROM signing_keys \
      WHERE moved_at IS NOT NULL ORDER BY 1, 2",
     "SELECT popup_id, version, origin, definition, archived_at FROM popups ORDER BY 1",
@@ -138,6 +138,7 @@ const MOVED: [&str; 9] = [
      FROM user_popups ORDER BY 1, 2",
     "SELECT * FROM erased_users ORDER BY 1",
     "SELECT * FROM override_entries ORDER BY 1",
+    "SELECT * FROM operator_tokens ORDER BY 1",
     "SELECT set_id, seq, decision, action, at, acted_at, user_id, popup_id, version, variant, \
      revision_epoch, revision_counter FROM events JOIN streams ON streams.stream = events.stream \
      ORDER BY 1, 2",
@@ -161,6 +162,7 @@ fn forget_everything(database: &str) {
         "erased_users",
         "events",
         "override_entries",
+        "operator_tokens",
         "popup_stats",
         "writer_position",
         "streams",

@@ -3,11 +3,13 @@
 
 use std::collections::BTreeSet;
 
+use crate::admin;
 use crate::client::{Client, event};
 use crate::cluster::{Cluster, Plan, in_turn};
 use crate::harness::{ALWAYS, Server, Setup, until};
 use crate::support::prometheus::{Metrics, promtool};
 use crate::support::proxy::Proxy;
+use crate::tls;
 use crate::vendor_monitoring;
 
 /// What an ordinary day does not move, by why. All else has to.
@@ -41,6 +43,11 @@ const STILL: &[(&str, &[&str])] = &[
     (
         "clients of TLS, whom tests/e2e/tls.rs has",
         &["tls_failures_total", "tls_handshakes_open", "tls_handshakes_total"],
+    ),
+    ("operators' tokens, which tests/e2e/tokens.rs has", &["admin_refused_total", "admin_tokens"]),
+    (
+        "preview users, whom tests/e2e/preview_users.rs has",
+        &["preview_decisions_total", "preview_events_total"],
     ),
     (
         "more load than a test has",
@@ -231,8 +238,10 @@ fn requests_are_timed_and_work_is_load() {
 /// An embedded node that knows its users again after a restart.
 fn embedded() -> Metrics {
     let config = "connections_max = 4\n[proxy_protocol]\nnetworks = [\"127.0.0.1\"]\n\
-        [limits]\nuser_rate = \"1000000/s\"\n";
+        [limits]\nuser_rate = \"1000000/s\"\n\
+        [tls]\ncertificate = \"tls.pem\"\nkey = \"tls.key\"\n";
     let setup = Setup::new(ALWAYS).config(config);
+    tls::install(&setup, "server.pem", "server.key");
     let proxied = ["--listen", "127.0.0.1:0 proxy_protocol"];
     let setup = setup.flags(&["--shards", "2", "--no-pin"]).flags(&proxied);
     let server = setup.start();
@@ -254,6 +263,10 @@ fn embedded() -> Metrics {
         // What is no header ends the connection.
         let _ = client.try_ask("GET", "/health", "");
     }
+    let mut open = server.client();
+    // Its buffer grows past what is kept.
+    let large = format!("{{\"user\":\"{}\"}}", "x".repeat(65_500));
+    open.ask("POST", "/v1/decide", &large);
     let mut open = server.client();
     open.get("/health").expect(200);
     server.operator().ask("POST", "/v1/popups/banner/pause", "").expect(200);
@@ -278,9 +291,15 @@ fn with_redis() -> Vec<Metrics> {
     proxy.cut();
     visit(&servers[0], "away");
     let away = check(&text(&servers[0]));
+    admin::check_status(&servers[0]);
     proxy.heal();
     until("Redis", || servers[0].logged("redis_connected").pop());
     visit(&servers[0], "back");
+    until("what was taken without Redis to be merged", || {
+        let text = text(&servers[0]);
+        let mut lines = text.lines().filter(|line| line.starts_with("nudged_merged_total{"));
+        lines.any(|line| !line.ends_with(" 0")).then_some(())
+    });
     let metrics = servers.each_ref().map(|server| check(&text(server)));
     servers.into_iter().for_each(Server::stop);
     metrics.into_iter().chain([away]).collect()

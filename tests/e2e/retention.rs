@@ -13,11 +13,14 @@ use nudged_domain::catalog::snapshot::ShowOutcome;
 use nudged_domain::state::user::{PopupState, Show, encode_popup};
 
 use crate::client::Client;
+use crate::cluster::{Cluster, Plan, stop};
 use crate::database;
+use crate::growing::migrate;
 use crate::harness::{ALWAYS, Server, Setup, until};
 
 const EVENTS: &str = "SELECT count(*) FROM events";
 const DAY_MS: i64 = 86_400_000;
+const USERS_FORGOTTEN: &str = "nudged_retention_users_forgotten_total";
 
 fn metric(server: &Server, name: &str) -> f64 {
     let text = server.operator().get("/metrics").expect(200).body;
@@ -108,12 +111,16 @@ fn user_line(user: &str, popup: &str, days: u64, outcome: Option<ShowOutcome>) -
     format!("{line}\n")
 }
 
-#[test]
-fn users_whom_nothing_binds_are_forgotten_and_others_are_not() {
-    let setup = Setup::new(
-        "[[popup]]\nid = \"welcome\"\n[[popup]]\nid = \"few\"\nmax_shows = 1\npriority = -1\n",
-    );
-    let setup = setup.config("[retention]\nusers = \"20d\"\n");
+/// Two popups, of which the second is for who has seen the first.
+const TWO: &str =
+    "[[popup]]\nid = \"welcome\"\n[[popup]]\nid = \"few\"\nmax_shows = 1\npriority = -1\n";
+const FORGETTING: &str = "[retention]\nusers = \"20d\"\n";
+/// How many popups are left of each user.
+const LEFT: [(&str, usize); 5] =
+    [("old", 0), ("removed", 0), ("clicked", 1), ("had-all", 1), ("young", 1)];
+
+/// Puts users into an embedded node that does not run: two of them are old, and bound by nothing.
+fn import_users(setup: &Setup) {
     let clicked = Some(ShowOutcome::Clicked);
     let lines = [
         user_line("old", "welcome", 30, None),
@@ -126,8 +133,14 @@ fn users_whom_nothing_binds_are_forgotten_and_others_are_not() {
     let data = setup.data().to_str().unwrap();
     let exit = setup.run(&["import", "--data", data, "users.ndjson"]);
     assert_eq!(exit.code, Some(0), "{exit:?}");
+}
+
+#[test]
+fn users_whom_nothing_binds_are_forgotten_and_others_are_not() {
+    let setup = Setup::new(TWO).config(FORGETTING);
+    import_users(&setup);
     let server = setup.start();
-    let forgotten = "nudged_retention_users_forgotten_total";
+    let forgotten = USERS_FORGOTTEN;
     until("who is old to be forgotten", || (metric(&server, forgotten) == 2.0).then_some(()));
     let left = "SELECT group_concat(user_id) FROM (SELECT user_id FROM users ORDER BY user_id)";
     until("their rows to go", || {
@@ -136,8 +149,7 @@ fn users_whom_nothing_binds_are_forgotten_and_others_are_not() {
         (users == "clicked,had-all,young").then_some(())
     });
     let mut operator = server.operator();
-    for (user, popups) in [("old", 0), ("removed", 0), ("clicked", 1), ("had-all", 1), ("young", 1)]
-    {
+    for (user, popups) in LEFT {
         let state = operator.get(&format!("/v1/users/{user}")).expect(200).json();
         assert_eq!(state["popups"].as_array().unwrap().len(), popups, "{user}");
     }
@@ -154,4 +166,69 @@ fn users_whom_nothing_binds_are_forgotten_and_others_are_not() {
     });
     assert_eq!(metric(&server, forgotten), 0.0);
     server.stop();
+}
+
+/// A metric of all nodes together.
+fn sum(nodes: &[(Setup, Server)], name: &str) -> f64 {
+    nodes.iter().map(|(_, server)| metric(server, name)).sum()
+}
+
+/// Has nodes look through all users by settings that they reload, and waits until one has.
+fn look_through(nodes: &[(Setup, Server)], settings: &str) {
+    const LOOKED_THROUGH: &str = "nudged_retention_folds_total";
+    let before = sum(nodes, LOOKED_THROUGH);
+    for (setup, server) in nodes {
+        let path = setup.path("nudged.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let rest = text.split("[retention]").next().unwrap();
+        std::fs::write(path, format!("{rest}\n{settings}")).unwrap();
+        server.operator().ask("POST", "/v1/reload", "").expect(200);
+    }
+    until("users to be looked through", || (sum(nodes, LOOKED_THROUGH) > before).then_some(()));
+}
+
+#[test]
+fn several_nodes_forget_a_user_in_redis_and_mysql_once() {
+    let embedded = Setup::new(TWO);
+    import_users(&embedded);
+    let cluster = Cluster::new(Plan::new(TWO));
+    let moved = migrate(&cluster.node(), embedded.data());
+    assert_eq!(moved.code, Some(0), "{moved:?}");
+    let nodes = cluster.start(2);
+    for (_, server) in &nodes {
+        until("Redis to have everybody", || {
+            let answer = server.client().decide("somebody");
+            (answer.status == 200 || answer.reason() != "degraded").then_some(())
+        });
+    }
+    let forgotten = || sum(&nodes, USERS_FORGOTTEN);
+    // Whom no shard has time for is left for the next day: another age begins anew.
+    let mut ages = (20..30).map(|days| format!("[retention]\nusers = \"{days}d\"\n"));
+    while forgotten() < 2.0 {
+        look_through(&nodes, &ages.next().expect("shards that have time for it"));
+    }
+    let users = "SELECT user_id FROM users WHERE user_id <> 'somebody' ORDER BY user_id";
+    until("their rows to go", || {
+        (cluster.rows(users) == ["clicked", "had-all", "young"]).then_some(())
+    });
+    assert_eq!(cluster.number("SELECT COUNT(*) FROM erased_users"), 2);
+    let rest = "SELECT COUNT(*) FROM user_popups WHERE user_id IN ('old', 'removed')";
+    assert_eq!(cluster.number(rest), 0);
+    for (_, server) in &nodes {
+        for (user, popups) in LEFT {
+            let state = server.operator().get(&format!("/v1/users/{user}")).expect(200).json();
+            assert_eq!(state["popups"].as_array().unwrap().len(), popups, "{user}");
+        }
+    }
+    // They are new everywhere, and once; who is bound is bound as before.
+    let decide = |node: usize, user: &str| nodes[node].1.client().decide(user);
+    for (first, user) in [(0, "old"), (1, "removed")] {
+        assert_eq!(decide(first, user).expect(200).popup().as_deref(), Some("welcome"), "{user}");
+        assert_eq!(decide(1 - first, user).popup().as_deref(), Some("few"), "{user}");
+        assert_eq!(decide(first, user).reason(), "gap", "{user}");
+    }
+    assert_eq!(decide(0, "clicked").popup().as_deref(), Some("few"));
+    assert_eq!(decide(1, "young").popup().as_deref(), Some("welcome"));
+    assert_eq!(forgotten(), 2.0);
+    stop(nodes);
 }

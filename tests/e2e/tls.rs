@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::client::{Client, request};
-use crate::harness::{Server, Setup, WELCOME, repository, until};
+use crate::harness::{Server, Setup, WELCOME, repository, run, until};
 use crate::support::process::Process;
 
 const LISTEN: [&str; 2] = ["--listen", "127.0.0.1:0 tls"];
@@ -25,7 +25,7 @@ fn config(more: &str) -> String {
 }
 
 /// Puts a certificate of the corpus and a key where the configuration names them.
-fn install(setup: &Setup, certificate: &str, key: &str) {
+pub fn install(setup: &Setup, certificate: &str, key: &str) {
     for (name, place) in [(certificate, "tls.pem"), (key, "tls.key")] {
         fs::copy(repository(&format!("tests/corpus/tls/{name}")), setup.path(place)).unwrap();
         fs::set_permissions(setup.path(place), fs::Permissions::from_mode(0o600)).unwrap();
@@ -283,6 +283,10 @@ fn operators_are_served_over_tls() {
     let metrics = curl(server.admin, &[], "/metrics");
     let text = String::from_utf8_lossy(&metrics.stdout).into_owned();
     assert!(text.contains("\nnudged_tls_certificate_expiry_timestamp_seconds 4949"), "{text}");
+    let status = curl(server.admin, &[], "/v1/status").stdout;
+    let status: serde_json::Value = serde_json::from_slice(&status).unwrap();
+    assert!(status["tls"]["expires_at"].as_str().unwrap().starts_with("2126-11-06T"), "{status}");
+    assert!(status["tls"]["expires_in_s"].as_i64().unwrap() > 0, "{status}");
     let url = format!("https://localhost:{}/v1/status", server.admin.port());
     let two = curl(server.admin, &["-f", "--tls-max", "1.2", &url], "/v1/popups");
     assert!(two.status.success(), "{two:?}");
@@ -290,6 +294,61 @@ fn operators_are_served_over_tls() {
     let _ = plain.try_send(b"GET /health HTTP/1.1\r\n\r\n");
     assert!(plain.try_answer().is_err());
     assert!(curl(server.admin, &["-f"], "/v1/status").status.success());
+    server.stop();
+}
+
+#[test]
+fn commands_ask_a_node_over_tls_and_know_that_it_is_the_node() {
+    let setup = Setup::new(WELCOME).config(&config("")).flags(&["--shards", "1", "--no-pin"]);
+    install(&setup, "server.pem", "server.key");
+    let server = setup.start_with(&["--admin", "127.0.0.1:0 tls"]);
+    let port = server.admin.port();
+    let nowhere = setup.path("data").parent().unwrap().join("elsewhere");
+    fs::create_dir(&nowhere).unwrap();
+    let ask = |arguments: &[&str]| {
+        let mut line = vec!["explain", "--user", "ann"];
+        line.extend(arguments);
+        run(&nowhere, &line)
+    };
+    let at = |host: &str| format!("https://{host}:{port}");
+    let file = |name: &str| repository(&format!("tests/corpus/tls/{name}")).display().to_string();
+    // By who has signed it, for its name.
+    let (signed, other) = (file("server.pem"), file("other.pem"));
+    for host in ["localhost", "127.0.0.1"] {
+        let exit = ask(&["--admin", &at(host), "--cacert", &signed]);
+        assert_eq!(exit.code, Some(0), "{exit:?}");
+        assert!(exit.stdout.contains("welcome"), "{exit:?}");
+    }
+    // By the node's own certificate, whatever its name.
+    let config = setup.path("nudged.toml").display().to_string();
+    let port_text = format!("127.0.0.1:{port} tls");
+    for admin in [at("localhost"), port_text] {
+        let exit = setup.run(&["explain", "--user", "ann", "--config", &config, "--admin", &admin]);
+        assert_eq!(exit.code, Some(0), "{exit:?}");
+    }
+    let copy = setup.path("copy.db").display().to_string();
+    let localhost = at("localhost");
+    for command in [&["top", "--once"][..], &["backup", &copy]] {
+        let node = ["--cacert", &signed, "--admin", &localhost];
+        let exit = run(&nowhere, &[command, &node].concat());
+        assert_eq!(exit.code, Some(0), "{exit:?}");
+    }
+    let plain = format!("127.0.0.1:{port}");
+    let data = server.data.to_string();
+    let data_tls = format!("https://{data}");
+    for (arguments, wanted) in [
+        (&["--admin", &localhost][..], "nobody that is trusted has signed it"),
+        (&["--admin", &localhost, "--cacert", &other], "is not trusted"),
+        (&["--admin", &at("127.0.0.2"), "--cacert", &signed], "127.0.0.2"),
+        (&["--admin", &localhost, "--cacert", "/nowhere.pem"], "/nowhere.pem: no certificate"),
+        (&["--admin", &plain], "speaks TLS: give --admin https://127.0.0.1"),
+        (&["--admin", &data_tls], "does not speak TLS: give --admin 127.0.0.1"),
+        (&["--admin", "https://localhost"], "https://HOST:PORT"),
+    ] {
+        let exit = ask(arguments);
+        assert_eq!(exit.code, Some(1), "{arguments:?}: {exit:?}");
+        assert!(exit.stderr.contains(wanted), "{arguments:?}: {exit:?}");
+    }
     server.stop();
 }
 

@@ -14,6 +14,7 @@ use crate::database;
 use crate::drain::visit_on;
 use crate::harness::{STOP_TIMEOUT, Server, Setup, WELCOME, until};
 
+mod kinds;
 mod managed;
 
 /// Clients at once.
@@ -40,6 +41,16 @@ pub fn visit(
     tokens
 }
 
+/// Lets visitors go where it ends, in whatever way: a check that fails fails its test, and no
+/// visitor stays behind.
+pub struct Ending<'a>(pub &'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Visitors come while something is done; gives their tokens.
 pub fn under_load(address: SocketAddr, act: impl FnOnce(&dyn Fn())) -> Vec<String> {
     // Nobody comes twice.
@@ -52,6 +63,7 @@ pub fn under_load(address: SocketAddr, act: impl FnOnce(&dyn Fn())) -> Vec<Strin
             scope.spawn(move || visit(&format!("{round}-{number}"), address, shown, is_over))
         };
         let visitors: Vec<_> = (0..CLIENTS).map(visit).collect();
+        let ending = Ending(&is_over);
         let await_some = || {
             let before = shown.load(Ordering::Relaxed);
             until("some load", || (shown.load(Ordering::Relaxed) > before + 100).then_some(()));
@@ -59,7 +71,7 @@ pub fn under_load(address: SocketAddr, act: impl FnOnce(&dyn Fn())) -> Vec<Strin
         await_some();
         act(&await_some);
         await_some();
-        is_over.store(true, Ordering::Relaxed);
+        drop(ending);
         visitors.into_iter().flat_map(|visitor| visitor.join().unwrap()).collect()
     })
 }

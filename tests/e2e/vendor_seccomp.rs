@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -14,7 +15,7 @@ use rustix::process::Signal;
 use seccompiler::{BpfProgram, TargetArch, apply_filter, compile_from_json};
 use serde_json::{Value, json};
 
-use crate::harness::{Setup, WELCOME, until};
+use crate::harness::{Server, Setup, WELCOME, until};
 use crate::support::vendor;
 
 /// Filters in the order in which they are set: the one that would forbid the next comes last.
@@ -104,6 +105,19 @@ fn apply(filters: &OnceLock<Filters>) -> io::Result<()> {
     filters.iter().try_for_each(|filter| apply_filter(filter)).map_err(io::Error::other)
 }
 
+/// The priority of a thread: 0, or more where it gives way.
+fn nice_of(server: &Server, thread: &str) -> i32 {
+    let folder = format!("/proc/{}/task", server.pid());
+    let mut tasks = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let is_it = |task: &PathBuf| {
+        fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim() == thread)
+    };
+    let stat = fs::read_to_string(tasks.find(is_it).expect("it runs").join("stat")).unwrap();
+    // Behind the name in brackets its state is the third field; the priority is the nineteenth.
+    let fields = stat.rsplit_once(')').unwrap().1;
+    fields.split_whitespace().nth(16).unwrap().parse().unwrap()
+}
+
 /// All that a node does in its life: a start from nothing, decisions, events, operators, a reload,
 /// a stop, and a start from what is there.
 fn live(before_exec: fn() -> io::Result<()>) {
@@ -124,6 +138,7 @@ fn live(before_exec: fn() -> io::Result<()>) {
             text.contains(&format!("\"{user}\"")).then_some(())
         });
         assert!(!server.said().contains("not permitted"), "{}", server.said());
+        assert_eq!(nice_of(&server, "sql-writer") - nice_of(&server, "shard-0"), 5);
         let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
         assert!(status.lines().any(|line| line == "Seccomp:\t2"), "{status}");
         server.stop();
@@ -199,4 +214,21 @@ fn a_node_lives_in_a_container_with_the_profile() {
     filters.push(allow_only(&allowed));
     OF_PROFILE.set(filters).expect("set once");
     live(|| apply(&OF_PROFILE));
+}
+
+static WITHOUT_PRIORITY: OnceLock<Filters> = OnceLock::new();
+
+#[test]
+fn a_node_that_may_lower_no_priority_says_so_once_and_lives() {
+    let rules = [json!({"syscall": "setpriority"})];
+    let filter = compile(&rules, json!({"errno": REFUSED}), json!("allow")).expect("a filter");
+    WITHOUT_PRIORITY.set(vec![filter]).expect("set once");
+    let setup = Setup::new(WELCOME).before_exec(|| apply(&WITHOUT_PRIORITY));
+    let server = setup.start();
+    server.await_logged("priority_refused");
+    let token = server.client().decide("ann").token().expect("the first time it is shown");
+    server.client().event(&token, "clicked").expect(202);
+    assert_eq!(nice_of(&server, "sql-writer"), nice_of(&server, "shard-0"));
+    assert_eq!(server.logged("priority_refused").len(), 1, "{}", server.said());
+    server.stop();
 }

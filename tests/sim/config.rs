@@ -48,6 +48,8 @@ pub enum Clock {
 const SEGMENTS: u64 = 64;
 /// Longer than a run.
 const DAY: DurationMs = DurationMs(86_400_000);
+/// Users of a run that forgets some of them.
+const USERS_FORGOTTEN: u64 = 1_000;
 /// One seed of so many is about late replies.
 const LATE_EVERY: u64 = 12;
 
@@ -93,6 +95,8 @@ pub struct Config {
     pub pause_ms: u64,
     /// Hops that find the other shard's lane full.
     pub one_in_hop_refused: u64,
+    /// Whether users are forgotten whom nothing binds.
+    pub forgets: bool,
     /// Whether another catalog becomes current before each step of a shard.
     pub swaps_catalog: bool,
     /// `quiet_time`, in milliseconds.
@@ -153,10 +157,37 @@ pub struct Config {
 
 impl Config {
     pub fn draw(kind: Kind, seed: u64) -> Config {
-        match kind {
+        let config = match kind {
             Kind::One => Config::of_one(seed),
             Kind::Nodes => Config::of_nodes(seed),
+        };
+        config.with_forgetting()
+    }
+
+    /// Some runs forget users. Not where records are in lists or Redis may lose writes: what became
+    /// of the change is then not to be told from outside.
+    fn with_forgetting(self) -> Config {
+        let mut draw = Stream::new(self.seed, "forgetting of users");
+        let is_about_more =
+            self.has_redis && self.seed.is_multiple_of(LATE_EVERY) || self.users > USERS_FORGOTTEN;
+        if self.has_lists || self.has_losses() || is_about_more || !draw.one_in(3) {
+            return self;
         }
+        // Mostly the popup that binds nobody for long; visits far enough apart.
+        Config {
+            forgets: true,
+            one_in_solo: draw.pick(&[1, 1, 2]),
+            one_in_local: 0,
+            think_ms: draw.pick(&[8_000, 20_000]),
+            acts: self.acts.max(20),
+            sql_us: self.sql_us.min(200_000),
+            ..self
+        }
+    }
+
+    /// The same with the day's limit at one show: whether anything of it binds.
+    pub fn strictest(&self) -> Config {
+        Config { max_per_day: self.max_per_day.min(1), ..self.clone() }
     }
 
     fn of_one(seed: u64) -> Config {

@@ -10,6 +10,7 @@ use nudged_base::time::WallMs;
 use nudged_journal::record::{Record, frames};
 use serde_json::Value;
 
+use super::forgetting::Forgotten;
 use super::wire::Reply;
 
 /// One event of a request: the token's text and the action.
@@ -115,6 +116,8 @@ pub struct History {
     /// Those of them that are merged, with the time.
     pub merged: BTreeMap<String, u64>,
     pub answers: u64,
+    /// Users that were forgotten, in the order of their records.
+    pub forgotten: Vec<Forgotten>,
     /// Decisions that were answered degraded.
     pub degraded: u64,
 }
@@ -159,6 +162,11 @@ impl History {
                             self.merged.entry(record.token.to_owned()).or_insert(now);
                         }
                         (record.token, record.kind)
+                    }
+                    Record::Erase { user, at, .. } => {
+                        let (user, at) = (user.to_owned(), at.0);
+                        self.forgotten.push(Forgotten { user, at, recorded_at: now });
+                        continue;
                     }
                     _ => continue,
                 };

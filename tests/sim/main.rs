@@ -23,7 +23,7 @@
 //! `world` the loop · `config` what a seed draws · `scene` time and choices · `faults` what goes
 //! wrong · `node`, `shard`, `journal`, `writer`, `reader`, `keeper`, `lists` a node's parts ·
 //! `disk`, `sql`, `network`, `pipes`, `asker` what is around it · `client`, `history` who asks and
-//! what was told · `oracle`, `freshness`, `unseen` what must be true.
+//! what was told · `oracle`, `forgetting`, `freshness`, `unseen` what must be true.
 
 // A failed `expect` is the run's failure.
 #![allow(clippy::unwrap_used)]
@@ -34,6 +34,7 @@ mod client;
 mod config;
 mod disk;
 mod faults;
+mod forgetting;
 mod freshness;
 mod history;
 mod journal;
@@ -144,12 +145,13 @@ fn main() -> ExitCode {
 /// Runs seeds; gives how many failed.
 fn run_all(kind: Kind, seeds: RangeInclusive<u64>, is_printed: bool) -> u64 {
     let begun = Instant::now();
-    let (mut steps, mut answers, mut failed) = (0, 0, 0);
+    let (mut steps, mut answers, mut forgotten, mut failed) = (0, 0, 0, 0);
     for seed in seeds.clone() {
         match hold(kind, seed, is_printed) {
             Ok(ran) => {
                 steps += ran.steps;
                 answers += ran.answers;
+                forgotten += ran.forgotten;
             }
             Err(message) => {
                 failed += 1;
@@ -163,7 +165,8 @@ fn run_all(kind: Kind, seeds: RangeInclusive<u64>, is_printed: bool) -> u64 {
     let seconds = begun.elapsed().as_secs_f64();
     let name = if kind == Kind::One { "sim" } else { "sim of nodes" };
     println!(
-        "{name}: {count} seeds, {failed} failed, {steps} steps, {answers} answers, {seconds:.1} s"
+        "{name}: {count} seeds, {failed} failed, {steps} steps, {answers} answers, {forgotten} users \
+         forgotten, {seconds:.1} s"
     );
     failed
 }

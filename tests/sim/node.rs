@@ -20,6 +20,7 @@ use nudged_shard::control::{Control, ControlReply};
 use nudged_shard::seam::{Effect, Input, ShardReport};
 
 use super::disk::Disk;
+use super::forgetting::FORGET_TICKET;
 use super::journal::Journal;
 use super::keeper::KeeperSide;
 use super::lists::Lists;
@@ -206,6 +207,7 @@ impl Node {
                 self.push(to.index(), lane, Input::HopReply(reply), scene);
             }
             Effect::ReadUser(request) => self.reader.ask(request, scene),
+            Effect::ControlReply(reply) if reply.ticket == FORGET_TICKET => {}
             Effect::ControlReply(reply) => self.replies.push(reply),
             Effect::StopAccepting => {
                 self.push(shard, CLIENTS, Input::ListenersClosed, scene);

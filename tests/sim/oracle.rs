@@ -19,6 +19,7 @@ use rusqlite::Connection;
 
 use super::catalog::{NEVER, Rules, rules_of};
 use super::config::Config;
+use super::forgetting;
 use super::history::{Show, ShowKey, show_of};
 use super::sql::Row;
 use super::world::World;
@@ -37,7 +38,9 @@ pub fn hold(world: &World) {
     hold_acknowledged(world, &rows);
     hold_asked(world, &rows);
     hold_rules(world, &rows);
-    hold_database(&world.sql.connection(), &rows);
+    let nameless = world.sql.nameless();
+    hold_database(&world.sql.connection(), &rows, &nameless);
+    forgetting::hold(world);
     if world.scene.config.has_redis {
         hold_local(world);
         hold_redis(world, &rows);
@@ -51,13 +54,14 @@ fn hold_acknowledged(world: &World, rows: &[Row]) {
     for row in rows {
         *counts.entry((&row.token, row.action.word())).or_default() += 1;
     }
-    for show in &history.shows {
+    for show in history.shows.iter().filter(|show| !world.is_forgotten(&show.user)) {
         let count = counts.get(&(show.token.as_str(), "decided"));
         assert_eq!(count, Some(&1), "a show was answered: {show:?}");
     }
     let confused = confused(world, rows);
     for (token, action) in &history.taken {
-        if confused.contains(&show_of(&world.parts.keys, token)) {
+        let show = show_of(&world.parts.keys, token);
+        if confused.contains(&show) || world.is_forgotten(&show.0) {
             continue;
         }
         let count = counts.get(&(token.as_str(), *action));
@@ -66,7 +70,8 @@ fn hold_acknowledged(world: &World, rows: &[Row]) {
     let events = rows.iter().filter(|row| row.action != EventKind::Decided).count();
     let events = u64::try_from(events).expect("few rows");
     // With Redis, what is accepted without a user's state may turn out to be a duplicate.
-    let is_enough = history.has_redis || history.accepted <= events;
+    let is_enough =
+        history.has_redis || !history.forgotten.is_empty() || history.accepted <= events;
     assert!(is_enough, "{} accepted, {events} rows", history.accepted);
 }
 
@@ -151,7 +156,7 @@ fn hold_rules(world: &World, rows: &[Row]) {
 }
 
 /// Whether a show at a time is allowed after these.
-fn hold_show(rules: &Rules, before: &[i64], at: i64, what: &str) {
+pub fn hold_show(rules: &Rules, before: &[i64], at: i64, what: &str) {
     let (id, count) = (rules.id, before.len());
     assert!(rules.max_shows == 0 || count < rules.max_shows, "{id} too often: {what}");
     for (most, per) in rules.caps {
@@ -164,7 +169,7 @@ fn hold_show(rules: &Rules, before: &[i64], at: i64, what: &str) {
 }
 
 /// Quiet time and the day's limit.
-fn hold_user(times: &[i64], at: i64, config: &Config) {
+pub fn hold_user(times: &[i64], at: i64, config: &Config) {
     let quiet = i64::try_from(config.quiet_ms).expect("short");
     let is_quiet = quiet > 0 && times.last().is_some_and(|last| at < last + quiet);
     assert!(!is_quiet, "a show at {at} within the quiet time");
@@ -201,15 +206,17 @@ impl Shown {
 }
 
 /// The counts that people read are those of the rows, and the file is whole.
-fn hold_database(connection: &Connection, rows: &[Row]) {
+fn hold_database(connection: &Connection, rows: &[Row], nameless: &[EventKind]) {
     let query = "SELECT coalesce(sum(decided), 0), coalesce(sum(shown + ignored + dismissed
                  + clicked + converted), 0) FROM popup_stats";
     let counts: (i64, i64) = connection
         .query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?)))
         .expect("the table is there");
-    let decided = rows.iter().filter(|row| row.action == EventKind::Decided).count();
+    let actions = rows.iter().map(|row| row.action).chain(nameless.iter().copied());
+    let decided = actions.filter(|action| *action == EventKind::Decided).count();
     let of = |count: usize| i64::try_from(count).expect("few rows");
-    assert_eq!(counts, (of(decided), of(rows.len() - decided)), "popup_stats");
+    let all = rows.len() + nameless.len();
+    assert_eq!(counts, (of(decided), of(all - decided)), "popup_stats");
     let check: String = connection
         .query_row("PRAGMA integrity_check", [], |row| row.get(0))
         .expect("SQL checks itself");
@@ -220,7 +227,8 @@ fn hold_database(connection: &Connection, rows: &[Row]) {
 fn hold_local(world: &World) {
     let history = &world.history;
     let is_local = |show: &Show| history.locals.contains(&show.token);
-    for show in history.shows.iter().filter(|show| is_local(show)) {
+    let is_known = |show: &&Show| is_local(show) && !world.is_forgotten(&show.user);
+    for show in history.shows.iter().filter(is_known) {
         let is_remembered = |former: &&Show| {
             let is_same =
                 (former.node, &former.user, &former.popup) == (show.node, &show.user, &show.popup);

@@ -30,6 +30,8 @@ pub enum Task {
     /// A client waits no longer for the answer to its question of this number.
     GiveUp(usize, u64),
     Fault,
+    /// Somebody may be forgotten.
+    Forget,
     RedisStarts,
     SqlAnswers,
     RedisSaves,

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 
 use nudged_api::access::Access;
 use nudged_api::cors::Cors;
+use nudged_api::visitors::VisitorRules;
 use nudged_base::clock::{NodeClock, Now};
 use nudged_base::ids::{Partition, Sequence, ShardId};
 use nudged_base::limits::{
@@ -159,7 +160,11 @@ fn arbiter(scene: &Scene, setup: &ShardSetup) -> ArbiterSetup {
 impl Shard {
     /// A shard of a process that begins.
     pub fn new(scene: &Scene, setup: &ShardSetup, parts: &Parts) -> Shard {
-        let rules = Rules { access: vec![Access::default()], cors: Cors::default() };
+        let rules = Rules {
+            access: vec![Access::default()],
+            cors: Cors::default(),
+            visitors: VisitorRules::default(),
+        };
         let life = u64::from(scene.nodes[setup.node].life);
         let core = Core::new(CoreSetup {
             shard: setup.shard,

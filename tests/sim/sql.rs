@@ -145,11 +145,21 @@ impl Sql {
         self.connection().query_row(query, [], |row| row.get(0)).expect("the table is there")
     }
 
-    /// All rows of `events`, in the order of their journals.
+    /// Rows of `events` that belong to nobody any more.
+    pub fn nameless(&self) -> Vec<EventKind> {
+        let connection = self.connection();
+        let query = "SELECT action FROM events WHERE user_id IS NULL";
+        let mut statement = connection.prepare(query).expect("the table is there");
+        let rows = statement.query_map([], |row| row.get::<_, String>(0)).expect("rows");
+        let kind = |word: String| EventKind::of_word(&word).expect("an action of ours");
+        rows.map(|row| kind(row.expect("rows of the schema's types"))).collect()
+    }
+
+    /// All rows of `events` that belong to a user, in the order of their journals.
     pub fn events(&self) -> Vec<Row> {
         let connection = self.connection();
         let query = "SELECT decision, action, at, acted_at, user_id, popup_id, revision_epoch,
-                     revision_counter FROM events ORDER BY stream, seq";
+                     revision_counter FROM events WHERE user_id IS NOT NULL ORDER BY stream, seq";
         let mut statement = connection.prepare(query).expect("the table is there");
         let rows = statement.query_map([], |row| {
             let action: String = row.get(1)?;

@@ -47,7 +47,7 @@ impl World {
             let popup = PopupKey::of(token.popup).0;
             seen.insert((token.user.to_owned(), (popup, token.number, token.at.0)));
         }
-        for user in client::users(config) {
+        for user in client::users(config).into_iter().filter(|user| !self.is_forgotten(user)) {
             let all: Vec<_> =
                 self.pipes.states.of(&user).map(|(from, state)| (from, shows_of(state))).collect();
             let changes =

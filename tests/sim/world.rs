@@ -56,6 +56,8 @@ pub struct Ran {
     /// Things that happened.
     pub steps: u64,
     pub answers: u64,
+    /// Users that were forgotten.
+    pub forgotten: usize,
 }
 
 /// Runs a seed in an empty directory. A violation is a panic.
@@ -101,7 +103,7 @@ pub fn run(kind: Kind, seed: u64, directory: PathBuf, is_printed: bool) -> Ran {
     (0..nodes).for_each(|node| world.stop(node));
     oracle::hold(&world);
     let (hash, answers) = (world.scene.trace.hash, world.history.answers);
-    Ran { hash, steps: world.steps, answers }
+    Ran { hash, steps: world.steps, answers, forgotten: world.history.forgotten.len() }
 }
 
 impl World {
@@ -122,6 +124,9 @@ impl World {
         }
         for index in 0..self.clients.len() {
             self.scene.after(MS, Task::Act(index));
+        }
+        if self.scene.config.forgets {
+            self.scene.after(SECOND, Task::Forget);
         }
         if self.faults_left > 0 {
             self.scene.after(500 * MS, Task::Fault);
@@ -269,6 +274,7 @@ impl World {
             Task::Act(client) => self.act(client),
             Task::GiveUp(client, question) => self.give_up(client, question),
             Task::Fault => self.inject_fault(),
+            Task::Forget => self.forget_somebody(),
             Task::RedisStarts if self.pipes.is_down => {
                 self.pipes.start(std::mem::take(&mut self.next_data));
             }

@@ -109,7 +109,8 @@ fn queries() -> Vec<String> {
         ),
         (
             "popup_stats",
-            "popup_id, variant, hour, part, decided, shown, ignored, dismissed, clicked, converted",
+            "popup_id, variant, hour, part, decided, shown, ignored, dismissed, clicked, \
+             converted, answered",
         ),
         ("erased_users", "user_hash, revision_epoch, revision_counter, erased_at"),
         ("writer_position", "part, off"),

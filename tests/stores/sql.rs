@@ -77,7 +77,9 @@ impl Drop for Database {
             "streams",
             "popups",
             "popup_history",
+            "popup_drafts",
             "override_entries",
+            "operator_tokens",
             "signing_keys",
             "nodes",
         ];

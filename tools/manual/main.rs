@@ -33,7 +33,20 @@ Its data directory.
 0 after a clean stop; 1 where vectors failed or a node gave no answer; 2 for usage or configuration;
 3 for a host that is not fit; 4 for storage; 70 for a broken invariant.
 .SH SIGNALS
-SIGTERM and SIGINT drain and stop, a second one stops at once. SIGHUP reloads.
+.TP
+SIGTERM, SIGINT
+Drain and stop; a second one stops at once.
+.TP
+SIGHUP
+Read popups, certificates and what else nudged.toml marks \\(lqReload.\\(rq anew: all of it, or
+nothing.
+.TP
+SIGUSR2
+Start the binary that now lies at this one\\(aqs path, hand the listening sockets and the data
+directory over to it, and end: an upgrade without a refused or lost request.
+.TP
+SIGUSR1
+Nothing.
 .SH SEE ALSO
 /usr/share/doc/nudged/operations.md
 ";

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use nudged_api::cors::Cors;
 use nudged_api::token::{Keys, Secret};
+use nudged_api::visitors::VisitorRules;
 use nudged_base::clock::{NodeClock, Now};
 use nudged_base::ids::ShardId;
 use nudged_base::limits::UNSENT_BYTES_DEFAULT;
@@ -126,7 +127,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         shards: 1,
         times: Timetable::default(),
         snapshot: Arc::new(snapshot),
-        rules: Arc::new(Rules { access: Vec::new(), cors: Cors::default() }),
+        rules: Arc::new(Rules {
+            access: Vec::new(),
+            cors: Cors::default(),
+            visitors: VisitorRules::default(),
+        }),
         keys: Arc::new(Keys::new(&[secret])),
         timeouts: Timeouts::DEFAULT,
         ready: true,

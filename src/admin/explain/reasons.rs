@@ -16,25 +16,25 @@ use nudged_domain::decide::gates::{Gate, GateFailure};
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 /// What is told of one popup that is held back.
-pub(super) struct HeldBack {
+pub(crate) struct HeldBack {
     /// Why, for people.
-    pub(super) why: String,
+    pub(crate) why: String,
     /// Why, for machines.
-    pub(super) facts: Json,
+    pub(crate) facts: Json,
 }
 
 /// What all popups of one explanation share.
-pub(super) struct Explainer<'a> {
-    pub(super) context: &'a Context<'a>,
-    pub(super) settings: &'a Settings,
-    pub(super) now: WallMs,
+pub(crate) struct Explainer<'a> {
+    pub(crate) context: &'a Context<'a>,
+    pub(crate) settings: &'a Settings,
+    pub(crate) now: WallMs,
     /// The request's zone.
-    pub(super) zone: &'a TimeZone,
+    pub(crate) zone: &'a TimeZone,
 }
 
 impl Explainer<'_> {
     /// A moment in the request's zone, as RFC 3339 with its offset.
-    pub(super) fn moment(&self, at: WallMs) -> String {
+    pub(crate) fn moment(&self, at: WallMs) -> String {
         match Timestamp::from_millisecond(at.0) {
             Ok(moment) => moment.display_with_offset(self.zone.to_offset(moment)).to_string(),
             Err(_) => at.0.to_string(),
@@ -42,7 +42,7 @@ impl Explainer<'_> {
     }
 
     /// A popup that a gate holds back. `definition` is its text, as JSON.
-    pub(super) fn explain(
+    pub(crate) fn explain(
         &self,
         (popup, failure): (&Popup, GateFailure),
         definition: &Json,

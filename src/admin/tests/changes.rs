@@ -5,7 +5,7 @@ use super::*;
 
 impl Node {
     /// A request with a body; gives its status, head and body.
-    fn send(&self, line: &str, fields: &str, body: &str) -> (u16, String, Value) {
+    pub(super) fn send(&self, line: &str, fields: &str, body: &str) -> (u16, String, Value) {
         let stream = TcpStream::connect(self.admin.address()).unwrap();
         let fields = format!("{fields}Content-Length: {}\r\n", body.len());
         let (head, answer) = exchange_body(stream, line, &fields, body);

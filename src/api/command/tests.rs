@@ -6,8 +6,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::access::Access;
 use crate::cors::Cors;
+use crate::events::EventCode;
 use crate::fixture::{FRAME, NOW, get, keys, post, token_text};
 use crate::routes::{RequestPolicy, Routed, route};
+use crate::visitors::VisitorRules;
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_http::head::Request;
 
@@ -73,6 +75,7 @@ fn commanded<T>(request: &Request<'_>, look: impl FnOnce(Command<'_>) -> T) -> T
     let policy = RequestPolicy {
         access: &access,
         cors: &cors,
+        visitors: &VisitorRules::default(),
         keys: &keys,
         ready: true,
         disk_lack: None,
@@ -91,7 +94,7 @@ proptest! {
         texts in any::<(String, String, Option<String>, Option<String>, Option<String>)>(),
         attributes in prop::collection::vec((any::<String>(), values()), 0..8),
         events in owned_events(),
-        flags in any::<(bool, bool)>(),
+        flags in any::<(bool, bool, bool)>(),
         ignored in (prop::collection::vec(any::<String>(), 0..4), any::<u32>()),
     ) {
         let bump = Bump::new();
@@ -110,6 +113,7 @@ proptest! {
             },
             anonymous: flags.0,
             explain: flags.1,
+            is_preview: flags.2,
             events: &elements,
             ignored: Ignored { names: &names, count: ignored.1 },
         });
@@ -181,6 +185,9 @@ fn requests_come_back() {
     commanded(&post("/v1/events", &events), |command| {
         let Command::Events(request) = command else { panic!("events") };
         let places: Vec<u8> = request.events.iter().map(|event| event.place).collect();
-        assert_eq!((places, request.rejected), (vec![0, 2], &[(1, EventCode::BadDecision)][..]));
+        assert_eq!(
+            (places, request.settled),
+            (vec![0, 2], &[(1, Verdict::Rejected(EventCode::BadDecision))][..])
+        );
     });
 }

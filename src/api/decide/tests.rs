@@ -8,7 +8,8 @@ use crate::fixture::{NOW, keys, token_text};
 
 /// What a request says, in one line.
 fn told(request: &DecideRequest<'_>) -> String {
-    let DecideRequest { context, anonymous, explain, events, ignored } = request;
+    let DecideRequest { context, anonymous, is_preview, explain, events, ignored } = request;
+    assert!(!is_preview, "nobody has settled that yet");
     let Context { user, placement, session, locale, tz, attributes } = context;
     let events = events.len();
     format!(
@@ -32,7 +33,7 @@ fn body(body: &str) -> Result<String, (Code, Option<RequestField>)> {
         EventContext { keys: &keys, now: NOW, bump: &bump },
         Unknown::new(&bump),
     );
-    request.map(|request| told(&request)).map_err(|refusal| (refusal.code, refusal.field))
+    request.map(|read| told(&read.request)).map_err(|refusal| (refusal.code, refusal.field))
 }
 
 #[test]
@@ -48,6 +49,7 @@ fn a_query_and_a_body_that_say_the_same() {
         ),
         ("user=u1", r#"{"user":"u1"}"#),
         ("user=u1&key=k", r#"{"user":"u1","key":"k"}"#),
+        ("user=u1&sig=s", r#"{"user":"u1","sig":"s"}"#),
         ("user=J%C3%BCrgen+M", r#"{"user":"J\u00fcrgen M"}"#),
         (
             "user=u&placement=p&session=s&locale=de-AT&tz=Europe%2FVienna",
@@ -89,7 +91,7 @@ fn attributes_of_every_kind() {
         EventContext { keys: &keys, now: NOW, bump: &bump },
         Unknown::new(&bump),
     );
-    let attributes = request.unwrap().context.attributes;
+    let attributes = request.unwrap().request.context.attributes;
     let names: Vec<_> = attributes.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, ["t", "w", "r", "b", "l", "o"]);
     use AttributeValue::{List, Other, Scalar};
@@ -254,7 +256,8 @@ fn events_come_with_the_request_in_their_order() {
             {{"decision":"{token}","action":"wat"}}]}}"#
     );
     let reading = EventContext { keys: &keys, now: NOW, bump: &bump };
-    let request = read_body(json.as_bytes(), reading, Unknown::new(&bump)).unwrap();
+    let read = read_body(json.as_bytes(), reading, Unknown::new(&bump)).unwrap();
+    let request = read.request;
     let codes: Vec<_> = request.events.iter().map(|element| element.err()).collect();
     let want = [None, Some(events::EventCode::BadEvent), Some(events::EventCode::UnknownAction)];
     assert_eq!(codes, want);
@@ -268,7 +271,7 @@ fn names_of_attributes_and_secrets_are_not_told_back() {
     let body = r#"{"user":"u","attr.a":1,"key":"k","sig":"s","attrs":{"b":1,"key":2},
         "new":1,"events":[{"attr.c":1,"key":1,"sig":1,"newer":1}]}"#;
     let unknown = Unknown::of_query("attr.d=1&key=k&sig=s&newest=1", &bump);
-    let request = read_body(body.as_bytes(), reading, unknown).unwrap();
+    let request = read_body(body.as_bytes(), reading, unknown).unwrap().request;
     assert_eq!(request.ignored.names, ["newest", "new", "newer"], "{request:?}");
 }
 

@@ -66,6 +66,7 @@ proptest! {
             locale: locale.filter(|_| is_show),
             anonymous: anonymous.as_deref(),
             verdicts: &verdicts,
+            is_preview: candidates.is_none(),
             candidates: candidates.as_deref(),
             ignored: &ignored,
         };

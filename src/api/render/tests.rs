@@ -14,6 +14,7 @@ const SHOW: Decided<'static> = Decided {
     locale: None,
     anonymous: None,
     verdicts: &[],
+    is_preview: false,
     candidates: None,
     ignored: &[],
 };
@@ -112,6 +113,38 @@ fn nothing_with_all_that_it_may_carry() {
     assert_eq!(reply.field("nudge-ignored"), Some("placment, usr"));
 }
 
+// Whoever only looks can tell, by the decision and by the events that came with it.
+#[test]
+fn previews_say_so() {
+    let dropped = [Verdict::Dropped, Verdict::Accepted];
+    let with_event = |decided| Decided { verdicts: &dropped, ..decided };
+    let of = |decided| Decided { is_preview: true, ..decided };
+    let cases = [
+        (SHOW, None),
+        (full(nothing(Some(9))), None),
+        (of(SHOW), Some("1")),
+        (of(nothing(None)), Some("1")),
+        (of(Decided { candidates: Some(&[]), ..nothing(None) }), Some("1")),
+        (with_event(SHOW), Some("1")),
+        (with_event(nothing(None)), Some("1")),
+    ];
+    for (decided, want) in cases {
+        assert_eq!(written(decided, 0).field("nudge-preview"), want, "{decided:?}");
+    }
+    let reply = written(with_event(nothing(None)), 0);
+    assert_eq!(reply.field("nudge-events"), Some("accepted=2,duplicate=0,rejected=0"));
+    for (verdict, want) in [(Verdict::Dropped, Some("1")), (Verdict::Accepted, None)] {
+        let (mut out, bump, cors) = (Vec::new(), Bump::new(), Cors::default());
+        let (response, snapshot) = (response(&cors), None);
+        let rendering = Rendering { response, snapshot, disk_lack: None, bump: &bump };
+        let verdicts = Verdicts { verdicts: &[(0, verdict)], ignored: &[] };
+        rendering.write(&Outcome::Verdicts(verdicts), &mut out);
+        let reply = FixtureReply::read(&out);
+        assert_eq!((reply.status, reply.field("nudge-preview")), (202, want));
+        assert_eq!(reply.body, r#"{"accepted":1,"duplicate":0,"rejected":[]}"#);
+    }
+}
+
 #[test]
 #[cfg(debug_assertions)]
 fn next_stays_within_a_day() {
@@ -153,7 +186,14 @@ fn a_page_of_a_granted_origin_may_read_the_fields() {
     assert_eq!(reply.field("access-control-allow-credentials"), Some("true"));
     assert_eq!(reply.field("vary"), Some("Origin"));
     let exposed = reply.field("access-control-expose-headers").unwrap();
-    for name in ["Nudge-Reason", "Nudge-Next", "Nudge-Anon", "Nudge-Events", "Nudge-Ignored"] {
+    for name in [
+        "Nudge-Reason",
+        "Nudge-Next",
+        "Nudge-Anon",
+        "Nudge-Events",
+        "Nudge-Ignored",
+        "Nudge-Preview",
+    ] {
         assert!(exposed.split(", ").any(|listed| listed == name), "{name}");
     }
 }

@@ -5,6 +5,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::fixture::{FRAME, FixtureReply, NOW, get, keys, post, token_text};
+use crate::identity::IdentitySecrets;
+use crate::visitors::PreviewUsers;
 use nudged_base::time::DurationMs;
 
 const METHODS: [(&str, Method); 7] = [
@@ -41,20 +43,35 @@ impl Outcome {
     }
 }
 
+const SECRET: &str = "identity-secret-1";
+/// Of `u1` by it.
+const SIGNATURE: &str = "a9d0fa3751fff551f5a23fc8ec01a79d3d6bc1a5a4503493f1205e98c38e31ad";
+
 struct Node {
     access: Access,
     cors: Cors,
+    visitors: VisitorRules,
     ready: bool,
 }
 
 impl Node {
     fn open() -> Node {
-        Node { access: Access::default(), cors: Cors::default(), ready: true }
+        let (access, visitors) = (Access::default(), VisitorRules::default());
+        Node { access, cors: Cors::default(), visitors, ready: true }
     }
 
     fn with_keys() -> Node {
         let access = Access::new(["server-key"], ["public-key"]);
         Node { access, ..Node::open() }
+    }
+
+    /// Asks for signatures too.
+    fn with_identity() -> Node {
+        let visitors = VisitorRules {
+            identity: IdentitySecrets::new([SECRET]),
+            preview: PreviewUsers::new(["u1"]),
+        };
+        Node { visitors, ..Node::with_keys() }
     }
 
     fn with_origins(origins: &[&str]) -> Node {
@@ -68,6 +85,7 @@ impl Node {
         let policy = RequestPolicy {
             access: &self.access,
             cors: &self.cors,
+            visitors: &self.visitors,
             keys: &keys,
             ready: self.ready,
             disk_lack: None,
@@ -265,6 +283,77 @@ fn keys_say_who_may_do_what() {
     let outcome =
         Node::with_keys().ask(&Request { query: "key=public-key", ..post("/v1/events", "{}") });
     assert!(matches!(outcome, Outcome::Events(1)));
+}
+
+#[test]
+fn who_has_no_server_key_names_users_by_their_signatures() {
+    let (public, server) = ("key=public-key", "key=server-key");
+    let signed = format!("sig={SIGNATURE}");
+    let minted = IdentitySecrets::new([SECRET]).sealed(keys().anonymous_id(1, 7));
+    let (minted, old) = (minted.as_str(), "anon-0123456789abcdefghjkm");
+    let (named, refused) = (Ok("u1"), Err(("bad_signature", "sig")));
+    let twice = format!("{signed}&{signed}");
+    // Key, user, what proves it; who is decided for, nobody for one that is minted.
+    type Case<'c> = (&'c str, &'c str, &'c str, Result<&'c str, (&'c str, &'c str)>);
+    let cases: &[Case<'_>] = &[
+        (public, "u1", &signed, named),
+        (public, "u1", "", refused),
+        (public, "u1", "sig=", refused),
+        (public, "u1", &signed[..40], refused),
+        (public, "u2", &signed, refused),
+        (public, "u1", "sig=%zz", Err(("bad_encoding", "query"))),
+        (public, "u1", &twice, Err(("duplicate_field", "sig"))),
+        (public, "", &signed, Ok("")),
+        (public, minted, "", Ok(minted)),
+        (public, old, "", Ok("")),
+        (server, "u1", "", named),
+        (server, "u1", "sig=wrong", named),
+        (server, old, "", Ok(old)),
+    ];
+    for (key, user, proof, want) in cases {
+        let of_user = if user.is_empty() { String::new() } else { format!("user={user}&") };
+        let query = format!("{key}&{of_user}{proof}");
+        let body = if user.is_empty() { "{}".into() } else { format!(r#"{{"user":"{user}"}}"#) };
+        let beside = format!("{key}&{proof}");
+        let requests =
+            [get("/v1/decide", &query), Request { query: &beside, ..post("/v1/decide", &body) }];
+        for request in requests {
+            // A body is decoded without its query, which is read for the key alone.
+            let said = match Node::with_identity().ask(&request) {
+                Outcome::Decide { user, .. } => Ok(user),
+                answered => Err(answered.reply().error()),
+            };
+            let want = want.map(str::to_owned);
+            let want = want.map_err(|(code, field)| (code.into(), Some(field.into())));
+            assert_eq!(said, want, "{request:?}");
+        }
+    }
+}
+
+#[test]
+fn a_body_has_its_own_signature() {
+    let key = "key=public-key";
+    let beside = format!("{key}&sig={SIGNATURE}");
+    let cases = [
+        (key, format!(r#"{{"user":"u1","sig":"{SIGNATURE}"}}"#), 0),
+        (key, format!(r#"{{"sig":"{SIGNATURE}","user":"u2"}}"#), 401),
+        (key, r#"{"user":"u1","sig":7}"#.to_owned(), 400),
+        (key, r#"{"user":"u1","sig":null}"#.to_owned(), 401),
+        (&beside, r#"{"user":"u1","sig":null}"#.to_owned(), 0),
+        // What the body says is what counts.
+        (&beside, r#"{"user":"u1","sig":"00"}"#.to_owned(), 401),
+    ];
+    for (query, body, status) in cases {
+        let request = Request { query, ..post("/v1/decide", &body) };
+        let outcome = Node::with_identity().ask(&request);
+        assert_eq!(outcome.status(), status, "{body}");
+        if let Outcome::Answered(reply) = outcome {
+            assert_eq!(reply.field("www-authenticate").is_some(), status == 401);
+            assert_eq!(reply.error().1.as_deref(), Some("sig"), "{body}");
+        }
+    }
+    let unasked = Node::with_keys().ask(&get("/v1/decide", "user=u1&key=public-key&sig=7"));
+    assert!(matches!(unasked, Outcome::Decide { .. }), "without secrets nobody looks");
 }
 
 #[test]

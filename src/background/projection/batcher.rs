@@ -17,6 +17,7 @@ use hashbrown::{HashMap, HashSet};
 
 use self::builder::Builder;
 use super::validate::{RejectReason, check_erase, decode_impression, decode_withdrawn};
+use nudged_api::token;
 use nudged_base::event_kind::EventKind;
 use nudged_base::hash;
 use nudged_base::hex;
@@ -24,7 +25,8 @@ use nudged_base::ids::{Revision, Sequence, UserKey};
 use nudged_base::limits::MYSQL_APPLY_RECORDS_MAX;
 use nudged_base::time::WallMs;
 use nudged_domain::catalog::snapshot::ShowOutcome;
-use nudged_domain::state::user::UserClocks;
+use nudged_domain::state::apply::Action;
+use nudged_domain::state::user::{PopupState, UserClocks};
 use nudged_journal::record::{Impression, Record, Withdrawn};
 
 /// Erased users: records of them up to the revision are of nobody.
@@ -61,6 +63,8 @@ pub struct EventRow<'a> {
     pub user: Option<&'a str>,
     /// The record, for all else.
     pub record: Impression<'a>,
+    /// When the decision was made, where this is the first click, dismissal or conversion of it.
+    pub answers: Option<WallMs>,
 }
 
 /// A row of `events` that is to be deleted, where it is there: a show that nobody saw.
@@ -188,7 +192,8 @@ pub fn build<'a>(
                     false => (impression.token.into(), Some(impression.user)),
                 };
                 let (sequence, record) = (*sequence, *impression);
-                batch.events.push(EventRow { index, sequence, decision, user, record });
+                let answers = answered_at(&record, &parts.entry);
+                batch.events.push(EventRow { index, sequence, decision, user, record, answers });
             }),
             Record::Withdrawn(withdrawn) => decode_withdrawn(withdrawn).map(|parts| {
                 builder.withdrawn(index, withdrawn, &parts);
@@ -204,6 +209,22 @@ pub fn build<'a>(
     batch.rejected.sort_unstable_by_key(|(index, _)| *index);
     builder.finish(&mut batch);
     batch
+}
+
+/// When the decision of an event was made, where the event is the first that answers it: of the
+/// click, the dismissal and the conversion the show's entry has had this one alone. Whoever applies
+/// a record twice has its entry twice, so that it depends on the record and on nothing else.
+fn answered_at(record: &Impression<'_>, entry: &PopupState) -> Option<WallMs> {
+    const ANSWERS: [(EventKind, Action); 3] = [
+        (EventKind::Dismissed, Action::Dismissed),
+        (EventKind::Clicked, Action::Clicked),
+        (EventKind::Converted, Action::Converted),
+    ];
+    let (_, action) = ANSWERS.iter().find(|(kind, _)| *kind == record.kind)?;
+    let (decided_at, number) = token::show_of(record.token)?;
+    let show = entry.shows().iter().find(|show| show.at == decided_at && show.number == number)?;
+    let had = ANSWERS.iter().filter(|(_, action)| show.actions & (1 << *action as u8) != 0);
+    (had.map(|(_, action)| action).eq([action])).then_some(decided_at)
 }
 
 /// A show that is taken back in the same batch has no event.

@@ -29,6 +29,8 @@ pub struct StatKey<'a> {
 pub struct StatCounts {
     /// Per event kind: decided, shown, ignored, dismissed, clicked, converted.
     pub counts: [i64; 6],
+    /// Decisions of the hour that had a first click, dismissal or conversion.
+    pub answered: i64,
     /// The last record that was counted here, by its index in the batch.
     pub index: usize,
 }
@@ -40,9 +42,16 @@ pub struct Tally<'a> {
 }
 
 impl<'a> Tally<'a> {
-    /// Counts an event in the hour in which it happened. May allocate.
+    /// Counts an event in the hour in which it happened, and in its decision's hour where it is the
+    /// first that answers it. May allocate.
     pub fn count(&mut self, event: &EventRow<'a>) {
         let Impression { popup, variant, acted_at, kind, .. } = event.record;
+        if let Some(decided_at) = event.answers {
+            let key = StatKey { popup, variant, hour: hour_of(decided_at) };
+            let row = self.rows.entry(key).or_default();
+            row.answered += 1;
+            row.index = event.index;
+        }
         let key = StatKey { popup, variant, hour: hour_of(acted_at) };
         let row = self.rows.entry(key).or_default();
         row.counts[kind as usize] += 1;

@@ -5,6 +5,7 @@
 
 pub use super::counter::Counter;
 use super::histogram::Histogram;
+use super::listener_counters::ListenerCounters;
 use super::popup_counters::PopupCounters;
 use super::request_durations::RequestDurations;
 
@@ -78,6 +79,8 @@ pub(crate) struct HistogramDescriptor {
     pub name: &'static str,
     /// What it says.
     pub help: &'static str,
+    /// A label and its value; rows of one name follow one another.
+    pub label: Option<(&'static str, &'static str)>,
     /// The histogram in a shard's block.
     pub histogram: fn(&ShardCounters) -> &Histogram,
 }
@@ -89,7 +92,10 @@ macro_rules! shard_counters {
             $($many:ident $many_name:literal [$label:literal $values:ident] $many_help:literal;)*
         }
         histograms {
-            $($histogram:ident $histogram_name:literal $histogram_help:literal;)*
+            $(
+                $histogram:ident $histogram_name:literal
+                $([$histogram_label:literal $histogram_value:literal])? $histogram_help:literal;
+            )*
         }
         beside { $($(#[$doc:meta])* pub $beside:ident: $type:ty,)* }
     ) => {
@@ -132,6 +138,7 @@ macro_rules! shard_counters {
         /// Every histogram of a shard.
         pub(crate) static HISTOGRAMS: &[HistogramDescriptor] = &[$(HistogramDescriptor {
             name: $histogram_name, help: $histogram_help, histogram: |shard| &shard.$histogram,
+            label: [$(Some(($histogram_label, $histogram_value)),)? None][0],
         },)*];
     };
 }
@@ -246,6 +253,10 @@ shard_counters! {
         Counter decisions_shown "decisions_shown_total" "Decisions that returned a popup.";
         Counter events_accepted "events_accepted_total" "Events accepted.";
         Counter events_duplicate "events_duplicate_total" "Events that repeated an accepted one.";
+        Counter preview_decisions "preview_decisions_total"
+            "Decisions for preview users, shown or not, that count nowhere else.";
+        Counter preview_events "preview_events_total"
+            "Events of previews, that count nowhere else.";
         Counter degraded "degraded_total" "Requests whose user's state could not be read in time.";
         Counter ignored_fields "ignored_fields_total"
             "Unknown request fields, each counted once per request.";
@@ -356,7 +367,13 @@ shard_counters! {
     histograms {
         journal_wait "journal_wait_seconds"
             "Time from handing a record to the journal to its acknowledgement.";
-        redis_round_trip "redis_round_trip_seconds"
+        redis_read_time "redis_round_trip_seconds" ["operation" "read"]
+            "Time from a command to its reply, of those in time.";
+        redis_commit_time "redis_round_trip_seconds" ["operation" "commit"]
+            "Time from a command to its reply, of those in time.";
+        redis_fill_time "redis_round_trip_seconds" ["operation" "fill"]
+            "Time from a command to its reply, of those in time.";
+        redis_other_time "redis_round_trip_seconds" ["operation" "other"]
             "Time from a command to its reply, of those in time.";
         queue_delay "queue_delay_seconds"
             "Time that requests waited before a busy shard saw them, measured by samples.";
@@ -367,6 +384,8 @@ shard_counters! {
         pub request_durations: RequestDurations,
         /// Shows and events by popup.
         pub popups: PopupCounters,
+        /// Connections by listener.
+        pub listeners: ListenerCounters,
         /// The kernel's number of the shard's thread; 0 until it runs.
         pub thread: Counter,
     }
@@ -379,7 +398,10 @@ mod tests {
     #[test]
     fn each_name_stands_once_and_by_the_rules_of_prometheus() {
         let mut names: Vec<&str> = DESCRIPTORS.iter().map(|row| row.name).collect();
-        names.extend(HISTOGRAMS.iter().map(|row| row.name));
+        let mut histograms: Vec<&str> = HISTOGRAMS.iter().map(|row| row.name).collect();
+        // Those that differ in their label follow one another.
+        histograms.dedup();
+        names.extend(histograms);
         for descriptor in DESCRIPTORS {
             let total = descriptor.name.ends_with("_total");
             assert_eq!(total, descriptor.kind == MetricKind::Counter, "{}", descriptor.name);

@@ -106,6 +106,8 @@ messages! {
         "a change is stored, but not every shard confirmed it in time";
     Warn SettingUnsupported "setting_unsupported"
         "this host can't do what a setting asks for: nudged runs without it";
+    Warn PriorityRefused "priority_refused"
+        "the SQL writer's priority can't be lowered: answers may wait for it where they share a core";
     Warn CoresShared "cores_shared" "several threads share a core";
     Warn KeysMissing "keys_missing" "a listener that other hosts can reach requires no key";
     Info JournalRecovered "journal_recovered" "the journal was recovered";
@@ -185,7 +187,10 @@ messages! {
     Warn NameUnknown "name_unknown" "a server's host name could not be resolved";
     Info NameKnown "name_known" "host names can be resolved again";
     Warn AdminRefused "admin_refused" "an admin request had no valid token";
+    Warn AdminForbidden "admin_forbidden" "an admin request's token has no right to it";
+    Info TokenChanged "token_changed" "an operator's token was made or revoked";
     Info PopupChanged "popup_changed" "an operator changed a popup";
+    Info DraftChanged "draft_changed" "an operator changed a popup's draft";
     Warn OverridesWait "overrides_wait"
         "pauses and archives apply on this node, but could not be stored elsewhere yet";
     Info OverridesStored "overrides_stored" "pauses and archives are stored again";

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::counters::{Counter, DESCRIPTORS, HISTOGRAMS, MetricKind, ShardCounters, Unit};
 use super::request_durations::{BOUNDS_NS, DurationSeries};
+use super::sql_durations::{SQL_BOUNDS_NS, SqlDurationSeries, SqlDurations};
 
 /// The `Content-Type` of the text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -112,24 +113,31 @@ fn write_header(out: &mut String, name: &str, kind: &str, help: &str) -> std::fm
 }
 
 fn write_histograms(out: &mut String, shards: &[Arc<ShardCounters>]) -> std::fmt::Result {
+    let mut last_name = "";
     for descriptor in HISTOGRAMS {
         let name = descriptor.name;
-        write_header(out, name, "histogram", descriptor.help)?;
+        if name != last_name {
+            write_header(out, name, "histogram", descriptor.help)?;
+            last_name = name;
+        }
+        let own = descriptor.label.map(|(label, value)| format!(",{label}=\"{value}\""));
+        let own = own.unwrap_or_default();
         for (shard, counters) in shards.iter().enumerate() {
             let histogram = (descriptor.histogram)(counters);
             let mut below = 0;
             for (bound_ns, count) in histogram.cumulative() {
                 let bound = BaseUnits(bound_ns, Unit::Nanoseconds);
-                let labels = format_args!("shard=\"{shard}\",le=\"{bound}\"");
+                let labels = format_args!("shard=\"{shard}\"{own},le=\"{bound}\"");
                 writeln!(out, "nudged_{name}_bucket{{{labels}}} {count}")?;
                 below = count;
             }
             // The shard records while this reads: no bucket may hold more than the last does.
             let count = histogram.count().max(below);
-            writeln!(out, "nudged_{name}_bucket{{shard=\"{shard}\",le=\"+Inf\"}} {count}")?;
+            let labels = format_args!("shard=\"{shard}\"{own}");
+            writeln!(out, "nudged_{name}_bucket{{{labels},le=\"+Inf\"}} {count}")?;
             let sum = BaseUnits(histogram.sum_ns(), Unit::Nanoseconds);
-            writeln!(out, "nudged_{name}_sum{{shard=\"{shard}\"}} {sum}")?;
-            writeln!(out, "nudged_{name}_count{{shard=\"{shard}\"}} {count}")?;
+            writeln!(out, "nudged_{name}_sum{{{labels}}} {sum}")?;
+            writeln!(out, "nudged_{name}_count{{{labels}}} {count}")?;
         }
     }
     Ok(())
@@ -158,6 +166,30 @@ fn write_request_durations(out: &mut String, shards: &[Arc<ShardCounters>]) -> s
                  nudged_request_duration_seconds_count{{{labels}}} {count}"
             )?;
         }
+    }
+    Ok(())
+}
+
+/// Appends how long SQL took. Allocates where `out` has to grow.
+pub fn render_sql(out: &mut String, durations: &SqlDurations) {
+    write_sql(out, durations).expect("a String takes any text");
+}
+
+fn write_sql(out: &mut String, durations: &SqlDurations) -> std::fmt::Result {
+    let name = "sql_duration_seconds";
+    write_header(out, name, "histogram", "Time that SQL took, failures included, by operation.")?;
+    for series in durations.series() {
+        let SqlDurationSeries { operation, cumulative, count, sum_ns } = series;
+        let labels = format_args!("operation=\"{operation}\"");
+        for (bound_ns, below) in SQL_BOUNDS_NS.iter().zip(cumulative) {
+            let bound = BaseUnits(*bound_ns, Unit::Nanoseconds).to_string();
+            let bound = bound.trim_end_matches('0').trim_end_matches('.');
+            writeln!(out, "nudged_{name}_bucket{{{labels},le=\"{bound}\"}} {below}")?;
+        }
+        let sum = BaseUnits(sum_ns, Unit::Nanoseconds);
+        writeln!(out, "nudged_{name}_bucket{{{labels},le=\"+Inf\"}} {count}")?;
+        writeln!(out, "nudged_{name}_sum{{{labels}}} {sum}")?;
+        writeln!(out, "nudged_{name}_count{{{labels}}} {count}")?;
     }
     Ok(())
 }

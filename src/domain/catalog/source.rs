@@ -16,13 +16,16 @@ mod canonical;
 mod content;
 mod fields;
 mod json;
+mod merge;
 mod popup;
 mod rules;
+mod schema;
 
 #[cfg(test)]
 mod tests;
 
 pub use popup::FIELDS;
+pub use schema::{popup_schema, rule_schema};
 
 use fields::{Errors, SourceField};
 
@@ -240,9 +243,33 @@ pub fn parse_popup(text: &str, format: Format, id: &str) -> Result<Definition, V
     if definition.id() == id {
         return Ok(definition);
     }
+    Err(vec![other_id(&definition, id, line)])
+}
+
+/// The error of a popup that has another id than the one in the path; line 0 stands for none.
+fn other_id(definition: &Definition, id: &str, line: u32) -> SourceError {
     let message = format!("must be {}, the id in the path", fields::quoted(id));
     let popup = Some(definition.id().to_owned());
-    Err(vec![SourceError { line: (line > 0).then_some(line), popup, field: "id".into(), message }])
+    SourceError { line: (line > 0).then_some(line), popup, field: "id".into(), message }
+}
+
+/// Makes another definition of one's canonical text by a merge patch (RFC 7396): members that are
+/// null go back to their defaults, objects are merged member by member, all else is replaced.
+///
+/// # Errors
+/// Where the patch is no JSON object, and every error of the popup that it makes.
+pub fn patch_popup(text: &str, patch: &str, id: &str) -> Result<Definition, Vec<SourceError>> {
+    let refused = |error| vec![error];
+    let (before, patch) =
+        (json::from_json(text).map_err(refused)?, json::from_json(patch).map_err(refused)?);
+    if !matches!(patch.value, TreeValue::Table(_)) {
+        let message = format!("expected an object, found {}", patch.value.kind());
+        return Err(vec![SourceError::of_text(patch.line, &message)]);
+    }
+    let merged = merge::merged(Some(before), patch);
+    let mut read = definitions(std::slice::from_ref(&merged)).whole()?;
+    let definition = read.pop().expect("one value without errors is one popup");
+    if definition.id() == id { Ok(definition) } else { Err(vec![other_id(&definition, id, 0)]) }
 }
 
 /// The popup of a document, where it is in a list of its own, with its line.

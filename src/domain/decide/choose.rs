@@ -8,7 +8,9 @@ use super::context::Context;
 use super::gates::{Gate, GateFailure, GateFailures, Visit};
 use super::timetable::Timetable;
 use crate::catalog::placement::Placement;
-use crate::catalog::snapshot::{Content, OnFailure, Popup, Snapshot, Variant, is_same_locale};
+use crate::catalog::snapshot::{
+    Content, OnFailure, Popup, Snapshot, Status, Variant, is_same_locale,
+};
 use crate::state::user::{StateView, UserState};
 use nudged_base::limits::NEXT_IN_S_MAX;
 use nudged_base::time::WallMs;
@@ -151,6 +153,45 @@ pub fn decide_degraded<'a>(
         return Decision::Nothing { reason: Reason::Degraded, next_in_s: None };
     }
     nothing(&failures, now)
+}
+
+/// Decides for a user who only looks, as if never shown anything: drafts are among the popups.
+pub fn preview(snapshot: &Snapshot, context: &Context<'_>, now: WallMs) -> Decision {
+    let never_shown = UserState::default();
+    let mut visit = Visit::new(snapshot, &never_shown, context, now);
+    let mut failures = GateFailures::default();
+    let of_placement =
+        |popup: &Popup| popup.placements.iter().any(|one| **one == *context.placement);
+    for (index, popup) in (0_u32..).zip(&snapshot.popups) {
+        if !is_previewed(popup) || !of_placement(popup) {
+            continue;
+        }
+        match visit.failure_whatever_status(popup) {
+            None => return show(index, popup, context),
+            Some(failure) => failures.add(failure),
+        }
+    }
+    nothing(&failures, now)
+}
+
+/// As [`explain`], of a decision by [`preview`]. Allocates.
+pub fn explain_preview(
+    snapshot: &Snapshot,
+    context: &Context<'_>,
+    now: WallMs,
+) -> Vec<(u32, Option<Gate>)> {
+    let never_shown = UserState::default();
+    let mut visit = Visit::new(snapshot, &never_shown, context, now);
+    let gate = |popup| match is_previewed(popup) {
+        true => visit.failure_whatever_status(popup).map(|failure| failure.gate),
+        false => Some(Gate::Status),
+    };
+    (0_u32..).zip(snapshot.popups.iter().map(gate)).collect()
+}
+
+/// Whether those see a popup who only look.
+fn is_previewed(popup: &Popup) -> bool {
+    matches!(popup.status, Status::Live | Status::Draft)
 }
 
 /// Every popup of the catalog in the order in which they win, by its index, with the gate at which

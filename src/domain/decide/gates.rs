@@ -220,6 +220,11 @@ impl<'a> Visit<'a> {
         if popup.status != Status::Live {
             return Some(GateFailure::shut(Gate::Status));
         }
+        self.failure_whatever_status(popup)
+    }
+
+    /// As [`Visit::failure`], whatever its status is.
+    pub(super) fn failure_whatever_status(&mut self, popup: &'a Popup) -> Option<GateFailure> {
         self.failure_in_time(popup).or_else(|| {
             if popup.placements.iter().all(|placement| **placement != *self.context.placement) {
                 return Some(GateFailure::shut(Gate::Placement));
@@ -230,6 +235,33 @@ impl<'a> Visit<'a> {
             }
             self.failure_behind_target(popup).or_else(|| self.failure_in_state(popup))
         })
+    }
+
+    /// Every gate that holds back a popup, each by itself, in their order; of those that go by one
+    /// fact, such as schedule and windows, the first. Allocates: no decision asks for it.
+    pub fn failures(&mut self, popup: &'a Popup) -> Vec<GateFailure> {
+        let mut failures = Vec::new();
+        if popup.status != Status::Live {
+            failures.push(GateFailure::shut(Gate::Status));
+        }
+        failures.extend(self.failure_in_time(popup));
+        if popup.placements.iter().all(|placement| **placement != *self.context.placement) {
+            failures.push(GateFailure::shut(Gate::Placement));
+        }
+        let rule = popup.target.as_deref();
+        if rule.is_some_and(|rule| target::evaluate(rule, &mut self.attributes) != Some(true)) {
+            failures.push(GateFailure::shut(Gate::Target));
+        }
+        failures.extend(self.failure_behind_target(popup));
+        if let Some(entry) = self.state.brief(popup.key) {
+            failures.extend(failure_of_entry(popup, entry, self.now));
+            failures.extend(self.failure_of_caps(popup));
+        }
+        if !popup.quiet_exempt {
+            let (settings, clocks) = (&self.snapshot.settings, self.state.clocks());
+            failures.extend(failure_of_clocks(settings, &clocks, self.context.session, self.now));
+        }
+        failures
     }
 
     /// As [`Visit::failure`], for a live popup of the request's placement, by its index.

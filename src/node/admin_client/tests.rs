@@ -2,11 +2,16 @@
 
 use std::net::TcpListener;
 
+use nudged_config::AdminAddress;
 use serde_json::json;
 
 use super::*;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n";
+
+fn client(config: &Config) -> Result<AdminClient, AskError> {
+    AdminClient::new(config, None, None)
+}
 
 /// Answers the next request; gives what was asked.
 fn answer_once(listener: &TcpListener, answer: &str) -> String {
@@ -33,9 +38,9 @@ fn node(answer: String) -> (AdminAddress, std::thread::JoinHandle<String>) {
 fn errors_help() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let said = |admin| {
-        ask::<Vec<u8>>(&Config { admin, ..Config::default() }, "GET", "/v1/x")
-            .unwrap_err()
-            .to_string()
+        let asked = client(&Config { admin, ..Config::default() })
+            .and_then(|client| client.ask::<Vec<u8>>("GET", "/v1/x"));
+        asked.unwrap_err().to_string()
     };
     let nobody = said(AdminAddress::Tcp(free));
     assert!(nobody.contains("is it running?") && nobody.contains("--admin"), "{nobody}");
@@ -45,6 +50,11 @@ fn errors_help() {
     assert!(zero.contains("port 0"), "{zero}");
     let answers = [
         ("SSH-2.0-x\r\n\r\n".to_owned(), "does not speak HTTP"),
+        ("\u{15}\u{3}\u{3}\0\u{2}\u{2}\u{16}".to_owned(), "speaks TLS: give --admin https://"),
+        (
+            "HTTP/1.1 401 Unauthorized\r\n\r\n{\"error\":{\"code\":\"no_token\"}}".to_owned(),
+            "with its token alone: give the file",
+        ),
         (format!("{OK}{{}}"), "its answer is not one of nudged's"),
         ("HTTP/1.1 404 Not Found\r\n\r\n<html>".to_owned(), "its error is not one of nudged's"),
         (
@@ -71,15 +81,15 @@ fn the_token_goes_to_a_node_that_asks_for_one_alone() {
         admin_token_file: Some(path.clone()),
         ..Config::default()
     };
-    assert_eq!(token(&config("127.0.0.1:1")).unwrap(), None);
-    assert_eq!(token(&config("10.0.0.1:1")).unwrap().as_deref(), Some("0123456789abcdef"));
+    let token = |admin: &str| client(&config(admin)).unwrap().token();
+    assert_eq!(token("127.0.0.1:1").unwrap(), None);
+    assert_eq!(token("10.0.0.1:1").unwrap().as_deref(), Some("0123456789abcdef"));
     let asked = request(("POST", "/v1/x"), "h", Some("0123456789abcdef"));
     assert!(asked.starts_with("POST /v1/x HTTP/1.1\r\nHost: h\r\n"), "{asked}");
     assert!(asked.contains("\r\nAuthorization: Bearer 0123456789abcdef\r\n"));
     std::fs::write(&path, "two words\r\nX: y").unwrap();
-    let refused = token(&config("0.0.0.0:1")).unwrap_err().to_string();
+    let refused = token("10.0.0.1:1").unwrap_err().to_string();
     assert!(refused.contains("not a token") && !refused.contains("words"), "{refused}");
-    assert_eq!(reachable("0.0.0.0:5".parse().unwrap()), "127.0.0.1:5".parse().unwrap());
 }
 
 #[test]
@@ -121,6 +131,6 @@ fn a_node_on_loopback_that_asks_for_the_token_gets_it() {
         admin_token_file: Some(path),
         ..Config::default()
     };
-    assert_eq!(ask::<Value>(&config, "GET", "/v1/x").unwrap(), json!({}));
+    assert_eq!(client(&config).unwrap().ask::<Value>("GET", "/v1/x").unwrap(), json!({}));
     assert_eq!(thread.join().unwrap(), [false, true]);
 }

@@ -3,10 +3,7 @@
 use nudged_config::Flag;
 use nudged_config::tree::TreeValue;
 
-use super::{
-    BackupArguments, DoctorArguments, ExplainArguments, ServeArguments, SharedArguments,
-    TopArguments,
-};
+use super::{DoctorArguments, NodeArguments, PlaceArguments, ServeArguments, SharedArguments};
 
 impl SharedArguments {
     /// The flags that stand for settings.
@@ -15,9 +12,9 @@ impl SharedArguments {
     }
 }
 
-impl ServeArguments {
+impl PlaceArguments {
     /// The flags that stand for settings, in the order of the help text.
-    pub fn flags(&self) -> Vec<Flag> {
+    fn flags(&self) -> Vec<Flag> {
         let listen = (!self.listen.is_empty()).then(|| Flag {
             name: "--listen",
             key: "listen",
@@ -29,47 +26,42 @@ impl ServeArguments {
             value: TreeValue::Boolean(false),
         });
         let flags = [
-            flag("--popups", "popups", self.popups.as_ref()),
             listen,
             flag("--admin", "admin", self.admin.as_ref()),
             flag("--shards", "shards", self.shards.as_ref()),
             flag("--cpus", "cpus", self.cpus.as_ref()),
             flag("--writer-cpu", "writer_cpu", self.writer_cpu.as_ref()),
             no_pin,
-            flag("--busy-poll", "busy_poll_us", self.busy_poll.as_ref()),
         ];
         flags.into_iter().flatten().collect()
+    }
+}
+
+impl ServeArguments {
+    /// The flags that stand for settings, in the order of the help text.
+    pub fn flags(&self) -> Vec<Flag> {
+        let popups = flag("--popups", "popups", self.popups.as_ref());
+        let busy_poll = flag("--busy-poll", "busy_poll_us", self.busy_poll.as_ref());
+        popups.into_iter().chain(self.place.flags()).chain(busy_poll).collect()
     }
 }
 
 impl DoctorArguments {
     /// The flags that stand for settings.
     pub fn flags(&self) -> Vec<Flag> {
-        let DoctorArguments { listen, shards, cpus, writer_cpu, no_pin, .. } = self.clone();
-        let of_serve =
-            ServeArguments { listen, shards, cpus, writer_cpu, no_pin, ..Default::default() };
-        of_serve.flags()
+        self.place.flags()
     }
 }
 
-impl BackupArguments {
-    /// The flags that stand for settings.
-    pub fn flags(&self) -> Vec<Flag> {
-        flag("--admin", "admin", self.admin.as_ref()).into_iter().collect()
+impl NodeArguments {
+    /// Which node is asked, as it was given.
+    pub fn admin(&self) -> Option<&str> {
+        self.admin.as_deref()
     }
-}
 
-impl ExplainArguments {
-    /// The flags that stand for settings.
-    pub fn flags(&self) -> Vec<Flag> {
-        flag("--admin", "admin", self.admin.as_ref()).into_iter().collect()
-    }
-}
-
-impl TopArguments {
-    /// The flags that stand for settings.
-    pub fn flags(&self) -> Vec<Flag> {
-        let admin = flag("--admin", "admin", self.admin.as_ref());
+    /// The flags that stand for settings; the address is none where it `is_url`.
+    pub fn flags(&self, is_url: bool) -> Vec<Flag> {
+        let admin = flag("--admin", "admin", self.admin.as_ref().filter(|_| !is_url));
         let token = flag("--token-file", "admin_token_file", self.token_file.as_ref());
         admin.into_iter().chain(token).collect()
     }

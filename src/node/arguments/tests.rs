@@ -48,6 +48,18 @@ fn serve_is_what_is_done_without_a_subcommand() {
 }
 
 #[test]
+fn a_doctor_takes_the_flags_of_serve_that_matter_to_a_host() {
+    let line =
+        "--listen 127.0.0.1:0 --admin 10.0.0.1:9 --shards 2 --cpus 2-5 --writer-cpu 1 --no-pin";
+    let Subcommand::Doctor(doctor) = command(&format!("nudged doctor {line} --json")) else {
+        panic!("not doctor")
+    };
+    assert!(doctor.json);
+    assert_eq!(doctor.flags(), served(&format!("nudged {line}")).1.flags());
+    assert_eq!(doctor.flags().len(), 6);
+}
+
+#[test]
 fn a_wrong_value_of_a_flag_is_an_error_of_the_configuration() {
     let flags = flags("nudged --shards 0 --listen x --busy-poll x");
     let said = load(None, &[], &flags).unwrap_err().to_string();
@@ -85,7 +97,8 @@ fn the_other_commands_take_their_arguments() {
     let line = "nudged explain --user u --placement p --at T --admin 127.0.0.1:9 --attr a=b=c";
     let Subcommand::Explain(explain) = command(line) else { panic!("not explain") };
     assert_eq!((explain.user.as_str(), explain.placement.as_str()), ("u", "p"));
-    assert_eq!(explain.flags()[0].key, "admin");
+    assert_eq!(explain.node.flags(false)[0].key, "admin");
+    assert_eq!((explain.node.admin(), explain.node.flags(true)), (Some("127.0.0.1:9"), vec![]));
     let query = [("user", "u"), ("placement", "p"), ("at", "T"), ("attr.a", "b=c")];
     assert_eq!(explain.query(), query);
     let wrong = "nudged explain --user u --placement p --attr a";

@@ -266,6 +266,7 @@ fn check_doors(look: &mut HostCheck<'_>) {
         ("mysql.replica", url(&config.mysql.replica)),
         ("keys.server", !config.keys.server.is_empty()),
         ("keys.public", !config.keys.public.is_empty()),
+        ("keys.identity", !config.keys.identity.is_empty()),
     ];
     for (key, _) in secrets.into_iter().filter(|(_, is_there)| *is_there) {
         let Some(SettingSource::File { name, .. }) = look.examined.loaded.origin(key) else {

@@ -16,6 +16,10 @@ const MEMORY: Concern = Concern {
     name: "memory",
     why: "a node that takes more than there is gets killed: slice_bytes fills up with users",
 };
+const MEMORY_TWICE: Concern = Concern {
+    name: "memory_twice",
+    why: "SIGUSR2 upgrades in place: for some seconds the old process and the new one are there",
+};
 const HUGE_PAGES: Concern = Concern {
     name: "huge_pages",
     why: "with `always` a fork of the Redis on this host copies 2 MiB for each byte that changes",
@@ -28,7 +32,7 @@ const PROGRAM_BYTES: u64 = 64 << 20;
 
 /// Looks at memory, swap and pages.
 pub(super) fn check(patient: &Patient) -> Vec<Diagnosis> {
-    let mut found = vec![memory(patient)];
+    let mut found = memory(patient);
     found.extend(swap(patient));
     found.extend(huge_pages(patient));
     found
@@ -46,36 +50,86 @@ fn needed(config: &Config, shards: u16) -> u64 {
     config.slice_bytes + shards + sqlite + of(UNSYNCED_BYTES_MAX) + PROGRAM_BYTES
 }
 
-fn memory(patient: &Patient) -> Diagnosis {
-    let Patient { files, config, topology, .. } = patient;
+/// Memory that there is, in bytes: of the control group that binds, else of the host.
+struct MemoryBound {
+    bytes: u64,
+    whose: String,
+    group: Option<ControlGroup>,
+    /// What the host has, whatever binds.
+    total: Option<u64>,
+}
+
+impl MemoryBound {
+    fn find(patient: &Patient) -> Option<MemoryBound> {
+        let files = &patient.files;
+        let total = files.memory_bytes("MemTotal");
+        let group = ControlGroup::find(files, &patient.process, Controller::Memory);
+        let bound = group.and_then(|group| group.memory_bound(files));
+        match bound.filter(|(_, bound)| total.is_none_or(|total| *bound < total)) {
+            Some((group, bytes)) => {
+                let whose = format!("in {}", group.name());
+                Some(MemoryBound { bytes, whose, group: Some(group), total })
+            }
+            None => {
+                let (bytes, whose) = (total?, "on this host".to_owned());
+                Some(MemoryBound { bytes, whose, group: None, total })
+            }
+        }
+    }
+
+    /// What gives the node so much; what the host has not got no group can give, and then it is
+    /// `smaller`.
+    fn mend(&self, needed: u64, smaller: impl FnOnce() -> String) -> String {
+        let can_give = |_: &&ControlGroup| self.total.is_none_or(|total| total >= needed);
+        match self.group.as_ref().filter(can_give) {
+            Some(group) => group.set_memory(needed),
+            None => smaller(),
+        }
+    }
+}
+
+fn memory(patient: &Patient) -> Vec<Diagnosis> {
+    let Patient { config, topology, .. } = patient;
     let needed = needed(config, topology.shards);
-    let total = files.memory_bytes("MemTotal");
-    let group = ControlGroup::find(files, &patient.process, Controller::Memory);
-    let bound = group.and_then(|group| group.memory_bound(files));
-    let bound = bound.filter(|(_, bound)| total.is_none_or(|total| *bound < total));
-    let (there, whose) = match (&bound, total) {
-        (Some((group, bound)), _) => (*bound, format!("in {}", group.name())),
-        (None, Some(total)) => (total, "on this host".to_owned()),
-        (None, None) => return MEMORY.warn("/proc/meminfo can't be read", "free -m"),
+    let Some(there) = MemoryBound::find(patient) else {
+        return vec![MEMORY.warn("/proc/meminfo can't be read", "free -m")];
     };
     let found = format!(
-        "{} {whose}, and a full node takes {}, {} of it slice_bytes",
-        size_of(there),
+        "{} {}, and a full node takes {}, {} of it slice_bytes",
+        size_of(there.bytes),
+        there.whose,
         size_of(needed),
         size_of(config.slice_bytes)
     );
-    if there >= needed {
-        return MEMORY.ok(found);
+    if there.bytes >= needed {
+        return vec![MEMORY.ok(found), memory_twice(patient, &there, needed * 2)];
     }
-    let mend = match &bound {
-        // What the host has not got no group can give.
-        Some((group, _)) if total.is_none_or(|total| total >= needed) => group.set_memory(needed),
-        _ => smaller(config, topology.shards, needed - there),
-    };
-    match there < config.slice_bytes {
+    let lacking = needed - there.bytes;
+    let mend = there.mend(needed, || smaller(config, topology.shards, lacking));
+    vec![match there.bytes < config.slice_bytes {
         true => MEMORY.fail(found, mend),
         false => MEMORY.warn(found, mend),
+    }]
+}
+
+/// Both processes of an upgrade in place are in one group, and on one host.
+fn memory_twice(patient: &Patient, there: &MemoryBound, needed: u64) -> Diagnosis {
+    let Patient { config, topology, .. } = patient;
+    let found = format!(
+        "{} {}, and two full nodes take {}",
+        size_of(there.bytes),
+        there.whose,
+        size_of(needed)
+    );
+    if there.bytes >= needed {
+        return MEMORY_TWICE.ok(found);
     }
+    let lacking = (needed - there.bytes).div_ceil(2);
+    let mend = there.mend(needed, || {
+        let smaller = smaller(config, topology.shards, lacking);
+        format!("{smaller}; or upgrade by `systemctl restart nudged`")
+    });
+    MEMORY_TWICE.warn(found, mend)
 }
 
 /// A slice that leaves enough, as a setting; a larger host where that would be none.
@@ -148,6 +202,15 @@ mod tests {
         let said = fixture.said("memory", check);
         assert_eq!(said.status, Condition::Ok, "{said:?}");
         assert!(said.found.contains(" on this host") && said.found.contains("256 MiB of it"));
+        assert_eq!(fixture.said("memory_twice", check).status, Condition::Ok);
+        fixture.write("/proc/meminfo", "MemTotal:         800000 kB\n");
+        let twice = fixture.said("memory_twice", check);
+        assert_eq!(twice.status, Condition::Warn, "{twice:?}");
+        assert!(twice.found.contains("two full nodes take "), "{twice:?}");
+        assert!(twice.mend.contains("NUDGED_SLICE_BYTES="), "{twice:?}");
+        assert!(twice.mend.ends_with("`systemctl restart nudged`"), "{twice:?}");
+        fixture
+            .write("/proc/meminfo", "MemTotal:        8000000 kB\nSwapTotal:             0 kB\n");
         fixture.write("/proc/self/cgroup", "0::/box\n");
         fixture.write("/proc/self/mountinfo", "1 1 0:1 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
         for (bound, status) in [("300000000", Condition::Warn), ("200000000", Condition::Fail)] {
@@ -155,6 +218,8 @@ mod tests {
             let said = fixture.mended("memory", check);
             assert_eq!(said.status, status, "{said:?}");
             assert!(said.found.contains("in /sys/fs/cgroup/box"), "{said:?}");
+            // What gives one enough is too little for two.
+            fixture.mended("memory_twice", check);
         }
         fixture.config.slice_bytes = 64 << 30;
         let said = fixture.said("memory", check);

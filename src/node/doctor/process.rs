@@ -125,9 +125,19 @@ fn check_limits(patient: &Patient) -> Vec<Diagnosis> {
     let descriptors = judge(limits.descriptors, u64::MAX, u64::MAX).map(|()| limits.descriptors);
     let memlock = judge(u64::MAX, limits.memlock, u64::MAX);
     let file_bytes = judge(u64::MAX, u64::MAX, limits.file_bytes);
+    let of_files = LimitPlace {
+        concern: OPEN_FILES,
+        whose: whose.clone(),
+        set: |limit| format!("ulimit -n {limit}  # in a unit: LimitNOFILE={limit}"),
+    };
+    let of_memory = LimitPlace {
+        concern: LOCKED_MEMORY,
+        whose: whose.clone(),
+        set: |kib| format!("ulimit -l {kib}  # in a unit: LimitMEMLOCK={}M", kib >> 10),
+    };
     vec![
-        open_files(patient, descriptors, &whose),
-        locked_memory(shards, limits.memlock, memlock.is_ok(), &whose),
+        open_files(patient, descriptors, &of_files),
+        locked_memory(shards, (limits.memlock, memlock.is_ok()), &of_memory),
         match file_bytes {
             Ok(()) => FILE_SIZE.ok(format!("{}{whose}", bounded(limits.file_bytes, size_of))),
             Err(_) => FILE_SIZE.fail(
@@ -142,18 +152,30 @@ fn bounded(limit: u64, shown: impl Fn(u64) -> String) -> String {
     if limit == u64::MAX { "unlimited".to_owned() } else { shown(limit) }
 }
 
-fn open_files(patient: &Patient, limit: Result<u64, HostUnfit>, whose: &str) -> Diagnosis {
+/// Where a limit is found, and how it is set.
+pub(super) struct LimitPlace {
+    pub(super) concern: Concern,
+    /// Behind what was found.
+    pub(super) whose: String,
+    /// What sets the limit of descriptors, or of locked memory in KiB, to a number.
+    pub(super) set: fn(u64) -> String,
+}
+
+/// Judges a limit of descriptors, or why a node would not start with it.
+pub(super) fn open_files(
+    patient: &Patient,
+    limit: Result<u64, HostUnfit>,
+    place: &LimitPlace,
+) -> Diagnosis {
+    let LimitPlace { concern, whose, set } = place;
     let shards = patient.topology.shards;
-    let mend = |descriptors: u64| {
-        format!("ulimit -n {descriptors}  # in a unit: LimitNOFILE={descriptors}")
-    };
     let limit = match limit {
         Ok(limit) => limit,
         Err(HostUnfit::TooFewDescriptors { limit, needed }) => {
             let found = format!("{limit}, below the {needed} that a start needs{whose}");
-            return OPEN_FILES.fail(found, mend(DESCRIPTORS_WANTED));
+            return concern.fail(found, set(DESCRIPTORS_WANTED));
         }
-        Err(error) => return OPEN_FILES.fail(error.to_string(), mend(DESCRIPTORS_WANTED)),
+        Err(error) => return concern.fail(error.to_string(), set(DESCRIPTORS_WANTED)),
     };
     let fits = probe::connections_that_fit(limit, shards);
     let found = format!("{}, for {fits} connections{whose}", bounded(limit, |n| n.to_string()));
@@ -161,26 +183,30 @@ fn open_files(patient: &Patient, limit: Result<u64, HostUnfit>, whose: &str) -> 
         Count::Exactly(asked) if u64::from(asked) > fits => {
             let each = u64::from(asked).div_ceil(u64::from(shards)) + 1_024;
             let found = format!("{found}: connections_max is {asked}");
-            OPEN_FILES.fail(found, mend(each.max(DESCRIPTORS_WANTED)))
+            concern.fail(found, set(each.max(DESCRIPTORS_WANTED)))
         }
-        Count::Auto if fits < CONNECTIONS_WANTED => {
-            OPEN_FILES.warn(found, mend(DESCRIPTORS_WANTED))
-        }
-        _ => OPEN_FILES.ok(found),
+        Count::Auto if fits < CONNECTIONS_WANTED => concern.warn(found, set(DESCRIPTORS_WANTED)),
+        _ => concern.ok(found),
     }
 }
 
-fn locked_memory(shards: u16, limit: u64, is_enough: bool, whose: &str) -> Diagnosis {
+/// Judges a limit of locked memory, in bytes; with less than `is_enough` a node does not start.
+pub(super) fn locked_memory(
+    shards: u16,
+    (limit, is_enough): (u64, bool),
+    place: &LimitPlace,
+) -> Diagnosis {
+    let LimitPlace { concern, whose, set } = place;
     let needed = probe::MEMLOCK_MIN + u64::from(shards) * SHARD_MEMLOCK;
     let found = format!("{}{whose}", bounded(limit, size_of));
-    let mend = format!("ulimit -l {MEMLOCK_WANTED_KIB}  # in a unit: LimitMEMLOCK=64M");
+    let mend = set(MEMLOCK_WANTED_KIB);
     match limit {
-        _ if !is_enough => LOCKED_MEMORY.fail(found, mend),
+        _ if !is_enough => concern.fail(found, mend),
         limit if limit < needed => {
             let found = format!("{found}, below {} for {shards} shards", size_of(needed));
-            LOCKED_MEMORY.warn(found, mend)
+            concern.warn(found, mend)
         }
-        _ => LOCKED_MEMORY.ok(found),
+        _ => concern.ok(found),
     }
 }
 

@@ -367,4 +367,20 @@ mod tests {
         ];
         assert!(missing.iter().all(|key| own.iter().any(|own| key.ends_with(own))), "{missing:?}");
     }
+
+    #[test]
+    fn the_port_of_operators_is_reserved_too_however_they_are_answered() {
+        let mut fixture = host();
+        fixture.write(&path_of("net.ipv4.ip_local_port_range"), "1024\t65535");
+        fixture.write(&path_of(RESERVED.name), "8080");
+        for admin in ["127.0.0.1:9443", "127.0.0.1:9443 tls"] {
+            let address = "127.0.0.1:9443".parse().unwrap();
+            fixture.config.admin = match admin.ends_with("tls") {
+                true => nudged_config::AdminAddress::Tls(address),
+                false => nudged_config::AdminAddress::Tcp(address),
+            };
+            let said = fixture.said(RESERVED.name, check);
+            assert!(said.found.starts_with("9443 is within"), "{said:?}");
+        }
+    }
 }

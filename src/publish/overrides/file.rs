@@ -1,20 +1,24 @@
-//! The node's own file: all entries that it knows, as lines of JSON, which a start without SQL and
-//! Redis reads. Where not all fit, those that SQL has are left out, the ended ones first.
+//! The node's own files, of pauses and archives and, once there is one, of operators' tokens: all
+//! that it knows, as lines of JSON, which a start without SQL and Redis reads. Where not all fit,
+//! those that SQL has are left out, the ended ones first.
 
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use super::Destination;
-use nudged_base::limits::{OVERRIDES_FILE_BYTES, OVERRIDES_RETRY_MS};
+use nudged_base::limits::{OPERATOR_TOKENS_FILE_BYTES, OVERRIDES_FILE_BYTES, OVERRIDES_RETRY_MS};
 use nudged_base::telemetry::log::Message;
 use nudged_domain::catalog::overrides::{
     HeldOverride, Override, OverridePlace, Overrides, decode, encode,
 };
+use nudged_domain::operators::{self, OperatorToken};
 use nudged_runtime::two_copies::{self, TwoCopies};
 
 /// The file's name in the data directory.
 pub(super) const FILE_NAME: &str = "overrides";
+/// That of tokens.
+pub(super) const TOKENS_NAME: &str = "tokens";
 
 /// The entries of the file; none where there is no file. A line that is no entry is passed over.
 ///
@@ -26,11 +30,27 @@ pub(super) fn read(directory: &Path) -> io::Result<Vec<Override>> {
     Ok(text.lines().filter_map(decode).collect())
 }
 
-/// Keeps the file, until it is stopped.
+/// The tokens of the file; none where there is no file. A line that is no token is passed over.
+///
+/// # Errors
+/// What the system says of a file that is there.
+pub(super) fn read_tokens(directory: &Path) -> io::Result<Vec<OperatorToken>> {
+    let body = two_copies::read(&directory.join(TOKENS_NAME), OPERATOR_TOKENS_FILE_BYTES)?;
+    let text = body.and_then(|body| String::from_utf8(body).ok()).unwrap_or_default();
+    Ok(text.lines().filter_map(operators::decode).collect())
+}
+
+/// Keeps the files, until it is stopped.
 pub(super) fn run(destination: Destination, directory: &Path) {
-    let path = directory.join(FILE_NAME);
-    let mut file: Option<TwoCopies> = None;
+    let (path, tokens_path) = (directory.join(FILE_NAME), directory.join(TOKENS_NAME));
+    let (mut file, mut tokens): (Option<TwoCopies>, Option<TwoCopies>) = (None, None);
     while !destination.is_stopped() {
+        if let Err(error) = keep_tokens(&destination, &tokens_path, &mut tokens) {
+            tokens = None;
+            let text = format!("{}: {error}", tokens_path.display());
+            destination.failed(Message::OverridesFile, &text);
+            destination.rest(Duration::from_millis(OVERRIDES_RETRY_MS));
+        }
         match keep(&destination, &path, &mut file) {
             Ok(()) => {
                 destination.succeeded();
@@ -44,6 +64,10 @@ pub(super) fn run(destination: Destination, directory: &Path) {
         }
     }
     // What was paused while this one was told to end is for the process that comes next.
+    if let Err(error) = keep_tokens(&destination, &tokens_path, &mut tokens) {
+        let text = format!("{}: {error}", tokens_path.display());
+        destination.failed(Message::OverridesFile, &text);
+    }
     if let Err(error) = keep(&destination, &path, &mut file) {
         destination.failed(Message::OverridesFile, &format!("{}: {error}", path.display()));
     }
@@ -68,6 +92,35 @@ fn keep(destination: &Destination, path: &Path, file: &mut Option<TwoCopies>) ->
     destination.mark(&entries);
     open.sync()?;
     if has_all { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
+}
+
+/// Writes the file of tokens where it lacks any; there is none before the first.
+fn keep_tokens(
+    destination: &Destination,
+    path: &Path,
+    file: &mut Option<TwoCopies>,
+) -> io::Result<()> {
+    if destination.due_tokens().is_empty() {
+        return Ok(());
+    }
+    let open = match file {
+        Some(open) => open,
+        None => file.insert(TwoCopies::open(path, OPERATOR_TOKENS_FILE_BYTES)?.0),
+    };
+    let all: Vec<OperatorToken> =
+        destination.publisher.with_tokens(|tokens| tokens.by_need().into_iter().cloned().collect());
+    let mut body = String::new();
+    for token in &all {
+        let line = operators::encode(token);
+        // More than fit are so many only where SQL has been away for ever so long.
+        if body.len() + line.len() < open.body_bytes_max() {
+            body.push_str(&line);
+            body.push('\n');
+        }
+    }
+    open.write(body.as_bytes())?;
+    destination.publisher.mark_tokens(&all, destination.place);
+    open.sync()
 }
 
 /// As many entries as fit, those first that nobody else may know; and whether all are among them

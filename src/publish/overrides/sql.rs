@@ -7,10 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Destination;
-use nudged_base::limits::{CATALOG_SQL_POLL_MS, OVERRIDES_PUT_MAX, OVERRIDES_RETRY_MS};
+use nudged_base::limits::{
+    CATALOG_SQL_POLL_MS, OVERRIDES_PUT_MAX, OVERRIDES_RETRY_MS, TOKENS_SQL_POLL_MS,
+};
 use nudged_base::telemetry::log::Message;
 use nudged_config::Config;
 use nudged_domain::catalog::overrides::{OverrideId, OverridePlace};
+use nudged_domain::operators::OperatorTokenId;
 use nudged_runtime::clocks;
 use nudged_runtime::threads::sql_fitness::Asker;
 use nudged_runtime::threads::sql_writer::WriterFigures;
@@ -23,6 +26,8 @@ pub(super) struct Courier {
     writer: Arc<WriterFigures>,
     /// When SQL was asked last for what it does not mention.
     asked: Option<Instant>,
+    /// When its tokens were read last.
+    tokens_read: Option<Instant>,
 }
 
 impl Courier {
@@ -31,7 +36,7 @@ impl Courier {
     /// # Errors
     /// Where the file can't be opened.
     pub(super) fn new(config: &Config, writer: Arc<WriterFigures>) -> Result<Courier, StoreError> {
-        Ok(Courier { store: Store::of(config)?, writer, asked: None })
+        Ok(Courier { store: Store::of(config)?, writer, asked: None, tokens_read: None })
     }
 
     /// Brings and learns, until it is stopped.
@@ -47,7 +52,7 @@ impl Courier {
                 }
                 Err(error) => {
                     // What was not answered is asked again, and no success before that.
-                    self.asked = None;
+                    (self.asked, self.tokens_read) = (None, None);
                     self.writer.fitness.failed(clocks::mono(), Asker::Overrides, &error);
                     destination.failed(Message::OverridesWait, &error.to_string());
                     destination.rest(Duration::from_millis(OVERRIDES_RETRY_MS));
@@ -74,7 +79,30 @@ impl Courier {
         if has_put {
             destination.publisher.take_stored();
         }
-        Ok(self.ask_for_unmentioned(destination)? || has_put)
+        let has_asked = self.round_of_tokens(destination)?;
+        Ok(self.ask_for_unmentioned(destination)? || has_put || has_asked)
+    }
+
+    /// Brings tokens, and learns of those that others brought. Whether there was any to do.
+    fn round_of_tokens(&mut self, destination: &Destination) -> Result<bool, StoreError> {
+        let (publisher, place) = (&destination.publisher, destination.place);
+        let due = destination.due_tokens();
+        if !due.is_empty() {
+            self.store.put_operator_tokens(&due)?;
+            // SQL may know the end of what was brought in force.
+            let ids: Vec<OperatorTokenId> = due.iter().map(|token| token.id).collect();
+            publisher.take_tokens(&self.store.operator_tokens_of(&ids)?, place);
+            publisher.mark_tokens(&due, place);
+        }
+        let poll = Duration::from_millis(TOKENS_SQL_POLL_MS);
+        if self.tokens_read.is_none_or(|at| at.elapsed() >= poll) {
+            self.tokens_read = Some(Instant::now());
+            let stored = self.store.operator_tokens()?;
+            // One that was put back to an older state gets the others again.
+            publisher.with_tokens(|tokens| tokens.unmark_others(place, &stored));
+            publisher.take_tokens(&stored, place);
+        }
+        Ok(!due.is_empty())
     }
 
     /// Asks for what stands here, is in SQL as far as is known, and was not among what SQL told

@@ -21,7 +21,7 @@ use super::{Announcing, Changing, PublishError, Publisher};
 #[cfg(doc)]
 use nudged_base::limits::CATALOG_TURN_MS;
 use nudged_base::telemetry::log::{LogValue, Message};
-use nudged_domain::catalog::source::{Definition, parse_json_popup};
+use nudged_domain::catalog::source::{Definition, parse_json_popup, patch_popup};
 use nudged_redis::refusal::RedisRefusal;
 use nudged_redis::request::RedisError;
 use nudged_runtime::clocks;
@@ -32,6 +32,10 @@ use nudged_store::{CatalogChange, Store, StoredCatalog};
 pub enum PopupEdit {
     /// This is its definition.
     Put(Arc<Definition>),
+    /// What of its definition becomes another: a merge patch (RFC 7396) of it as it is stored.
+    Patch(Arc<str>),
+    /// Its draft is its definition from now on.
+    Publish,
     /// It is archived.
     Delete,
     /// It goes back to the text of a version, or of the one before, as a new version.
@@ -106,15 +110,19 @@ impl Publisher {
                     published.find(context.id).expect("what is so already is there").clone();
                 return Ok(Some(Changed { known, is_new: false, published }));
             };
-            let Planned { definition, is_rollback } = planned;
+            let Planned { definition, kind } = planned;
             if let Some(definition) = &definition {
                 definitions.insert(context.id.to_owned(), Arc::clone(definition));
                 try_compile(&definitions, &changing.config).map_err(PublishError::Definition)?;
             }
             let text = definition.map(|definition| definition.canonical_json());
-            let change = match &text {
-                Some(text) => CatalogChange::Put { id: context.id, text, is_rollback },
-                None => CatalogChange::Delete(context.id),
+            let id = context.id;
+            let change = match (&text, kind) {
+                (Some(text), PutKind::Published) => CatalogChange::Publish { id, text },
+                (Some(text), kind) => {
+                    CatalogChange::Put { id, text, is_rollback: kind == PutKind::RolledBack }
+                }
+                (None, _) => CatalogChange::Delete(id),
             };
             let on = before.stored_version;
             let Some(stored) = store_change(&mut changing.store, on, change, context.who)? else {
@@ -147,7 +155,7 @@ impl Publisher {
     }
 
     /// The catalog as it is stored now: read and swapped where another process has changed it.
-    fn catch_up(&self, changing: &mut Changing) -> Result<(), PublishError> {
+    pub(super) fn catch_up(&self, changing: &mut Changing) -> Result<(), PublishError> {
         let has_file = self.is_file_pending();
         let (published, is_moved) = self.stored_now(changing)?;
         if is_moved {
@@ -274,7 +282,18 @@ impl Publisher {
 /// What is to be stored: a definition, or none where the popup is archived.
 struct Planned {
     definition: Option<Arc<Definition>>,
-    is_rollback: bool,
+    kind: PutKind,
+}
+
+/// Where a definition comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum PutKind {
+    /// An operator's request.
+    Changed,
+    /// An earlier version.
+    RolledBack,
+    /// The popup's draft.
+    Published,
 }
 
 pub(super) fn check_expected(
@@ -305,21 +324,36 @@ fn plan(
     let is_gone = known.is_some_and(|known| known.stored.is_gone);
     let is_same =
         |definition: &Arc<Definition>| known.is_some_and(|known| known.definition == *definition);
-    let (definition, is_rollback, is_so) = match edit {
+    let (definition, kind, is_so) = match edit {
         PopupEdit::Put(definition) => {
-            (Some(Arc::clone(definition)), false, is_same(definition) && !is_gone)
+            (Some(Arc::clone(definition)), PutKind::Changed, is_same(definition) && !is_gone)
+        }
+        // Where all is so already, the draft goes all the same.
+        PopupEdit::Publish => {
+            let draft = store.draft(id)?.ok_or(PublishError::NoDraft)?;
+            let read = parse_json_popup(&draft.text).map_err(PublishError::Definition)?;
+            (Some(Arc::new(read)), PutKind::Published, false)
         }
         _ if known.is_none() => return Err(PublishError::NoSuchPopup),
-        PopupEdit::Delete => (None, false, is_gone),
-        PopupEdit::RollBack(_) if is_gone => return Err(PublishError::Archived),
+        PopupEdit::Delete => (None, PutKind::Changed, is_gone),
+        PopupEdit::RollBack(_) | PopupEdit::Patch(_) if is_gone => {
+            return Err(PublishError::Archived);
+        }
+        PopupEdit::Patch(patch) => {
+            let text = known.map_or("", |known| &known.stored.text);
+            let patched = patch_popup(text, patch, id).map_err(PublishError::Definition)?;
+            let definition = Arc::new(patched);
+            let is_so = is_same(&definition);
+            (Some(definition), PutKind::Changed, is_so)
+        }
         PopupEdit::RollBack(to) => {
             let version = known.map_or(0, |known| known.stored.version);
             let definition = earlier(store, (id, version), *to)?;
             let is_so = is_same(&definition);
-            (Some(definition), true, is_so)
+            (Some(definition), PutKind::RolledBack, is_so)
         }
     };
-    Ok((!is_so).then_some(Planned { definition, is_rollback }))
+    Ok((!is_so).then_some(Planned { definition, kind }))
 }
 
 /// The definition of an earlier version.

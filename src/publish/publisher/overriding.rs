@@ -145,7 +145,7 @@ impl Publisher {
     }
 }
 
-fn fresh_id() -> OverrideId {
+pub(super) fn fresh_id() -> OverrideId {
     let mut bytes = [0; 16];
     // The system's source fails only before it is seeded, early in a machine's start; what an id
     // then has is still the time.

@@ -34,7 +34,18 @@ pub(super) fn try_compile(
     definitions: &Definitions,
     config: &Config,
 ) -> Result<(), Vec<SourceError>> {
-    compile_unstored(definitions.values().map(Arc::as_ref), settings_of(config)).map(drop)
+    compile_aside(definitions, config).map(drop)
+}
+
+/// As [`try_compile`], and gives what comes of it.
+///
+/// # Errors
+/// As there.
+pub(super) fn compile_aside(
+    definitions: &Definitions,
+    config: &Config,
+) -> Result<Snapshot, Vec<SourceError>> {
+    compile_unstored(definitions.values().map(Arc::as_ref), settings_of(config))
 }
 
 /// Reads and compiles what is stored, as it is by itself. `definitions` are those that were read

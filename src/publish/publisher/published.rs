@@ -68,9 +68,7 @@ impl Published {
 
     /// What is allowed in this popup, or in the catalog as a whole, and still can't be meant.
     pub fn warnings_of(&self, id: &str) -> Vec<String> {
-        let warnings = lint(&self.snapshot).into_iter();
-        let of_it = warnings.filter(|warning| warning.popup.as_deref().is_none_or(|of| of == id));
-        of_it.map(|warning| warning.to_string()).collect()
+        warnings_in(&self.snapshot, id)
     }
 
     /// What is allowed anywhere in it, and still can't be meant.
@@ -86,4 +84,11 @@ impl Published {
         }
         warnings
     }
+}
+
+/// What is allowed in a popup of a snapshot, or in it as a whole, and still can't be meant.
+pub(super) fn warnings_in(snapshot: &Snapshot, id: &str) -> Vec<String> {
+    let warnings = lint(snapshot).into_iter();
+    let of_it = warnings.filter(|warning| warning.popup.as_deref().is_none_or(|of| of == id));
+    of_it.map(|warning| warning.to_string()).collect()
 }

@@ -52,6 +52,12 @@ pub enum PublishError {
     /// What an operator sent is no popup that this catalog can have; nothing changed.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Definition(Vec<SourceError>),
+    /// The popup has no draft; nothing changed.
+    #[error("the popup has no draft")]
+    NoDraft,
+    /// There are as many drafts as there may be; nothing changed.
+    #[error("there are {0} drafts, which is the most: publish or delete some")]
+    TooManyDrafts(usize),
     /// The popup has another version than the change is meant for; nothing changed.
     #[error("the popup has another version")]
     OtherVersion,

@@ -18,7 +18,7 @@ use super::prepare::{add_definitions, compile_file, definitions_of, publish, rea
 use super::published::{KnownPopup, Published};
 use super::settings::{is_json, rules_of};
 use super::{Changing, PublishError, Publisher};
-use crate::overrides;
+use crate::overrides::{self, KnownAtStart};
 use crate::popups_file::PopupsFile;
 use nudged_base::limits::FILE_STATUSES_MS;
 use nudged_base::telemetry::log::{LogValue, Message};
@@ -259,8 +259,11 @@ impl Publisher {
             check_file(path, &file, &published, &config)?;
             self.live.lock().file_statuses = file_statuses(&file, &published);
         }
-        let (entries, problem) = overrides::known_at_start(&config);
-        if let Some(problem) = problem {
+        let KnownAtStart { entries, tokens, problems } = overrides::known_at_start(&config);
+        self.with_tokens(|all| {
+            tokens.iter().for_each(|(token, place)| _ = all.take(token, *place));
+        });
+        for problem in problems {
             self.log.write(
                 clocks::now(),
                 Message::OverridesUnread,
@@ -275,7 +278,8 @@ impl Publisher {
     }
 
     fn swap_rules(&self, difference: &Difference) -> Result<(), PublishError> {
-        let is_rule = |key: &&str| key.starts_with("cors.") || key.starts_with("keys.");
+        let of_rules = ["cors.", "keys.", "preview."];
+        let is_rule = |key: &&str| of_rules.iter().any(|section| key.starts_with(section));
         if !difference.applied.iter().any(is_rule) {
             return Ok(());
         }

@@ -5,6 +5,8 @@ use std::io::IsTerminal as _;
 
 use nudged_api::access::Access;
 use nudged_api::cors::Cors;
+use nudged_api::identity::IdentitySecrets;
+use nudged_api::visitors::{PreviewUsers, VisitorRules};
 use nudged_config::{Config, LogFormat};
 use nudged_domain::catalog::snapshot::Settings;
 use nudged_shard::view::Rules;
@@ -29,12 +31,17 @@ pub fn settings_of(config: &Config) -> Settings {
     }
 }
 
-/// Keys and origins, by listener. Keys are asked for on loopback too: behind a proxy on this host
-/// everybody comes from there.
+/// Keys by listener, origins, and who may be named. Keys are asked for on loopback too: behind a
+/// proxy on this host everybody comes from there.
 pub(super) fn rules_of(config: &Config) -> Rules {
     let server = config.keys.server.iter().map(|key| key.expose());
     let public = config.keys.public.iter().map(|key| key.expose());
     let access = Access::new(server, public).limited(config.limits.of_key());
     let cors = Cors::new(config.cors.origins.clone(), config.cors.max_age);
-    Rules { access: vec![access; config.listen.len()], cors }
+    let secrets = config.keys.identity.iter().map(|secret| secret.expose());
+    let visitors = VisitorRules {
+        identity: IdentitySecrets::new(secrets),
+        preview: PreviewUsers::new(config.preview.users.iter().map(String::as_str)),
+    };
+    Rules { access: vec![access; config.listen.len()], cors, visitors }
 }

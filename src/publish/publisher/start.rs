@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::import::{Imported, import_file};
 use super::live::LiveLock;
+use super::operators::TokenBook;
 use super::prepare::{Definitions, publish};
 use super::{Announcing, Changing, PublishError, Publisher, ReadConfig};
 use crate::catalog_copy;
@@ -66,6 +67,7 @@ impl Publisher {
             config: RwLock::new(Arc::new(config)),
             announcing: Mutex::new(Announcing { shared, version: 0 }),
             live: LiveLock::default(),
+            tokens: TokenBook::default(),
             replaced: AtomicU64::new(0),
             late: AtomicU64::new(0),
             former: Mutex::default(),

@@ -219,7 +219,7 @@ fn keys_are_asked_for_on_every_listener() {
             .into(),
         keys: nudged_config::KeySettings {
             server: vec![SecretText::new("0123456789abcdef".to_owned())],
-            public: Vec::new(),
+            ..nudged_config::KeySettings::default()
         },
         ..Config::default()
     };

@@ -46,6 +46,7 @@ use crate::clocks;
 use crate::journal::directory::JournalDirectory;
 use crate::journal::lanes::JournalLanes;
 use crate::threads::vital::Needed;
+use crate::topology;
 use crate::wake::Waker;
 use nudged_base::clock::NodeClock;
 use nudged_base::ids::ShardId;
@@ -134,16 +135,18 @@ pub fn start(
     wakers: JournalWakers,
 ) -> Result<JournalHandle, StartError> {
     assert_eq!(wakers.shards.len(), lanes.shards(), "each lane's shard can be woken");
-    let placement = config.cpu.map_or(Placement::Unbound, Placement::Fixed);
+    let cpu = config.cpu;
     lanes.set_applied(recovered.usage.applied());
     let shared = Arc::clone(&lanes);
     let (begun, has_begun) = bounded(1);
-    let thread = LocalExecutorBuilder::new(placement)
+    // To pin its thread itself the executor reads /sys, which a container or a chroot may lack.
+    let thread = LocalExecutorBuilder::new(Placement::Unbound)
         .name("journal")
         .io_memory(IO_MEMORY_BYTES)
         .ring_depth(RING_DEPTH)
         .spawn(move || async move {
-            let needed = [Needed::here("journal"), helper().await];
+            pin(cpu);
+            let needed = [Needed::here("journal"), helper(cpu).await];
             // Who starts it waits for this.
             let _ = begun.send(());
             let clock = NodeClock::start(clocks::mono(), clocks::wall(), recovered.newest);
@@ -174,9 +177,19 @@ fn refused(error: GlommioError<()>) -> StartError {
     StartError::Executor(io::Error::other(error.to_string()))
 }
 
+/// Puts the calling thread on the core that it is to be on, if any.
+fn pin(cpu: Option<usize>) {
+    // Unpinned is slower and not wrong.
+    let _is_pinned = cpu.is_none_or(topology::pin);
+}
+
 /// The thread on which the executor does what its rings can't: without it no segment gets its name.
-async fn helper() -> Needed {
-    executor().spawn_blocking(|| Needed::here("journal-helper")).await
+async fn helper(cpu: Option<usize>) -> Needed {
+    let begin = move || {
+        pin(cpu);
+        Needed::here("journal-helper")
+    };
+    executor().spawn_blocking(begin).await
 }
 
 /// What may wake the driving task: set by completions, the eventfd's listener and timers.

@@ -21,6 +21,7 @@ use nudged_background::lists::drain::{Drain, Effect, Input, View};
 use nudged_background::lists::entries::ListStream;
 pub use nudged_background::lists::metrics::DrainMetrics;
 use nudged_background::sql_failure::SqlFailure;
+use nudged_base::telemetry::SqlOperation;
 use nudged_base::telemetry::log::Log;
 use nudged_redis::refusal::RedisRefusal;
 use nudged_store::{RecordRun, Store, StoreError, StreamId};
@@ -54,7 +55,7 @@ pub struct DrainSetup {
 pub fn start(setup: DrainSetup) -> std::io::Result<JoinHandle<()>> {
     let (name, stop) = (format!("list-drain-{}", setup.lane), Arc::clone(&setup.stop));
     threads::start(name, setup.cpu, &stop, move || {
-        threads::give_way();
+        threads::give_way(&setup.log);
         let mut lane = DrainLane::new(setup);
         while let Some(rest_ms) = lane.until_rest() {
             let is_stopping = || lane.setup.stop.load(Ordering::Acquire);
@@ -125,7 +126,11 @@ impl DrainLane {
             .iter()
             .map(|(stream, records)| RecordRun { stream: *stream, is_dense: false, records })
             .collect();
-        match self.setup.store.apply_runs(&runs) {
+        let begun = clocks::mono();
+        let result = self.setup.store.apply_runs(&runs);
+        let took_ns = clocks::mono().0.saturating_sub(begun.0);
+        self.setup.writer.durations.record(SqlOperation::Drain, took_ns);
+        match result {
             Ok(applied) => {
                 let asker = Asker::Lists(self.setup.lane);
                 self.setup.writer.fitness.succeeded(clocks::mono(), asker);

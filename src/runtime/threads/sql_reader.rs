@@ -23,6 +23,7 @@ use crate::threads::sql_writer::WriterFigures;
 use nudged_background::read_back::{Effect, Input, ReadBack, View};
 use nudged_background::sql_failure::SqlFailure;
 use nudged_base::ids::ShardId;
+use nudged_base::telemetry::SqlOperation;
 use nudged_base::telemetry::log::Log;
 use nudged_domain::state::user::UserState;
 use nudged_journal::disk::DiskRead;
@@ -128,10 +129,12 @@ impl<D: DiskRead> ReaderThread<D> {
     fn read(&mut self) -> Result<Vec<Option<UserState>>, SqlFailure> {
         let users = self.machine.users();
         let mut states: Vec<Option<UserState>> = users.iter().map(|_| None).collect();
+        let begun = clocks::mono();
         let result = self.reader.read_users(&users, &mut |index, state| {
             states[index] = Some(state);
         });
         let (fitness, now) = (&self.writer.fitness, clocks::mono());
+        self.writer.durations.record(SqlOperation::Read, now.0.saturating_sub(begun.0));
         match result {
             Ok(_) => fitness.succeeded(now, Asker::Reader),
             Err(error) => {

@@ -23,6 +23,7 @@ use nudged_background::sql_failure::SqlFailure;
 use nudged_base::clock::NodeClock;
 use nudged_base::ids::{Sequence, UserKey};
 use nudged_base::telemetry::log::Log;
+use nudged_base::telemetry::{SqlDurations, SqlOperation};
 use nudged_base::time::WallMs;
 use nudged_domain::state::user::UserState;
 use nudged_journal::disk::DiskRead;
@@ -82,6 +83,8 @@ pub struct WriterFigures {
     pub stream: OnceLock<StreamId>,
     /// What is wrong with SQL, as long as it lasts, whoever asks it.
     pub fitness: SqlFitness,
+    /// How long it takes, whoever asks it.
+    pub durations: SqlDurations,
 }
 
 /// Starts the thread.
@@ -105,10 +108,10 @@ where
         skipped: std::mem::take(&mut setup.skipped),
         tail: setup.tail,
         beats: setup.redis_status.is_none() && setup.store.shared().is_some(),
-        log: setup.log,
+        log: setup.log.clone(),
         metrics: Arc::clone(&setup.figures.counts),
     });
-    let (cpu, ended) = (setup.cpu, Arc::clone(&setup.stop));
+    let (cpu, ended, log) = (setup.cpu, Arc::clone(&setup.stop), setup.log);
     let mut thread = WriterThread {
         machine,
         store: setup.store,
@@ -126,9 +129,18 @@ where
         redis_status: setup.redis_status,
     };
     threads::start("sql-writer".to_owned(), cpu, &ended, move || {
-        threads::give_way();
+        threads::give_way(&log);
         thread.run();
     })
+}
+
+/// What an effect is for SQL.
+fn operation_of(effect: &Effect) -> SqlOperation {
+    match effect {
+        Effect::Apply(_) => SqlOperation::Apply,
+        Effect::Retain(_) | Effect::Fold | Effect::Purge => SqlOperation::Retain,
+        _ => SqlOperation::Other,
+    }
 }
 
 struct WriterThread<D> {
@@ -171,14 +183,15 @@ impl<D: DiskRead> WriterThread<D> {
                 Effect::End => return,
                 of_sql => {
                     let (begun, fitness) = (clocks::mono(), &self.figures.fitness);
-                    let is_applying = matches!(of_sql, Effect::Apply(_));
+                    let operation = operation_of(&of_sql);
                     let came =
                         carry_out(&mut self.store, &self.machine, &of_sql, |told| match told {
                             Ok(()) => fitness.succeeded(clocks::mono(), Asker::Writer),
                             Err(error) => fitness.failed(clocks::mono(), Asker::Writer, error),
                         });
-                    if is_applying {
-                        let took_ns = clocks::mono().0.saturating_sub(begun.0);
+                    let took_ns = clocks::mono().0.saturating_sub(begun.0);
+                    self.figures.durations.record(operation, took_ns);
+                    if operation == SqlOperation::Apply {
                         self.figures.counts.applying_ns.fetch_add(took_ns, Ordering::Relaxed);
                     }
                     came

@@ -144,6 +144,9 @@ impl Connections {
         let entry = &mut self.entries[index];
         assert!(!entry.is_open, "the driver gives a number again only after its close");
         self.counters.connections_accepted.add(1);
+        let of_listener = self.counters.listeners.at(listener);
+        of_listener.accepted.increment();
+        of_listener.open.increment();
         self.open += 1;
         self.counters.connections_open.set(u64::from(self.open));
         *entry = ConnectionEntry {
@@ -154,6 +157,7 @@ impl Connections {
         };
         if entry.is_refused {
             self.counters.connections_refused.add(1);
+            of_listener.refused.increment();
             self.deadlines[index] = ticks(now.plus_ms(LINGER_TIMEOUT_MS));
             if !api_early::needs_origin(&turn.view.rules.cors) {
                 self.answer_refused(turn, number, &[]);
@@ -365,6 +369,7 @@ impl Connections {
         let entry = &mut self.entries[number as usize];
         debug_assert!(entry.is_open);
         entry.is_open = false;
+        let listener = entry.listener;
         if let Some(refusal) = entry.http.refusal() {
             let status = refusal.status();
             self.counters.http_errors.of(itoa::Buffer::new().format(status)).add(1);
@@ -375,6 +380,8 @@ impl Connections {
         self.deadlines[number as usize] = NEVER;
         self.open -= 1;
         self.counters.connections_open.set(u64::from(self.open));
+        let of_listener = self.counters.listeners.at(listener);
+        of_listener.open.set(of_listener.open.get().saturating_sub(1));
         outbox.push(Effect::Close { connection: number, reset });
     }
 

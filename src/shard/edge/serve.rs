@@ -153,6 +153,9 @@ impl Coordinator<'_> {
             Command::Decide(request) => {
                 users.counters.requests.at(DECIDE_ROUTE).add(1);
                 users.counters.ignored_fields.add(request.ignored.count.into());
+                if request.is_preview {
+                    return Some(self.turn.preview(context, request));
+                }
                 if request.anonymous {
                     request.context.user = users.mint(context.view, context.bump);
                 }
@@ -191,8 +194,7 @@ impl Coordinator<'_> {
         context: &RequestContext<'a, '_>,
         request: &EventsRequest<'a>,
     ) -> Option<Outcome<'a>> {
-        let rejected = request.rejected.iter().map(|(_, code)| Verdict::Rejected(*code));
-        self.turn.users.count_verdicts(rejected);
+        self.turn.users.count_verdicts(request.settled.iter().map(|(_, verdict)| *verdict));
         let verdicts = verdicts_before(request, context);
         let outcome = Outcome::Verdicts(Verdicts { verdicts, ignored: request.ignored.names });
         let Some(handle) = self.turn.users.begin_fanout(context.origin, &outcome) else {
@@ -248,8 +250,7 @@ fn verdicts_before<'a>(
     context: &RequestContext<'a, '_>,
 ) -> &'a [PlacedVerdict] {
     let mut verdicts = BumpVec::with_capacity_in(request.count(), context.bump);
-    verdicts
-        .extend(request.rejected.iter().map(|(place, code)| (*place, Verdict::Rejected(*code))));
+    verdicts.extend_from_slice(request.settled);
     verdicts.extend(request.events.iter().map(|placed| (placed.place, Verdict::UNAVAILABLE)));
     verdicts.sort_unstable_by_key(|(place, _)| *place);
     verdicts.into_bump_slice()
@@ -277,6 +278,8 @@ fn shards_of<'a>(
 /// What a request's outcome counts as.
 pub(crate) fn kind_of(outcome: &Outcome<'_>) -> RequestOutcome {
     match outcome {
+        // Nothing of it counts as shown.
+        Outcome::Decided(decided) if decided.is_preview => RequestOutcome::Answered,
         Outcome::Decided(decided) => match decided.decision {
             Decision::Show { .. } => RequestOutcome::Shown,
             Decision::Nothing { reason: Reason::Degraded, .. } => RequestOutcome::Degraded,

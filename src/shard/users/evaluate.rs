@@ -128,6 +128,7 @@ pub(super) fn verdict_of<'a>(
     match element {
         Err(code) => Verdict::Rejected(*code),
         Ok(event) if event.token.user != user => Verdict::OTHER_USER,
+        Ok(event) if event.token.is_preview() => Verdict::Dropped,
         Ok(event) => take(event),
     }
 }
@@ -140,6 +141,7 @@ pub(super) fn decided<'a>(request: &DecideRequest<'a>, decision: Decision) -> De
         locale: None,
         anonymous: request.anonymous.then_some(request.context.user),
         verdicts: &[],
+        is_preview: request.is_preview,
         candidates: None,
         ignored: request.ignored.names,
     }
@@ -432,6 +434,7 @@ impl Users {
             match verdict {
                 Verdict::Accepted => self.counters.events_accepted.add(1),
                 Verdict::Duplicate => self.counters.events_duplicate.add(1),
+                Verdict::Dropped => self.counters.preview_events.add(1),
                 Verdict::Rejected(code) => self.counters.events_rejected.of(code.name()).add(1),
             }
         }

@@ -230,7 +230,7 @@ impl Users {
         let tries = 4 * u32::from(view.shards);
         for _ in 0..tries {
             self.minted.0 += 1;
-            let minted = view.keys.anonymous_id(self.minted.0, self.minted.1);
+            let minted = view.mint(self.minted);
             let user = minted.as_str();
             if view.home(UserKey::of(user.as_bytes())) == view.shard {
                 let mut empty = self.buffer();
@@ -241,7 +241,7 @@ impl Users {
                 return bump.alloc_str(user);
             }
         }
-        let minted = view.keys.anonymous_id(self.minted.0, self.minted.1);
+        let minted = view.mint(self.minted);
         bump.alloc_str(minted.as_str())
     }
 

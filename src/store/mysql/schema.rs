@@ -16,13 +16,16 @@ use nudged_base::time::WallMs;
 use nudged_config::Config;
 
 /// The files in order; the one at index `i` makes schema `i + 1`.
-pub(super) const FILES: [&str; 3] = [
+pub(super) const FILES: [&str; 4] = [
     include_str!("../schema/mysql/0001_init.sql"),
     include_str!("../schema/mysql/0002_overrides.sql"),
     include_str!("../schema/mysql/0003_signing_keys.sql"),
+    include_str!("../schema/mysql/0004_drafts.sql"),
 ];
 /// The schema from which on no override makes a popup live.
 const OVERRIDES_VERSION: i64 = 2;
+/// What a server says of a column that is there already.
+const DUPLICATE_COLUMN: u16 = 1060;
 /// A migration waits this long for another one, in seconds.
 const LOCK_WAIT_S: u32 = 60;
 
@@ -56,7 +59,11 @@ pub fn migrate(config: &Config, now: WallMs) -> Result<(i64, i64), StoreError> {
     }
     for (number, file) in (1_i64..).zip(FILES).filter(|(number, _)| *number > before) {
         for statement in statements(file) {
-            session.execute("upgrade the schema", &statement, &[])?;
+            match session.execute("upgrade the schema", &statement, &[]) {
+                // Before it was cut off it has added the column.
+                Err(error) if error.is_code(DUPLICATE_COLUMN) && is_addition(&statement) => {}
+                other => drop(other?),
+            }
         }
         let insert = "INSERT INTO schema_version (version, applied_at) VALUES (?, ?) \
                       ON DUPLICATE KEY UPDATE version = version";
@@ -122,6 +129,11 @@ fn statements(file: &str) -> Vec<String> {
     parts.map(str::to_owned).collect()
 }
 
+/// Whether a statement adds a column, which it does once.
+fn is_addition(statement: &str) -> bool {
+    statement.starts_with("ALTER TABLE ") && statement.contains(" ADD COLUMN ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,7 +145,8 @@ mod tests {
             let may = statement.starts_with("CREATE TABLE IF NOT EXISTS ")
                 || statement.starts_with("DROP TABLE IF EXISTS ")
                 || (is_insert && statement.contains("ON DUPLICATE KEY "))
-                || (is_insert && statement.contains("AND NOT EXISTS ("));
+                || (is_insert && statement.contains("AND NOT EXISTS ("))
+                || is_addition(&statement);
             assert!(may, "{statement}");
         }
     }
@@ -156,6 +169,7 @@ mod tests {
         for (sqlite, mysql) in [
             (include_str!("../schema/0001_init.sql"), FILES[0]),
             (include_str!("../schema/0003_overrides.sql"), FILES[1]),
+            (include_str!("../schema/0005_drafts.sql"), FILES[3]),
         ] {
             let mysql = of(mysql);
             for name in of(sqlite) {

@@ -13,6 +13,7 @@ use crate::{Store, StoreReader};
 use nudged_background::projection::batcher::{EventRow, WithdrawnRow, erased_decision};
 use nudged_base::ids::Sequence;
 use nudged_base::limits::{MYSQL_LIST_MAX, SQL_ROWS_READ_MAX};
+use nudged_base::time::WallMs;
 
 /// Where a record is: its stream and its sequence there.
 pub(super) type RecordKey = (StreamId, Sequence);
@@ -268,5 +269,24 @@ impl StoreReader {
         );
         let mut session = self.reports().borrow_mut();
         session.query("read a user's events", &query, &[user.into()], read_event)
+    }
+
+    /// A user's events up to a moment, newest first, `count` at most; from a replica where there is
+    /// one.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn user_events_until(
+        &self,
+        user: &str,
+        until: WallMs,
+        count: usize,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let query = format!(
+            "SELECT {COLUMNS} FROM events WHERE user_id = ? AND at <= ? \
+             ORDER BY at DESC, stream DESC, seq DESC LIMIT {count}"
+        );
+        let values = [user.into(), until.into()];
+        self.reports().borrow_mut().query("read a user's events", &query, &values, read_event)
     }
 }

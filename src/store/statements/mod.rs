@@ -3,14 +3,16 @@
 //!
 //! `apply` records → transactions · `events`, `users`, `statistics`, `erased` their rows ·
 //! `streams` claims and positions · `reading` users for shards, events for people · `popups`,
-//! `overrides` the catalog · `keys` signing keys · `nodes` who is alive · `retention` what is old
-//! goes · `whole` users on their way into another store.
+//! `drafts`, `overrides` the catalog · `keys` signing keys · `operators` their tokens · `nodes` who
+//! is alive · `retention` what is old goes · `whole` users on their way into another store.
 
 mod apply;
+mod drafts;
 mod erased;
 mod events;
 mod keys;
 mod nodes;
+mod operators;
 pub(super) mod overrides;
 mod popups;
 mod reading;

@@ -78,6 +78,12 @@ impl Store {
                 }
                 _ => false,
             };
+            if let CatalogChange::Publish { id, text } = change
+                && !take_published(session, id, text)?
+            {
+                // It is another draft by now, or none: who publishes looks again.
+                return Err(StoreError::CatalogMoved { found });
+            }
             if !edits.is_empty() || is_overridden {
                 raise_version(session)?;
             }
@@ -213,6 +219,54 @@ impl StoreReader {
         session.query("read a history", &query, &[popup.into(), before.into()], read_line)
     }
 
+    /// Changes of some popups up to a moment, newest first, `count` of each at most, without what
+    /// is large of them; each beside its popup.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn changes_until(
+        &self,
+        popups: &[&str],
+        until: WallMs,
+        count: usize,
+    ) -> Result<Vec<(String, HistoryEntry)>, StoreError> {
+        let query = format!(
+            "SELECT popup_id, id, version, `change`, at, who FROM popup_history \
+             WHERE popup_id = ? AND at <= ? ORDER BY at DESC, id DESC LIMIT {count}"
+        );
+        let mut changes = Vec::new();
+        let mut session = self.reports().borrow_mut();
+        for popup in popups {
+            let values = [(*popup).into(), until.into()];
+            changes.extend(session.query("read changes", &query, &values, |row| {
+                Ok((
+                    row.take()?,
+                    HistoryEntry {
+                        number: row.take_unsigned()?,
+                        version: row.take()?,
+                        change: row.take()?,
+                        at: row.take_time()?,
+                        who: row.take()?,
+                        diff: String::new(),
+                        text: None,
+                    },
+                ))
+            })?);
+        }
+        Ok(changes)
+    }
+
+    /// What a change, by its number, has made different; `None` where there is none of it.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn difference_of(&self, number: u64) -> Result<Option<String>, StoreError> {
+        let query = "SELECT diff FROM popup_history WHERE id = ?";
+        let number = SqlValue::Number(i64::try_from(number).unwrap_or(i64::MAX));
+        let mut session = self.reports().borrow_mut();
+        session.query_one("read a change", query, &[number], |row| row.take())
+    }
+
     /// The definition of a popup's version; `None` where its history does not have it.
     ///
     /// # Errors
@@ -220,6 +274,12 @@ impl StoreReader {
     pub fn text_of(&self, popup: &str, version: u32) -> Result<Option<String>, StoreError> {
         text_of(&mut self.session.borrow_mut(), popup, version)
     }
+}
+
+/// Takes a draft away that has become its popup's definition; false where it is another by now.
+fn take_published(session: &mut Session, id: &str, text: &str) -> Result<bool, StoreError> {
+    let delete = "DELETE FROM popup_drafts WHERE popup_id = ? AND definition = ?";
+    Ok(session.execute(ACTION, delete, &[id.into(), text.into()])? > 0)
 }
 
 /// Every popup with the version of the whole, which is read first: where a change comes between,

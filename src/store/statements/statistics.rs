@@ -23,12 +23,17 @@ const DAY_PART: i64 = 1;
 
 /// The six counts, in the order of a row's.
 const COUNTS: &str = "decided, shown, ignored, dismissed, clicked, converted";
+/// As [`COUNTS`], with the decisions that were answered, which is NULL where that is not known.
+const ALL_COUNTS: &str = "decided, shown, ignored, dismissed, clicked, converted, answered";
+
+/// The counts of a row.
+type Counts = ([i64; 6], Option<i64>);
 
 fn insert(on_conflict: OnConflict<'_>) -> Insert<'_> {
     Insert {
         table: "popup_stats",
         columns: "popup_id, variant, hour, stream, part, decided, shown, ignored, dismissed, \
-                  clicked, converted",
+                  clicked, converted, answered",
         key: "popup_id, variant, hour, stream, part",
         on_conflict,
     }
@@ -37,21 +42,21 @@ fn insert(on_conflict: OnConflict<'_>) -> Insert<'_> {
 fn values<'v>(
     key: StatKey<'v>,
     (stream, part): (StreamId, i64),
-    counts: [i64; 6],
-) -> [SqlValue<'v>; 11] {
+    (counts, answered): Counts,
+) -> [SqlValue<'v>; 12] {
     let of = [key.popup.into(), key.variant.into(), key.hour.into(), stream.0.into(), part.into()];
-    let mut values = [SqlValue::Null; 11];
-    let all = of.into_iter().chain(counts.map(SqlValue::Number));
+    let mut values = [SqlValue::Null; 12];
+    let all = of.into_iter().chain(counts.map(SqlValue::Number)).chain([answered.into()]);
     values.iter_mut().zip(all).for_each(|(place, value)| *place = value);
     values
 }
 
-fn read_counts(row: &mut Row<'_>) -> Result<[i64; 6], Unreadable> {
+fn read_counts(row: &mut Row<'_>) -> Result<Counts, Unreadable> {
     let mut counts = [0; 6];
     for count in &mut counts {
         *count = row.take()?;
     }
-    Ok(counts)
+    Ok((counts, row.take()?))
 }
 
 /// Adds a transaction's counts to the rows of their streams.
@@ -59,8 +64,10 @@ pub(super) fn add_stats(
     session: &mut Session,
     stats: &[(StreamId, StatKey<'_>, StatCounts)],
 ) -> Result<(), RowError> {
-    let insert = insert(OnConflict::Update(&[(COUNTS, ColumnChange::Sum)]));
-    let rows = stats.iter().map(|(stream, key, row)| values(*key, (*stream, PART), row.counts));
+    let insert = insert(OnConflict::Update(&[(ALL_COUNTS, ColumnChange::Sum)]));
+    let rows = stats
+        .iter()
+        .map(|(stream, key, row)| values(*key, (*stream, PART), (row.counts, Some(row.answered))));
     let written = session.insert("write statistics", &insert, rows);
     written.map(drop).map_err(|error| error.renumbered(|row| stats[row].2.index))
 }
@@ -91,19 +98,15 @@ impl Store {
             None => ("", Vec::new()),
         };
         let query = format!(
-            "SELECT popup_id, variant, hour, set_id, part, {COUNTS} \
+            "SELECT popup_id, variant, hour, set_id, part, {ALL_COUNTS} \
              FROM popup_stats JOIN streams ON streams.stream = popup_stats.stream {condition} \
              ORDER BY popup_id, variant, hour, set_id, part LIMIT {count}"
         );
         self.session.get_mut().query("read statistics", &query, &values, |row| {
-            Ok(WholeStat {
-                popup: row.take()?,
-                variant: row.take()?,
-                hour: row.take()?,
-                set: row.take()?,
-                is_day: row.take::<i64>()? == DAY_PART,
-                counts: read_counts(row)?,
-            })
+            let (popup, variant, hour) = (row.take()?, row.take()?, row.take()?);
+            let (set, is_day) = (row.take()?, row.take::<i64>()? == DAY_PART);
+            let (counts, answered) = read_counts(row)?;
+            Ok(WholeStat { popup, variant, hour, set, is_day, counts, answered })
         })
     }
 
@@ -118,7 +121,7 @@ impl Store {
         names.sort_unstable();
         names.dedup();
         let streams = number_all(session, &names)?;
-        let insert = insert(OnConflict::Update(&[(COUNTS, ColumnChange::Highest)]));
+        let insert = insert(OnConflict::Update(&[(ALL_COUNTS, ColumnChange::Highest)]));
         session.transaction(|session| {
             // A file that has a journal's counts knows the journal.
             if session.dialect() == Dialect::Sqlite {
@@ -131,9 +134,9 @@ impl Store {
                 }
             }
             let rows = taken.iter().map(|row| {
-                let WholeStat { popup, variant, hour, set, counts, is_day } = row;
+                let WholeStat { popup, variant, hour, set, counts, answered, is_day } = row;
                 let key = StatKey { popup, variant, hour: *hour };
-                values(key, (streams[set], part_of(*is_day)), *counts)
+                values(key, (streams[set], part_of(*is_day)), (*counts, *answered))
             });
             session.insert("take statistics in", &insert, rows)?;
             Ok(())
@@ -222,7 +225,7 @@ fn fold_place(
 ) -> Result<u64, StoreError> {
     let action = "add statistics up";
     let query = format!(
-        "SELECT hour, stream, {COUNTS} FROM popup_stats WHERE popup_id = ? AND variant = ? \
+        "SELECT hour, stream, {ALL_COUNTS} FROM popup_stats WHERE popup_id = ? AND variant = ? \
          AND hour < ? AND part = {PART} ORDER BY hour, stream LIMIT {RETENTION_ROWS_MAX}{}",
         session.dialect().lock()
     );
@@ -231,12 +234,14 @@ fn fold_place(
     let hours = session.query(action, &query, &range, |row| {
         Ok((row.take_time()?, StreamId(row.take()?), read_counts(row)?))
     })?;
-    let mut days: BTreeMap<(i64, StreamId), [i64; 6]> = BTreeMap::new();
-    for (hour, stream, counts) in &hours {
-        let day = days.entry((day_of(*hour), *stream)).or_default();
-        day.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+    let mut days: BTreeMap<(i64, StreamId), Counts> = BTreeMap::new();
+    for (hour, stream, (counts, answered)) in &hours {
+        let day = days.entry((day_of(*hour), *stream)).or_insert(([0; 6], Some(0)));
+        day.0.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        // What is not known of an hour is not known of its day.
+        day.1 = day.1.zip(*answered).map(|(sum, count)| sum + count);
     }
-    let insert = insert(OnConflict::Update(&[(COUNTS, ColumnChange::Sum)]));
+    let insert = insert(OnConflict::Update(&[(ALL_COUNTS, ColumnChange::Sum)]));
     let rows = days.iter().map(|((day, stream), counts)| {
         values(StatKey { popup, variant, hour: *day }, (*stream, DAY_PART), *counts)
     });
@@ -275,7 +280,8 @@ impl StoreReader {
         values.extend(popup.map(SqlValue::Text));
         // An hour whose only show was taken back is left with a row of zeros.
         let query = format!(
-            "SELECT popup_id, variant, hour, part, {} FROM popup_stats \
+            "SELECT popup_id, variant, hour, part, {}, \
+             CASE WHEN COUNT(answered) = COUNT(*) THEN SUM(answered) END FROM popup_stats \
              WHERE hour >= ? AND hour < ?{} GROUP BY popup_id, variant, hour, part \
              HAVING SUM({}) > 0 ORDER BY popup_id, variant, hour, part",
             sums.join(", "),
@@ -283,13 +289,12 @@ impl StoreReader {
             COUNTS.replace(", ", " + "),
         );
         self.reports().borrow_mut().query("read statistics", &query, &values, |row| {
-            Ok(StatRow {
-                popup: row.take()?,
-                variant: row.take()?,
-                hour: row.take_time()?,
-                is_day: row.take::<i64>()? == DAY_PART,
-                counts: read_counts(row)?.map(|count| u64::try_from(count).unwrap_or(0)),
-            })
+            let (popup, variant, hour) = (row.take()?, row.take()?, row.take_time()?);
+            let is_day = row.take::<i64>()? == DAY_PART;
+            let (counts, answered) = read_counts(row)?;
+            let unsigned = |count: i64| u64::try_from(count).unwrap_or(0);
+            let (counts, answered) = (counts.map(unsigned), answered.map(unsigned));
+            Ok(StatRow { popup, variant, hour, is_day, counts, answered })
         })
     }
 }
@@ -302,5 +307,6 @@ mod tests {
     #[test]
     fn the_counts_are_in_the_order_of_what_happens() {
         assert_eq!(COUNTS, EventKind::ALL.map(EventKind::word).join(", "));
+        assert_eq!(ALL_COUNTS, format!("{COUNTS}, answered"));
     }
 }

@@ -52,7 +52,7 @@ fn an_upgrade_makes_entries_of_overrides_once_and_names_what_it_stops() {
     let name = database();
     // As the schema before had it, beside an upgrade that was cut off before its last statement.
     shared().run_sql(&format!(
-        "USE {name}; DELETE FROM schema_version WHERE version >= 2; DROP TABLE override_entries;
+        "USE {name}; DELETE FROM schema_version WHERE version >= 2; DROP TABLE override_entries, operator_tokens;
          CREATE TABLE popup_overrides (popup_id VARBINARY(64) NOT NULL PRIMARY KEY,
              status VARCHAR(16) NOT NULL, who VARCHAR(255) NOT NULL, at BIGINT NOT NULL);
          INSERT INTO popups VALUES ('a', 1, 1, 'file', '{{\"id\":\"a\"}}', NULL),

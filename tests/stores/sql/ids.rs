@@ -124,6 +124,7 @@ fn of_popups_variants_and_decisions_that_are_taken_in() {
         is_day: false,
         set: text.to_owned(),
         counts: [1, 0, 0, 0, 0, 0],
+        answered: None,
     };
     let event = |(number, text): (u64, &str)| StoredEvent {
         stream: 1,

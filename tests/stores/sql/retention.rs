@@ -127,6 +127,7 @@ fn stat((popup, variant, hour, set, count): Count) -> WholeStat {
         is_day: false,
         set: format!("{set:032x}"),
         counts: [count, 1, 0, 2, 0, count],
+        answered: Some(count),
     }
 }
 
@@ -146,9 +147,10 @@ fn add(database: &Database, counts: &[Count]) {
         };
         database.run(&format!(
             "INSERT INTO popup_stats VALUES \
-             ('{popup}', '{variant}', {hour}, {set}, 0, {count}, 1, 0, 2, 0, {count}) \
+             ('{popup}', '{variant}', {hour}, {set}, 0, {count}, 1, 0, 2, 0, {count}, {count}) \
              {conflict} decided = decided + {count}, shown = shown + 1, \
-             dismissed = dismissed + 2, converted = converted + {count}"
+             dismissed = dismissed + 2, converted = converted + {count}, \
+             answered = answered + {count}"
         ));
     }
 }
@@ -205,13 +207,14 @@ fn a_place_with_many_hours_takes_several_steps() {
         let counts: Vec<Count> = (0..1_200).map(|hour| (0, 0, hour, 0, 1)).collect();
         add(&database, &counts[..30]);
         let rows: Vec<String> = (30..1_200)
-            .map(|hour| format!("('p0','',{},1,0,1,0,0,0,0,0)", hour * HOUR_MS))
+            .map(|hour| format!("('p0','',{},1,0,1,0,0,0,0,0,1)", hour * HOUR_MS))
             .collect();
         database.run(&format!("INSERT INTO popup_stats VALUES {}", rows.join(",")));
         let (_, folded) = pass(&mut node.store, node.stream, None, Some(50 * DAY_MS));
         assert_eq!(folded, 1_200);
         assert_eq!(database.number("SELECT count(*) FROM popup_stats"), 50);
         assert_eq!(database.number("SELECT sum(decided) FROM popup_stats"), 1_200);
+        assert_eq!(database.number("SELECT sum(answered) FROM popup_stats"), 1_200);
         let reader = database.reader();
         let rows = reader.stats(Some("p0"), WallMs(DAY_MS), WallMs(3 * DAY_MS)).unwrap();
         assert_eq!(rows.iter().map(|row| row.is_day).collect::<Vec<_>>(), [true, true]);

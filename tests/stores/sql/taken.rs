@@ -19,6 +19,7 @@ fn of_statistics_each_count_is_the_higher_one() {
             is_day: false,
             set: "ab".repeat(16),
             counts,
+            answered: Some(1),
         };
         store.take_stats(&[stat([3, 1, 0, 0, 0, 0])]).unwrap();
         for _ in 0..2 {

@@ -37,6 +37,11 @@ const OPERATORS: [(&str, Operator); 17] = [
     ("matches", Operator::Matches),
 ];
 
+/// The words of operators.
+pub(super) fn operator_words() -> [&'static str; 17] {
+    OPERATORS.map(|(word, _)| word)
+}
+
 #[derive(Clone, Copy)]
 enum Operator {
     Equal { negated: bool },

@@ -193,3 +193,38 @@ fn reasons_have_the_names_of_gates_and_two_of_their_own() {
     assert_eq!(Reason::Degraded.as_str(), "degraded");
     assert_eq!(Reason::Gate(Gate::MaxShows).as_str(), "max_shows");
 }
+
+// The status draft is no gate to those who only look, nor is what was shown; all else is as ever.
+#[test]
+fn a_preview_sees_drafts_and_no_history() {
+    let popups = json!([
+        {"id": "gone", "priority": 9, "status": "archived"},
+        {"id": "held", "priority": 8, "status": "paused"},
+        {"id": "away", "priority": 7, "placement": ["cart"], "status": "draft"},
+        {"id": "soon", "priority": 6, "starts_at": "2030-01-01T00:00:00Z"},
+        {"id": "new", "priority": 5, "status": "draft"},
+        {"id": "old", "priority": 4},
+    ]);
+    let snapshot = snapshot(&popups);
+    let id = |decision| match decision {
+        Decision::Show { popup, .. } => Ok(&*snapshot.popups[popup as usize].id),
+        Decision::Nothing { reason, next_in_s } => Err((reason, next_in_s)),
+    };
+    assert_eq!(id(preview(&snapshot, &context("home"), NOON)), Ok("new"));
+    assert_eq!(id(preview(&snapshot, &context("cart"), NOON)), Ok("away"));
+    assert_eq!(id(preview(&snapshot, &context("none"), NOON)), Err((Reason::None, None)));
+    let gates = explain_preview(&snapshot, &context("home"), NOON);
+    let gates: Vec<_> = gates.into_iter().map(|(_, gate)| gate).collect();
+    let want = [
+        Some(Gate::Status),
+        Some(Gate::Status),
+        Some(Gate::Placement),
+        Some(Gate::Schedule),
+        None,
+        None,
+    ];
+    assert_eq!(gates, want);
+    let soon = json!([{"id": "soon", "starts_at": "2030-01-01T00:00:00Z", "status": "draft"}]);
+    let later = preview(&crate::decide::samples::snapshot(&soon), &context("home"), NOON);
+    assert_eq!(later, nothing(Reason::Gate(Gate::Schedule), Some(86_400)));
+}

@@ -19,6 +19,7 @@ use crate::view::Rules;
 use nudged_api::access::Access;
 use nudged_api::cors::Cors;
 use nudged_api::token::{Keys, Secret};
+use nudged_api::visitors::VisitorRules;
 use nudged_base::clock::Now;
 use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{Revision, Sequence, ShardId};
@@ -170,7 +171,11 @@ impl Node {
             shard: ShardId(0),
             shards: SHARDS,
             snapshot: snapshot(),
-            rules: Arc::new(Rules { access: vec![Access::default()], cors: Cors::default() }),
+            rules: Arc::new(Rules {
+                access: vec![Access::default()],
+                cors: Cors::default(),
+                visitors: VisitorRules::default(),
+            }),
             keys: Arc::new(Keys::new(&[secret])),
             counters: Arc::new(ShardCounters::default()),
             slice_bytes: 1 << 20,

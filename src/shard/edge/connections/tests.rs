@@ -6,6 +6,7 @@ use crate::view::Rules;
 use nudged_api::access::Access;
 use nudged_api::cors::Cors;
 use nudged_api::token::{Keys, Secret};
+use nudged_api::visitors::VisitorRules;
 use nudged_base::ids::ShardId;
 use nudged_base::limits::{LINGER_TIMEOUT_MS, TICK_MS, UNSENT_STALLED_LEAST_MS, UNSENT_STALLED_MS};
 use nudged_base::time::{DurationMs, WallMs};
@@ -43,7 +44,11 @@ impl Shard {
             shards: 1,
             times: Timetable::default(),
             snapshot: Arc::new(compile(&[], Settings::default(), 1).unwrap()),
-            rules: Arc::new(Rules { access: vec![Access::default()], cors: Cors::default() }),
+            rules: Arc::new(Rules {
+                access: vec![Access::default()],
+                cors: Cors::default(),
+                visitors: VisitorRules::default(),
+            }),
             keys: Arc::new(Keys::new(&[secret])),
             timeouts: Timeouts::DEFAULT,
             ready: true,
@@ -109,7 +114,11 @@ fn refused(origins: &[&str], sends: &[u8]) -> (String, u64) {
     let mut shard = Shard::new(1, 1 << 20);
     let origins = origins.iter().map(|origin| (*origin).to_owned()).collect();
     let cors = Cors::new(origins, DurationMs(0));
-    shard.view.rules = Arc::new(Rules { access: vec![Access::default()], cors });
+    shard.view.rules = Arc::new(Rules {
+        access: vec![Access::default()],
+        cors,
+        visitors: VisitorRules::default(),
+    });
     shard.sends.push(None);
     let (connections, mut turn) = shard.turn_of();
     assert!(!connections.accept(&mut turn, 1, 0));

@@ -1,0 +1,20 @@
+//! Answers of the admin API that come in pages.
+
+use super::ADMIN_BODY_BYTES_MAX;
+
+/// A page of the admin API's list has no further popup beyond this, in bytes; one it always has.
+pub const POPUPS_LISTED_BYTES: usize = 16 * ADMIN_BODY_BYTES_MAX;
+/// Lines of one answer of a popup's history, unless its request says how many.
+pub const HISTORY_LINES: u32 = 100;
+/// Entries of one page of an answer of the admin API, whatever its request says.
+pub const PAGE_ENTRIES_MAX: u32 = 1_000;
+/// An answer of a popup's history has no further line beyond this, in bytes; one it always has.
+pub const HISTORY_BYTES: usize = ADMIN_BODY_BYTES_MAX;
+/// Lines of a popup's history that are read at once, each with up to three of its definitions.
+pub const HISTORY_READ_LINES: u32 = 10;
+/// Latest records of a user that the admin API tells, and entries of a page of their timeline.
+pub const USER_RECORDS_TOLD: u32 = 50;
+
+const _: () = {
+    assert!(HISTORY_READ_LINES <= HISTORY_LINES && HISTORY_LINES <= PAGE_ENTRIES_MAX);
+};

@@ -1,0 +1,158 @@
+//! Operators' tokens: made and revoked whatever SQL, Redis and the disk do. What is asked holds on
+//! this node when it is answered; the threads of `publish::overrides` bring it to the node's file,
+//! to Redis and to SQL, and the answer says how far it is by then.
+//!
+//! Limit: [`TOKENS_TOLD_MS`].
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+
+use super::Publisher;
+use super::overriding::fresh_id;
+use nudged_base::hex;
+use nudged_base::limits::TOKENS_TOLD_MS;
+use nudged_base::telemetry::log::{LogValue, Message};
+use nudged_domain::catalog::overrides::OverridePlace;
+use nudged_domain::operators::{
+    OperatorRole, OperatorToken, OperatorTokenId, OperatorTokens, Revocation, TokenNotMade,
+};
+use nudged_runtime::clocks;
+
+/// What every token begins with, so that tools that look for secrets find it.
+const PREFIX: &str = "nudged_";
+const RANDOM_BYTES: usize = 32;
+
+/// The tokens that a node knows, and the lock around them. Whoever lets an operator in waits for
+/// nobody else.
+#[derive(Debug, Default)]
+pub(super) struct TokenBook(Mutex<OperatorTokens>);
+
+impl TokenBook {
+    /// A panic ends the process, so a poisoned lock guards what it always did.
+    fn lock(&self) -> MutexGuard<'_, OperatorTokens> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A token that was just made. Its `Debug` shows its secret: it is shown once, to whoever asked.
+pub struct MadeToken {
+    /// What is known of it.
+    pub token: OperatorToken,
+    /// Its text, which nobody keeps.
+    pub secret: String,
+    /// How far it is stored.
+    pub stored: OverridePlace,
+}
+
+impl Publisher {
+    /// Makes a token, for whoever holds it to have a role.
+    ///
+    /// # Errors
+    /// [`TokenNotMade`]: nothing was made.
+    pub fn make_token(
+        &self,
+        name: &str,
+        role: OperatorRole,
+        who: &str,
+    ) -> Result<MadeToken, TokenNotMade> {
+        let mut random = [0; RANDOM_BYTES];
+        // What somebody could guess is no secret.
+        getrandom::fill(&mut random).map_err(|_| TokenNotMade::NoRandomness)?;
+        let secret = format!("{PREFIX}{}", hex::encode(&random));
+        let token = OperatorToken {
+            id: OperatorTokenId(fresh_id().0),
+            name: name.into(),
+            role,
+            hash: Sha256::digest(secret.as_bytes()).into(),
+            at: clocks::wall(),
+            who: who.into(),
+            end: None,
+        };
+        let live = self.live.lock();
+        let added = self.tokens.lock().add(token.clone());
+        drop(live);
+        self.live.ring();
+        added?;
+        self.log_token(&token, OverridePlace::Memory);
+        let stored = self.await_token(token.id);
+        Ok(MadeToken { token, secret, stored })
+    }
+
+    /// Revokes a token in force; gives it, and how far that is stored. `None` where there is none.
+    pub fn revoke_token(
+        &self,
+        id: OperatorTokenId,
+        who: &str,
+    ) -> Option<(OperatorToken, OverridePlace)> {
+        let end = Revocation { at: clocks::wall(), who: who.into() };
+        let live = self.live.lock();
+        let revoked = self.tokens.lock().revoke(id, end).cloned();
+        drop(live);
+        self.live.ring();
+        let revoked = revoked?;
+        self.log_token(&revoked, OverridePlace::Memory);
+        let stored = self.await_token(id);
+        Some((revoked, stored))
+    }
+
+    /// Looks at the tokens, or notes where they are stored.
+    pub fn with_tokens<T>(&self, look: impl FnOnce(&mut OperatorTokens) -> T) -> T {
+        look(&mut self.tokens.lock())
+    }
+
+    /// Takes in what a place knows of tokens; what is news is told.
+    pub(crate) fn take_tokens(&self, tokens: &[OperatorToken], from: OverridePlace) {
+        for token in tokens {
+            if self.with_tokens(|all| all.take(token, from)) {
+                self.log_token(token, from);
+            }
+        }
+        self.live.ring();
+    }
+
+    /// A place has these tokens.
+    pub(crate) fn mark_tokens(&self, tokens: &[OperatorToken], place: OverridePlace) {
+        self.with_tokens(|all| tokens.iter().for_each(|token| all.mark(token, place)));
+        self.live.ring();
+    }
+
+    /// How far a token is stored; waits some time for SQL to have it.
+    fn await_token(&self, id: OperatorTokenId) -> OverridePlace {
+        let limit = Duration::from_millis(TOKENS_TOLD_MS);
+        let is_awaited = || self.tokens.lock().stored(id) < OverridePlace::Sql;
+        drop(self.live.wait(self.live.lock(), limit, |_| is_awaited()));
+        self.tokens.lock().stored(id)
+    }
+
+    fn log_token(&self, token: &OperatorToken, from: OverridePlace) {
+        let (change, who) = match &token.end {
+            Some(end) => ("revoke", &end.who),
+            None => ("make", &token.who),
+        };
+        let id = token.id.to_string();
+        let fields = [
+            ("token", LogValue::Text(&id)),
+            ("name", LogValue::Text(&token.name)),
+            ("role", LogValue::Text(token.role.word())),
+            ("change", LogValue::Text(change)),
+            ("who", LogValue::Text(who)),
+            ("from", LogValue::Text(from.word())),
+        ];
+        self.log.write(clocks::now(), Message::TokenChanged, &fields);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_long_and_begins_as_told() {
+        // What `[keys]` and `admin_token_file` take, so that a token can be put there too.
+        let bytes = PREFIX.len() + 2 * RANDOM_BYTES;
+        let bounds = nudged_base::limits::KEY_BYTES_MIN..=nudged_base::limits::KEY_BYTES_MAX;
+        assert!(bounds.contains(&bytes));
+    }
+}

@@ -1,0 +1,143 @@
+//! Property: a preview user sees drafts, as if never shown anything, and leaves no trace: no state,
+//! no events, no statistics, on the node that decided and on every other.
+
+use serde_json::Value;
+
+use crate::client::{Answer, Client, event};
+use crate::cluster::{Cluster, Plan, stop};
+use crate::harness::{Server, Setup, until};
+use crate::support::prometheus::Metrics;
+
+const POPUPS: &str = "[[popup]]\nid = \"new\"\nstatus = \"draft\"\npriority = 9\n\
+                      [[popup]]\nid = \"old\"\nafter_shown = \"never\"\n";
+const PREVIEW: &str = "[preview]\nusers = [\"qa\"]\n";
+
+fn user(server: &Server, user: &str) -> Answer {
+    server.operator().get(&format!("/v1/users/{user}"))
+}
+
+/// Asks twice as the preview user: the draft is shown each time, and its token is taken anywhere.
+fn preview(client: &mut Client) -> String {
+    let first = client.decide("qa");
+    let again = client.decide("qa");
+    for shown in [&first, &again] {
+        assert_eq!(shown.popup().as_deref(), Some("new"), "{shown:?}");
+        assert_eq!(shown.field("nudge-preview"), Some("1"), "{shown:?}");
+    }
+    again.token().unwrap()
+}
+
+fn assert_taken_and_dropped(client: &mut Client, token: &str) {
+    for _ in 0..2 {
+        let taken = client.event(token, "clicked").expect(202);
+        assert_eq!(taken.field("nudge-preview"), Some("1"), "{taken:?}");
+        let (accepted, duplicate) = (&taken.json()["accepted"], &taken.json()["duplicate"]);
+        assert_eq!((accepted, duplicate), (&1.into(), &0.into()), "{taken:?}");
+    }
+    let events = event(token, "dismissed");
+    let body = format!("{{\"user\":\"qa\",\"placement\":\"none\",\"events\":[{events}]}}");
+    let answer = client.ask("POST", "/v1/decide", &body).expect(204);
+    assert_eq!(answer.field("nudge-events"), Some("accepted=1,duplicate=0,rejected=0"));
+    assert_eq!(answer.field("nudge-preview"), Some("1"), "{answer:?}");
+}
+
+/// Of all that a node has of a user there is nothing.
+fn assert_no_trace(server: &Server) {
+    let found = user(server, "qa").expect(200).json();
+    assert_eq!(found["records"], Value::Array(Vec::new()), "{found}");
+    assert_eq!(found["popups"], Value::Array(Vec::new()), "{found}");
+}
+
+#[test]
+fn a_preview_user_sees_drafts_and_leaves_no_trace() {
+    let setup = Setup::new(POPUPS).config(PREVIEW).flags(&["--shards", "2", "--no-pin"]);
+    let server = setup.start();
+    let mut client = server.client();
+    let token = preview(&mut client);
+    assert_taken_and_dropped(&mut client, &token);
+    let explained = client.get("/v1/decide?user=qa&explain=1").expect(200).json();
+    assert_eq!(explained["candidates"][0]["gate"], Value::Null, "{explained}");
+    // One whom they are mixed with is counted, and nothing of the preview is.
+    let other = client.decide("ann").expect(200);
+    assert_eq!((other.popup().as_deref(), other.field("nudge-preview")), (Some("old"), None));
+    let mixed =
+        format!("[{},{}]", event(&token, "clicked"), event(&other.token().unwrap(), "clicked"));
+    let taken = client.ask("POST", "/v1/events", &mixed).expect(202);
+    assert_eq!((&taken.json()["accepted"], taken.field("nudge-preview")), (&2.into(), Some("1")));
+    until("the record of the other in SQL", || {
+        let records = user(&server, "ann").expect(200).json();
+        (records["records"].as_array().unwrap().len() == 2).then_some(())
+    });
+    assert_no_trace(&server);
+    let stats = server.operator().get("/v1/stats").expect(200).body;
+    assert!(!stats.contains("\"new\""), "{stats}");
+    let metrics = server.operator().get("/metrics").expect(200).body;
+    let metrics = Metrics::read(&metrics);
+    let sum = |name: &str| metrics.sum(name);
+    assert_eq!(sum("nudged_decisions_shown_total"), 1.0);
+    assert_eq!(sum("nudged_events_accepted_total"), 1.0);
+    assert_eq!(sum("nudged_preview_decisions_total"), 4.0);
+    assert_eq!(sum("nudged_preview_events_total"), 4.0);
+    // A reload makes an ordinary user of them, whose old tokens stay what they are.
+    setup.write_config("");
+    server.operator().ask("POST", "/v1/reload", "").expect(200);
+    let ordinary = client.decide("qa").expect(200);
+    assert_eq!((ordinary.popup().as_deref(), ordinary.field("nudge-preview")), (Some("old"), None));
+    let body = format!("{{\"user\":\"qa\",\"events\":[{}]}}", event(&token, "clicked"));
+    let answer = client.ask("POST", "/v1/decide", &body).expect(204);
+    assert_eq!(answer.field("nudge-events"), Some("accepted=1,duplicate=0,rejected=0"));
+    assert_eq!(answer.field("nudge-preview"), Some("1"));
+    server.stop();
+}
+
+#[test]
+fn every_node_takes_and_drops_events_of_a_preview() {
+    let cluster = Cluster::new(Plan::new(POPUPS));
+    let with_preview = cluster.node();
+    let config = std::fs::read_to_string(with_preview.path("nudged.toml")).unwrap();
+    std::fs::write(with_preview.path("nudged.toml"), config + PREVIEW).unwrap();
+    let nodes: Vec<_> = [with_preview, cluster.node()]
+        .map(|setup| {
+            let server = setup.start();
+            (setup, server)
+        })
+        .into();
+    let token = preview(&mut nodes[0].1.client());
+    for (_, server) in &nodes {
+        let taken = server.client().event(&token, "clicked").expect(202);
+        assert_eq!(taken.field("nudge-preview"), Some("1"), "{taken:?}");
+    }
+    // Records that came later are there, so those would be.
+    let ann = nodes[1].1.client().decide("ann").token().unwrap();
+    nodes[1].1.client().event(&ann, "clicked").expect(202);
+    cluster.await_events("clicked", 1);
+    assert_eq!(cluster.number("SELECT COUNT(*) FROM events WHERE user_id = 'qa'"), 0);
+    assert_eq!(cluster.number("SELECT COUNT(*) FROM user_popups WHERE user_id = 'qa'"), 0);
+    assert_no_trace(&nodes[0].1);
+    stop(nodes);
+}
+
+#[test]
+fn with_keys_only_who_may_name_every_user_previews() {
+    let secret = "identity-secret-1";
+    // By `openssl dgst -sha256 -hmac`, of `qa`.
+    let signature = "f6119ad3efa065a31cae6a76446d5777ff207830ea9127e6359d8698fd35119a";
+    let keys = format!(
+        "[keys]\nserver = [\"server-key-0123456789\"]\npublic = [\"public-key-0123456789\"]\n\
+         {PREVIEW}"
+    );
+    let setup = Setup::new(POPUPS).config(&keys);
+    let server = setup.start();
+    let mut client = server.client();
+    let mut shown = |query: &str| client.get(&format!("/v1/decide?user=qa&{query}")).popup();
+    assert_eq!(shown("key=server-key-0123456789").as_deref(), Some("new"));
+    // A user like any other, for each of whom it is shown once.
+    assert_eq!(shown("key=public-key-0123456789").as_deref(), Some("old"));
+    assert_eq!(shown("key=public-key-0123456789").as_deref(), None);
+    let with_secret = keys.replace("[preview]", &format!("identity = [\"{secret}\"]\n[preview]"));
+    setup.write_config(&with_secret);
+    server.operator().ask("POST", "/v1/reload", "").expect(200);
+    let signed = format!("key=public-key-0123456789&sig={signature}");
+    assert_eq!(shown(&signed).as_deref(), Some("new"));
+    server.stop();
+}
