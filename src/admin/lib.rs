@@ -6,15 +6,15 @@
 //! ```
 //!
 //! `socket` addresses · `stream` connections with and without TLS · `certificate` its last days ·
-//! `listener` who gets in · `connection` one connection · `routes` which
-//! handler answers · `access`, `token` who may ask, `roles` what, `tokens` theirs · `service` what handlers share: the node,
-//! its time, SQL · `changes`, `drafts` what operators change · `popups`, `history`, `users`,
-//! `timeline`, `stats` (`csv`), `explain`, `preview`, `status`, `metrics` what they see, `arbiter`
-//! of Redis, `process` of the process, `lag` how late SQL is, `popup_totals` by popup, `files` what
-//! lies in the data directory, `last_errors` what was wrong · `listeners` connections by listener ·
-//! `refusals` what a failure is to them · `answer` replies · `unread` the memory of large ones ·
-//! `input` texts of requests · `operations` the table of routes, `parameters` what their queries
-//! may have, `openapi` the description of it all.
+//! `listener` who gets in · `connection` one connection · `routes` which handler answers ·
+//! `access`, `token` who may ask, `roles` what, `tokens` theirs · `service` what handlers share:
+//! the node, its time, SQL · `changes`, `drafts` what operators change · `popups`, `history`,
+//! `users`, `timeline`, `stats` (`csv`), `explain`, `preview`, `status`, `metrics` what they see,
+//! `arbiter` of Redis, `process` of the process, `lag` how late SQL is, `popup_totals` by popup,
+//! `files` what lies in the data directory, `last_errors` what was wrong · `listeners`
+//! connections by listener · `refusals` what a failure is to them · `answer` replies · `unread`
+//! the memory of large ones · `input` texts of requests · `operations` the table of routes,
+//! `parameters` what their queries may have, `openapi` the description of it all.
 //! Limits: those of the admin listener in `base::limits`.
 
 mod access;

@@ -2,9 +2,11 @@
 //! beside it. Relations between them are asserted at compile time at the end of the file. Those of
 //! overloads are in `overload`, those of the admin API's pages in `pages`.
 
+mod operators;
 mod overload;
 mod pages;
 
+pub use operators::*;
 pub use overload::*;
 pub use pages::*;
 
@@ -664,18 +666,6 @@ pub const OVERRIDES_MAX: usize = 2 * POPUPS_MAX;
 pub const OVERRIDES_ENDED_MAX: usize = 4_096;
 /// Pauses, and archives, of one popup that stand at once; one more changes nothing.
 pub const OVERRIDES_OF_POPUP_MAX: usize = 8;
-/// Tokens of operators that are in force at once.
-pub const OPERATOR_TOKENS_MAX: usize = 64;
-/// Those that were revoked which a node remembers; SQL remembers all.
-pub const OPERATOR_TOKENS_REVOKED_MAX: usize = 256;
-/// Bytes of each of the two copies in the node's file of tokens.
-pub const OPERATOR_TOKENS_FILE_BYTES: usize = 256 * 1_024;
-/// An answer about a token waits this long, in milliseconds, to tell how far it is stored; it holds
-/// already.
-pub const TOKENS_TOLD_MS: u64 = 250;
-/// A node looks this often for tokens that it does not know in SQL, in milliseconds: what Redis
-/// tells comes sooner.
-pub const TOKENS_SQL_POLL_MS: u64 = 5_000;
 /// Bytes of each of the two copies in the node's file of overrides.
 pub const OVERRIDES_FILE_BYTES: usize = 2 * 1_024 * 1_024;
 /// An answer to a pause, archive or resume waits this long, in milliseconds, to tell how far it is

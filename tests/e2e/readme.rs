@@ -56,12 +56,13 @@ const DOCUMENTS: [&str; 2] = ["README.md", "docs/operations.md"];
 const TWO_VMS: &str = "tests/package/two-vms";
 
 /// A part of each shell block, with what runs it.
-const BLOCKS: [(&str, &str); 22] = [
+const BLOCKS: [(&str, &str); 23] = [
     ("cargo run --release", "the_first_minute"),
     ("Nothing, and why", "the_first_minute"),
     ("tools/test", "CI"),
     ("What lasts now", "what_an_operator_looks_at_first"),
     ("the kill switch", "what_an_operator_looks_at_first"),
+    ("\"role\": \"editor\"", "what_an_operator_looks_at_first"),
     ("Of a node's configuration", "what_an_operator_asks_now_and_then"),
     ("nudged top", "what_an_operator_asks_now_and_then"),
     ("nudged journal", "what_an_operator_asks_now_and_then"),
@@ -106,9 +107,11 @@ pub fn shell(lines: &str, variables: &[(&str, String)]) -> String {
     said.into_owned()
 }
 
-fn free_port() -> String {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    listener.local_addr().unwrap().port().to_string()
+/// Ports that differ: each is held until all are known.
+fn free_ports<const N: usize>() -> [String; N] {
+    let held: [TcpListener; N] =
+        std::array::from_fn(|_| TcpListener::bind(("127.0.0.1", 0)).unwrap());
+    held.map(|listener| listener.local_addr().unwrap().port().to_string())
 }
 
 #[test]
@@ -142,11 +145,12 @@ fn every_block_is_run() {
 #[test]
 fn what_an_operator_looks_at_first() {
     let server = Setup::new(WELCOME).start();
-    let lines = [block_with("What lasts now"), block_with("the kill switch")];
+    let lines = ["What lasts now", "the kill switch", "\"role\": \"editor\""].map(block_with);
     let lines = lines.concat().replace("127.0.0.1:8081", &server.admin.to_string());
     let said = shell(&lines, &[("no_proxy", "*".to_owned())]);
     let order = ["\"lacks\":null", "no outage", "\"id\":\"welcome\""];
-    let order = order.into_iter().chain(["\"stored\":", "\"effective_status\":\"live\""]);
+    let order =
+        order.into_iter().chain(["\"stored\":", "\"effective_status\":\"live\"", "\"ann\""]);
     order.fold(0, |from, part| {
         let place = said[from..].find(part).unwrap_or_else(|| panic!("{part}:\n{said}"));
         from + place
@@ -189,7 +193,7 @@ fn more_than_one_node() {
     let root = folder.path().display().to_string();
     std::os::unix::fs::symlink(repository("vendor-config"), folder.path().join("vendor-config"))
         .unwrap();
-    let [redis, mysql, data_1, admin_1, data_2, admin_2] = std::array::from_fn(|_| free_port());
+    let [redis, mysql, data_1, admin_1, data_2, admin_2] = free_ports();
     let lines = [PRELUDE, &block_with("# Two nodes. On machines"), READY, &block_with("What both")]
         .concat()
         .replace("/tmp/shown", &format!("{root}/shown"))

@@ -1,6 +1,6 @@
-//! Redis: a hash of entries, and one of operators' tokens, by which other nodes learn of them within
-//! a second, and from which they learn again after each new run of Redis, as long as one node
-//! remembers. Asked for one field at each look; read whole where that has changed.
+//! Redis: a hash of entries, and one of operators' tokens, by which other nodes learn of them
+//! within a second, and from which they learn again after each new run of Redis, as long as one
+//! node remembers. Asked for one field at each look; read whole where that has changed.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -83,7 +83,7 @@ impl Courier {
         Ok(self.ask_for_unmentioned(destination)? || has_put || has_asked)
     }
 
-    /// Brings tokens, and learns of those that others brought. Whether there was any to do.
+    /// Brings tokens, and learns of those that others brought. Whether SQL was asked.
     fn round_of_tokens(&mut self, destination: &Destination) -> Result<bool, StoreError> {
         let (publisher, place) = (&destination.publisher, destination.place);
         let due = destination.due_tokens();
@@ -95,14 +95,15 @@ impl Courier {
             publisher.mark_tokens(&due, place);
         }
         let poll = Duration::from_millis(TOKENS_SQL_POLL_MS);
-        if self.tokens_read.is_none_or(|at| at.elapsed() >= poll) {
+        let is_read = self.tokens_read.is_none_or(|at| at.elapsed() >= poll);
+        if is_read {
             self.tokens_read = Some(Instant::now());
             let stored = self.store.operator_tokens()?;
             // One that was put back to an older state gets the others again.
             publisher.with_tokens(|tokens| tokens.unmark_others(place, &stored));
             publisher.take_tokens(&stored, place);
         }
-        Ok(!due.is_empty())
+        Ok(is_read || !due.is_empty())
     }
 
     /// Asks for what stands here, is in SQL as far as is known, and was not among what SQL told
