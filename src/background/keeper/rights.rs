@@ -71,6 +71,7 @@ const KEYS: &[&str] = &[
     "nudged:catalog",
     "nudged:keys",
     "nudged:overrides",
+    "nudged:tokens",
 ];
 
 /// Rights that are missing.

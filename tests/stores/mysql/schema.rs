@@ -11,7 +11,7 @@ use super::{Node, config, database, shared};
 use crate::support::mariadb::shared_database;
 
 /// The schema of this binary.
-const NEWEST: i64 = 3;
+const NEWEST: i64 = 4;
 
 #[test]
 fn migrations_at_once_and_again_do_it_once() {
@@ -94,9 +94,9 @@ fn an_upgrade_that_is_cut_off_loses_no_signing_key() {
     ];
     for cut in cuts {
         shared().run_sql(&format!(
-            "USE {name}; DELETE FROM schema_version WHERE version = {NEWEST}; {cut}"
+            "USE {name}; DELETE FROM schema_version WHERE version >= 3; {cut}"
         ));
-        assert_eq!(mysql::migrate(&config, WallMs(5)).unwrap(), (NEWEST - 1, NEWEST), "{cut}");
+        assert_eq!(mysql::migrate(&config, WallMs(5)).unwrap(), (2, NEWEST), "{cut}");
         assert_eq!(shared().number(&name, &keys), 1, "{cut}");
     }
 }
