@@ -183,6 +183,10 @@ fn failed(error: &Error) -> TlsConnectError {
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
             TlsConnectError::Untrusted("nobody that is trusted has signed it".to_owned())
         }
+        // Whoever signed it: found here, or with the times by a signer's check.
+        Error::InvalidCertificate(
+            CertificateError::Expired | CertificateError::ExpiredContext { .. },
+        ) => TlsConnectError::Untrusted("it has expired".to_owned()),
         Error::InvalidCertificate(why) => TlsConnectError::Untrusted(why.to_string()),
         other => TlsConnectError::Refused(other.to_string()),
     }

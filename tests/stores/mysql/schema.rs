@@ -93,9 +93,8 @@ fn an_upgrade_that_is_cut_off_loses_no_signing_key() {
         "SELECT 1",
     ];
     for cut in cuts {
-        shared().run_sql(&format!(
-            "USE {name}; DELETE FROM schema_version WHERE version >= 3; {cut}"
-        ));
+        shared()
+            .run_sql(&format!("USE {name}; DELETE FROM schema_version WHERE version >= 3; {cut}"));
         assert_eq!(mysql::migrate(&config, WallMs(5)).unwrap(), (2, NEWEST), "{cut}");
         assert_eq!(shared().number(&name, &keys), 1, "{cut}");
     }
