@@ -154,7 +154,8 @@ fn a_node_that_was_never_ready_waits_until_nothing_is_refused() {
     acl(&cluster, &["&nudged:*"]);
     until_within("the node to be ready", HEALS_WITHIN, || is_ready(&server).then_some(()));
     await_fit(&server);
-    assert!(server.client().decide("ann").token().is_some());
+    // A busy host may be late with one answer.
+    until_within("a show", HEALS_WITHIN, || server.client().decide("ann").token());
     server.stop();
     // One that waits is stopped as any other.
     acl(&cluster, &["-publish"]);
