@@ -29,6 +29,7 @@ mod drafts;
 mod explain;
 mod files;
 mod history;
+mod hosts;
 mod input;
 mod lag;
 mod last_errors;
@@ -63,6 +64,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use access::AdminAccess;
+use hosts::AdminHosts;
 use listener::Running;
 use nudged_base::clock::NodeClock;
 use nudged_config::Config;
@@ -156,9 +158,10 @@ pub fn start(
     let socket = listener.try_clone()?;
     let address = listener.address().to_owned();
     let access = AdminAccess::new(token, !config.admin.is_local());
+    let hosts = AdminHosts::new(&config);
     let service = Service::new(node, clock, reader);
     let ready = service.ready();
-    let running = Running::start(listener, Router { service, access })?;
+    let running = Running::start(listener, Router { service, access, hosts })?;
     Ok(AdminHandle { address, socket, ready, running })
 }
 

@@ -4,6 +4,7 @@
 use super::access::{AdminAccess, AdminAsker};
 use super::answer::AdminAnswer;
 use super::changes::{self, ChangeRequest};
+use super::hosts::{AdminHosts, is_same_origin};
 use super::input::is_popup_id;
 use super::operations::{self, Needs};
 use super::parameters;
@@ -23,6 +24,7 @@ const JSON: &str = "application/json";
 pub(super) struct Router {
     pub(super) service: Service,
     pub(super) access: AdminAccess,
+    pub(super) hosts: AdminHosts,
 }
 
 impl Router {
@@ -54,6 +56,12 @@ impl Router {
             return Ok((route.unwrap_or(AdminRoute::Any), AdminAsker::Owner));
         }
         let is_open = route.is_some_and(|route| route.is_open(request.method));
+        // Probes tell nothing, and their senders name servers as they like.
+        if !is_open && !self.hosts.knows(request.host) {
+            let line =
+                "this server is asked for by another name: add it to `admin_hosts`".to_owned();
+            return Err(AdminAnswer::errors(421, "wrong_host", None, &[line]));
+        }
         let asker = match self.access.asker(request, &self.service.publisher) {
             Some(asker) => asker,
             None if is_open => AdminAsker::Owner,
@@ -67,10 +75,11 @@ impl Router {
         let Some(operation) = operations::find(request.method, path) else {
             return Err(AdminAnswer::method_not_allowed(route.allow()));
         };
-        // Browsers say from where a page writes; no page has business here, and one that an
-        // operator happens to visit must not reach a listener on loopback.
+        // Browsers say from where a page writes: one that an operator happens to visit must not
+        // reach a listener on loopback.
         let is_write = !matches!(request.method, Method::Get | Method::Head);
-        if is_write && request.origin.is_some() {
+        let is_other = |origin| !is_same_origin(origin, request.host);
+        if is_write && request.origin.is_some_and(is_other) {
             return Err(AdminAnswer::error(403, "cross_origin", None));
         }
         self.access.check(&asker, operation.needs).inspect_err(|_| {
@@ -79,7 +88,10 @@ impl Router {
             self.service.log(Message::AdminForbidden, &fields);
         })?;
         let named = (operations::name_of(request.method), path);
-        parameters::check(request.query, operation.parameters, named)?;
+        // Probes carry what makes their URL a new one.
+        if !is_open {
+            parameters::check(request.query, operation.parameters, named)?;
+        }
         Ok((route, asker))
     }
 }

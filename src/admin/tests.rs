@@ -119,7 +119,8 @@ fn exchange(
     line: &str,
     fields: &str,
 ) -> (String, String) {
-    write!(stream, "{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{fields}\r\n").unwrap();
+    write!(stream, "{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}\r\n")
+        .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -342,6 +343,32 @@ fn pages_of_other_origins_change_nothing() {
     assert!(node.shards.take_told().is_empty());
 }
 
+#[test]
+fn other_names_of_this_server_are_refused_but_to_probes() {
+    let directory = NodeDirectory::with_popups(POPUPS);
+    directory.change(|config| config.admin_hosts = vec!["nudged-1.example".to_owned()]);
+    let node = node_at(AdminAddress::Tcp("127.0.0.1:0".parse().unwrap()), directory).unwrap();
+    let asked = |line: &str, host: &str| {
+        let mut stream = TcpStream::connect(node.admin.address()).unwrap();
+        let head = format!("{line} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        status_of(&answer)
+    };
+    for host in ["attacker.example", "attacker.example:8081"] {
+        assert_eq!(asked("GET /v1/status", host), 421, "{host}");
+        assert_eq!(asked("POST /v1/reload", host), 421, "{host}");
+        assert_eq!(asked("GET /health?at=1", host), 200, "{host}");
+    }
+    for host in ["nudged-1.example", "NUDGED-1.example:9", "localhost", "127.0.0.1:8081"] {
+        assert_eq!(asked("GET /v1/status", host), 200, "{host}");
+    }
+    // A page that this server gave out may write.
+    let own = "Origin: http://localhost\r\n";
+    assert_eq!(status_of(&node.ask("POST /v1/reload", own).0), 200);
+}
+
 fn directory_with_token(text: &str) -> NodeDirectory {
     let directory = NodeDirectory::with_popups(POPUPS);
     let path = directory.path().join("token");
@@ -387,7 +414,7 @@ fn more_connections_than_the_limit_are_told_to_come_again() {
     for _ in 0..ADMIN_CONNECTIONS_MAX {
         let mut stream = connect();
         // An answer shows that the connection has its seat.
-        stream.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        stream.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
         assert!(stream.read(&mut [0; 1024]).unwrap() > 0);
         held.push(stream);
     }
@@ -406,8 +433,7 @@ fn more_connections_than_the_limit_are_told_to_come_again() {
 fn requests_of_one_connection_are_answered_in_order() {
     let node = node();
     let mut stream = TcpStream::connect(node.admin.address()).unwrap();
-    let one =
-        "GET /v1/popups/zz HTTP/1.1\r\nHost: x\r\n\r\nGET /health HTTP/1.1\r\nHost: x\r\n\r\n";
+    let one = "GET /v1/popups/zz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
     stream.write_all(one.repeat(20).as_bytes()).unwrap();
     stream.shutdown(std::net::Shutdown::Write).unwrap();
     let mut answers = String::new();

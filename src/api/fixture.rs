@@ -17,6 +17,7 @@ pub(crate) const FRAME: ResponseFlags<'static> =
 /// A GET without any field.
 pub fn get<'b>(path: &'b str, query: &'b str) -> Request<'b> {
     Request {
+        host: None,
         method: Method::Get,
         path,
         query,

@@ -56,6 +56,10 @@ pub enum Expectation {
     Origins,
     /// One CORS origin.
     Origin,
+    /// Names of this server.
+    Hosts,
+    /// One name of this server.
+    Host,
     /// User ids, with their greatest number.
     Users(usize),
     /// One user id.
@@ -121,6 +125,7 @@ impl fmt::Display for Expectation {
                 out.write_str("lower case, a port of 1 to 65535 if any, no path, pattern or ")?;
                 out.write_str("slash at its end")
             }
+            Expectation::Host => out.write_str("a name or an address, without port and scheme"),
             Expectation::User => {
                 let bytes = limits::USER_BYTES_MAX;
                 write!(out, "a user id of 1 to {bytes} bytes without control characters")
@@ -136,6 +141,7 @@ impl fmt::Display for Expectation {
             | Expectation::Keys
             | Expectation::Secrets
             | Expectation::Origins
+            | Expectation::Hosts
             | Expectation::Users(_) => self.write_list(out),
         }
     }
@@ -164,6 +170,10 @@ impl Expectation {
             Expectation::Origins => {
                 write!(out, "a list of up to {} origins such as ", limits::ORIGINS_MAX)?;
                 out.write_str("\"https://shop.example\" (no path), or \"*\" alone for any")
+            }
+            Expectation::Hosts => {
+                let max = limits::ADMIN_HOSTS_MAX;
+                write!(out, "a list of up to {max} names or addresses such as \"nudged-1.example\"")
             }
             Expectation::Users(count) => {
                 let bytes = limits::USER_BYTES_MAX;

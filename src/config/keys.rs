@@ -8,7 +8,7 @@ use super::schema::{AckMode, Config, LogFormat, QueueMode, TlsVersion};
 use super::tree::TreeValue;
 use super::url;
 use super::value::{
-    ValueRefusal, age, boolean, bound, count, cpu, cpus, duration, keys, networks, one_of,
+    ValueRefusal, age, boolean, bound, count, cpu, cpus, duration, hosts, keys, networks, one_of,
     optional_path, path, preview_users, rate, secrets, size, users, wait, whole, zone,
 };
 use nudged_base::limits::{
@@ -94,6 +94,7 @@ keys! {
     Restart listen = listener::listeners;
     Restart admin = listener::admin;
     Restart admin_token_file = optional_path;
+    Restart admin_hosts = hosts;
     Restart data = path;
     Reload popups = optional_path;
     Restart shards = count(1, u32::from(SHARDS_MAX));

@@ -20,6 +20,8 @@ pub struct Config {
     pub admin: AdminAddress,
     /// File (0600) with the admin listener's bearer token; needed where it is not loopback.
     pub admin_token_file: Option<PathBuf>,
+    /// Further names, in lower case, by which the admin listener may be asked for, up to 32.
+    pub admin_hosts: Vec<String>,
     /// Data directory: journal, SQLite, signing keys.
     pub data: PathBuf,
     /// Popups file, imported at start and reload.
@@ -414,6 +416,7 @@ impl Default for Config {
             listen: vec![DataListener::plain(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)))],
             admin: AdminAddress::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 8081))),
             admin_token_file: None,
+            admin_hosts: Vec::new(),
             data: PathBuf::from("./nudged-data"),
             popups: None,
             shards: Count::Auto,

@@ -1,6 +1,7 @@
 //! The readers that turn what was written into the value of a key. A reader's refusal is the range
 //! that it allows, in the words of `expected`.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::expected::{Expectation, SIZE_UNITS};
@@ -303,6 +304,15 @@ fn secret_texts(
     })?;
     all_differ(&keys, |a, b| a == b)?;
     Ok(keys)
+}
+
+pub(super) fn hosts(value: &TreeValue) -> Result<Vec<String>, ValueRefusal> {
+    let expected = (Expectation::Hosts, limits::ADMIN_HOSTS_MAX);
+    list(value, expected, Expectation::Host, |host| {
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        let is_named = (1..=253).contains(&host.len()) && host.bytes().all(is_name);
+        (is_named || host.parse::<IpAddr>().is_ok()).then(|| host.to_ascii_lowercase())
+    })
 }
 
 pub(super) fn users(value: &TreeValue) -> Result<Vec<String>, ValueRefusal> {

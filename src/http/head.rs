@@ -34,6 +34,8 @@ pub struct Request<'b> {
     pub path: &'b str,
     /// The query without its `?`; empty where there is none. Visible ASCII, still encoded.
     pub query: &'b str,
+    /// `Host`, as sent.
+    pub host: Option<&'b [u8]>,
     /// `Authorization`, as sent.
     pub authorization: Option<&'b [u8]>,
     /// `Content-Type`, as sent.
@@ -212,6 +214,7 @@ fn finish<'b>(line: RequestLine<'b>, kept: &Kept<'b>) -> Result<Head<'b>, HttpRe
         method: line.method,
         path: line.target.path,
         query: line.target.query,
+        host: kept.host,
         authorization: kept.authorization,
         content_type: kept.content_type,
         origin: kept.origin,

@@ -47,6 +47,7 @@ pub(super) struct Kept<'b> {
     /// Bits of [`seen`], those of lines that were judged earlier among them.
     pub(super) seen: u16,
     pub(super) content_length: u64,
+    pub(super) host: Option<&'b [u8]>,
     pub(super) authorization: Option<&'b [u8]>,
     pub(super) content_type: Option<&'b [u8]>,
     pub(super) accept: Option<&'b [u8]>,
@@ -105,6 +106,7 @@ impl<'b> Kept<'b> {
             4 if is("host") => {
                 self.once(seen::HOST)?;
                 check_host(value, authority())?;
+                self.host = Some(value);
             }
             6 if is("expect") => self.take_expect(value)?,
             6 if is("accept") => {

@@ -142,7 +142,8 @@ fn answers_are_counted_once_in_the_hour_of_their_decision() {
     let csv = operator.get("/v1/stats?popup=welcome&format=csv").expect(200);
     assert!(csv.field("content-type").unwrap().starts_with("text/csv"), "{csv:?}");
     assert!(csv.body.starts_with("popup,variant,hour,") && csv.body.contains("\r\nwelcome,,"));
-    operator.send(b"GET /v1/stats HTTP/1.1\r\nHost: x\r\nAccept: text/csv, */*;q=0.1\r\n\r\n");
+    operator
+        .send(b"GET /v1/stats HTTP/1.1\r\nHost: localhost\r\nAccept: text/csv, */*;q=0.1\r\n\r\n");
     assert!(operator.answer().body.starts_with("popup,variant,"));
     for query in ["by=week", "tz=Mars/Base", "format=xml", "popup=A", "from=x"] {
         let refused = operator.get(&format!("/v1/stats?{query}")).expect(400).json();

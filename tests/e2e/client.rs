@@ -187,7 +187,7 @@ impl Client {
 
 /// A request as bytes; without a body where it is empty.
 pub fn request(method: &str, target: &str, body: &str) -> Vec<u8> {
-    let head = format!("{method} {target} HTTP/1.1\r\nHost: shop.example\r\n");
+    let head = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n");
     let framing = match body {
         "" => String::new(),
         _ => format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()),

@@ -30,7 +30,7 @@ impl Node {
 }
 
 fn exchange_body(mut stream: TcpStream, line: &str, fields: &str, body: &str) -> (String, String) {
-    let head = format!("{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{fields}\r\n");
+    let head = format!("{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}\r\n");
     stream.write_all(head.as_bytes()).unwrap();
     stream.write_all(body.as_bytes()).unwrap();
     let mut answer = String::new();
@@ -317,7 +317,7 @@ fn a_popup_may_have_many_contents_and_what_is_larger_is_413() {
     for (bytes, want) in [(ADMIN_BODY_BYTES_MAX, 400), (ADMIN_BODY_BYTES_MAX + 1, 413)] {
         let stream = TcpStream::connect(node.admin.address()).unwrap();
         let fields = format!("Content-Length: {bytes}\r\nExpect: 100-continue\r\n");
-        let line = "PUT /v1/popups/m HTTP/1.1\r\nHost: x\r\nConnection: close";
+        let line = "PUT /v1/popups/m HTTP/1.1\r\nHost: localhost\r\nConnection: close";
         let head = format!("{line}\r\n{fields}\r\n");
         let answer = after_continue(stream, &head, bytes);
         assert_eq!(status_of(&answer), want, "{bytes}: {answer}");

@@ -1,5 +1,7 @@
-//! Operators' tokens.
+//! The admin listener's names, and operators' tokens.
 
+/// Further names by which the admin listener may be asked for.
+pub const ADMIN_HOSTS_MAX: usize = 32;
 /// Tokens of operators that are in force at once.
 pub const OPERATOR_TOKENS_MAX: usize = 64;
 /// Those that were revoked which a node remembers; SQL remembers all.

@@ -1,0 +1,105 @@
+//! Which names of this server requests may use. A page whose own name was made to point here
+//! afterwards (DNS rebinding) sends that name, and needs no other right than to be looked at by
+//! somebody on this host.
+
+use std::net::IpAddr;
+
+use nudged_config::{AdminAddress, Config};
+
+/// The names that `Host` may have.
+#[derive(Debug)]
+pub(super) struct AdminHosts {
+    /// The listener's own address; `None` for a unix socket, which no page can reach.
+    own: Option<IpAddr>,
+    /// Those of `admin_hosts`, in lower case.
+    listed: Vec<String>,
+}
+
+impl AdminHosts {
+    /// Those of a configuration.
+    pub(super) fn new(config: &Config) -> AdminHosts {
+        let own = match &config.admin {
+            AdminAddress::Tcp(address) | AdminAddress::Tls(address) => Some(address.ip()),
+            AdminAddress::Unix(_) => None,
+        };
+        AdminHosts { own, listed: config.admin_hosts.clone() }
+    }
+
+    /// Whether a request may name this server so; `None` where it names none, which no browser
+    /// does. The port does not count: tunnels have others.
+    pub(super) fn knows(&self, host: Option<&[u8]>) -> bool {
+        let (Some(own), Some(host)) = (self.own, host) else { return true };
+        let Ok(host) = std::str::from_utf8(host) else { return false };
+        let name = name_of(host).to_ascii_lowercase();
+        let is_own = match name.parse::<IpAddr>() {
+            // Nothing resolves an address to another one. Bound to all, each may be its own.
+            Ok(address) => address.is_loopback() || own.is_unspecified() || address == own,
+            Err(_) => name == "localhost",
+        };
+        is_own || self.listed.contains(&name)
+    }
+}
+
+/// The name or address of a `Host`, without brackets, port, and the dot of a whole name.
+fn name_of(host: &str) -> &str {
+    if let Some((address, _)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return address;
+    }
+    let name = host.split_once(':').map_or(host, |(name, _)| name);
+    name.strip_suffix('.').unwrap_or(name)
+}
+
+/// Whether a page is of the server that it writes to: its origin has the same name and port.
+pub(super) fn is_same_origin(origin: &[u8], host: Option<&[u8]>) -> bool {
+    let Some((scheme, authority)) = std::str::from_utf8(origin).ok().and_then(|origin| {
+        origin.split_once("://").filter(|(scheme, _)| matches!(*scheme, "http" | "https"))
+    }) else {
+        return false;
+    };
+    let port = if scheme == "http" { ":80" } else { ":443" };
+    let without = |text: &str| text.strip_suffix(port).unwrap_or(text).to_ascii_lowercase();
+    let host = host.and_then(|host| std::str::from_utf8(host).ok());
+    host.is_some_and(|host| without(host) == without(authority))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn knows(own: &str, host: &str) -> bool {
+        let listed = vec!["nudged-1.example".to_owned(), "192.0.2.9".to_owned()];
+        AdminHosts { own: Some(own.parse().unwrap()), listed }.knows(Some(host.as_bytes()))
+    }
+
+    #[test]
+    fn own_names_and_listed_ones_are_known_and_no_other() {
+        let everywhere = ["localhost", "LOCALHOST:8081", "localhost.", "127.0.0.1:1", "127.9.9.9"];
+        let everywhere =
+            everywhere.into_iter().chain(["[::1]:8081", "Nudged-1.example:9", "192.0.2.9"]);
+        for host in everywhere {
+            assert!(knows("127.0.0.1", host) && knows("10.0.0.11", host), "{host}");
+        }
+        let nowhere =
+            ["attacker.example", "localhost.attacker.example", "127.0.0.1.attacker.example"];
+        for host in nowhere.into_iter().chain(["", ":8081", "localhostx", "\u{fc}", "[::1"]) {
+            assert!(!knows("127.0.0.1", host) && !knows("0.0.0.0", host), "{host}");
+        }
+        assert!(knows("10.0.0.11", "10.0.0.11:8081") && !knows("10.0.0.11", "10.0.0.12"));
+        assert!(knows("0.0.0.0", "10.0.0.12") && knows("::", "[2001:db8::1]:8081"));
+        let unix = AdminHosts { own: None, listed: Vec::new() };
+        assert!(unix.knows(Some(b"anything")) && unix.knows(None));
+    }
+
+    #[test]
+    fn an_origin_is_that_of_the_host_or_another() {
+        let same =
+            |origin: &str, host: &str| is_same_origin(origin.as_bytes(), Some(host.as_bytes()));
+        assert!(same("http://127.0.0.1:8081", "127.0.0.1:8081"));
+        assert!(same("https://Nudged.example", "nudged.example:443"));
+        assert!(same("http://localhost:80", "localhost"));
+        for origin in ["null", "http://127.0.0.1", "ftp://127.0.0.1:8081", "127.0.0.1:8081", ""] {
+            assert!(!same(origin, "127.0.0.1:8081"), "{origin}");
+        }
+        assert!(!is_same_origin(b"http://localhost", None));
+    }
+}
