@@ -144,7 +144,8 @@ fn every_block_is_run() {
 
 #[test]
 fn what_an_operator_looks_at_first() {
-    let server = Setup::new(WELCOME).start();
+    let setup = Setup::new(WELCOME);
+    let server = setup.start();
     let lines = ["What lasts now", "the kill switch", "\"role\": \"editor\""].map(block_with);
     let lines = lines.concat().replace("127.0.0.1:8081", &server.admin.to_string());
     let said = shell(&lines, &[("no_proxy", "*".to_owned())]);

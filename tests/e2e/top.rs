@@ -23,8 +23,9 @@ impl Terminal {
         let line = format!("{command}; code=$?; stty -a; echo \"ended $code\"; sleep 600");
         let size = ["-x", "80", "-y", "24"];
         let start = [&["-f", "/dev/null", "new-session", "-d"][..], &size, &[&line]].concat();
-        let started = terminal.tmux(&start)?;
-        assert!(started.status.success(), "{started:?}");
+        terminal.tmux(&["-V"])?;
+        // The server of a busy machine may give up while it starts.
+        until("a terminal", || terminal.tmux(&start).filter(|started| started.status.success()));
         Some(terminal)
     }
 
