@@ -9,8 +9,8 @@ use super::operations::{self, Needs};
 use super::parameters;
 use super::service::Service;
 use super::{
-    backup, drafts, explain, history, metrics, openapi, popups, preview, stats, status, timeline,
-    tokens, users,
+    backup, drafts, explain, history, members, metrics, openapi, popups, preview, stats, status,
+    timeline, tokens, users,
 };
 use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_domain::catalog::overrides::OverrideKind;
@@ -128,7 +128,9 @@ fn dispatch(
         AdminRoute::Preview => preview::answer(service, request.body),
         AdminRoute::Stats => stats::answer(service, request),
         AdminRoute::Reload => changes::reload(service, request, peer),
-        AdminRoute::Backup => backup::answer(service),
+        AdminRoute::Backup => {
+            members::none(request.body, "POST /v1/backup").and_then(|()| backup::answer(service))
+        }
         AdminRoute::Tokens => match request.method {
             Method::Post => tokens::make(service, request, peer),
             Method::Delete => tokens::revoke(service, None, request, peer),

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::answer::AdminAnswer;
 use super::changes::author;
 use super::input::{self, BadInput, moment_json};
+use super::members;
 use super::service::Service;
 use nudged_base::limits::WHO_BYTES_MAX;
 use nudged_domain::catalog::overrides::OverridePlace;
@@ -87,19 +88,22 @@ fn token_json(token: &OperatorToken, stored: OverridePlace) -> Value {
 }
 
 /// Name and role of a body.
-fn asked(body: &[u8]) -> Result<(String, OperatorRole), BadInput> {
-    let body: Value =
-        serde_json::from_slice(body).map_err(|_| BadInput::new("bad_json", "body"))?;
-    let members = body.as_object().ok_or(BadInput::new("bad_value", "body"))?;
-    if members.keys().any(|name| name != "name" && name != "role") {
-        return Err(BadInput::new("unknown_field", "body"));
-    }
-    let text = |name: &'static str| match members.get(name) {
+fn asked(body: &[u8]) -> Result<(String, OperatorRole), AdminAnswer> {
+    let [name, role] = members::read(body, ["name", "role"])?;
+    let text = |value: Option<Value>, name| match value {
         None => Err(BadInput::new("empty", name)),
-        Some(Value::String(text)) => Ok(text.as_str()),
+        Some(Value::String(text)) => Ok(text),
         Some(_) => Err(BadInput::new("wrong_type", name)),
     };
-    let name = text("name")?.trim();
+    let name = text(name, "name")?;
+    let role = text(role, "role")?;
+    check_name(name.trim())?;
+    let role = OperatorRole::of_word(&role).ok_or(BadInput::new("bad_value", "role"))?;
+    Ok((name.trim().to_owned(), role))
+}
+
+/// Looks whether a token may be called so.
+fn check_name(name: &str) -> Result<(), BadInput> {
     if name.is_empty() {
         return Err(BadInput::new("empty", "name"));
     }
@@ -109,8 +113,7 @@ fn asked(body: &[u8]) -> Result<(String, OperatorRole), BadInput> {
     if name.chars().any(char::is_control) {
         return Err(BadInput::new("control_character", "name"));
     }
-    let role = OperatorRole::of_word(text("role")?).ok_or(BadInput::new("bad_value", "role"))?;
-    Ok((name.to_owned(), role))
+    Ok(())
 }
 
 fn not_made(why: TokenNotMade) -> AdminAnswer {
@@ -142,13 +145,18 @@ mod tests {
             (&long, Err(("too_long", "name"))),
             (r#"{"name":"ann"}"#, Err(("empty", "role"))),
             (r#"{"name":"ann","role":"owner"}"#, Err(("bad_value", "role"))),
-            (r#"{"name":"ann","role":"viewer","x":1}"#, Err(("unknown_field", "body"))),
+            (r#"{"name":"ann","role":"viewer","x":1}"#, Err(("unknown_field", "x"))),
+            (r#"{"name":"a","name":"b","role":"admin"}"#, Err(("duplicate_key", "name"))),
+            (r#"{"name":"a","role":"viewer","role":"admin"}"#, Err(("duplicate_key", "role"))),
         ];
         for (body, want) in cases {
             let got = asked(body.as_bytes());
             let got = got.as_ref().map(|(name, role)| (name.as_str(), *role));
-            let got = got.map_err(|bad| (bad.code, bad.field.unwrap()));
-            assert_eq!(got, *want, "{body}");
+            let refused =
+                |bad: &AdminAnswer| -> Value { serde_json::from_slice(&bad.body).unwrap() };
+            let got = got.map_err(|bad| refused(bad)["error"].clone());
+            let want = want.map_err(|(code, field)| json!({ "code": code, "field": field }));
+            assert_eq!(got, want, "{body}");
         }
     }
 }
