@@ -13,6 +13,7 @@ use nudged_base::limits::WHO_BYTES_MAX;
 use nudged_domain::catalog::overrides::OverridePlace;
 use nudged_domain::operators::{OperatorRole, OperatorToken, OperatorTokenId, TokenNotMade};
 use nudged_http::head::Request;
+use nudged_publish::publisher::operators::RevokedTokens;
 
 /// `GET /v1/tokens`: those in force.
 pub(super) fn list(service: &Service) -> AdminAnswer {
@@ -39,10 +40,12 @@ pub(super) fn make(
     let made = service.publisher.make_token(&name, role, &who).map_err(not_made)?;
     let mut body = token_json(&made.token, made.stored);
     body["token"] = json!(made.secret);
+    body["warnings"] = json!(made.warnings);
     Ok(AdminAnswer::json(201, &body))
 }
 
-/// `DELETE /v1/tokens/{id}`, and `DELETE /v1/tokens` with `id` or `name` in its query.
+/// `DELETE /v1/tokens/{id}`, and `DELETE /v1/tokens` with `id` or `name` in its query. Two nodes may
+/// have made one name at once: all that have it are revoked, and the oldest of them is told.
 ///
 /// # Errors
 /// The answer that refuses it.
@@ -58,17 +61,28 @@ pub(super) fn revoke(
         Some(id) => [Some(id), None],
         None => input::fields(request.query, ["id", "name"], &bump)?,
     };
-    let id = match (id, name) {
-        (Some(id), None) => OperatorTokenId::parse(id),
-        (None, Some(name)) => service.publisher.with_tokens(|tokens| {
-            tokens.in_force().find(|token| *token.name == *name).map(|token| token.id)
-        }),
+    let publisher = &service.publisher;
+    let revoked = match (id, name) {
+        (Some(id), None) => {
+            let id = OperatorTokenId::parse(id).ok_or_else(AdminAnswer::not_found)?;
+            publisher.revoke_tokens(|token| token.id == id, &who)
+        }
+        (None, Some(name)) => publisher.revoke_tokens(|token| *token.name == *name, &who),
         (Some(_), Some(_)) => return Err(BadInput::new("bad_value", "name").into()),
         (None, None) => return Err(BadInput::new("empty", "id").into()),
     };
-    let revoked = id.and_then(|id| service.publisher.revoke_token(id, &who));
-    let Some((token, stored)) = revoked else { return Err(AdminAnswer::not_found()) };
-    Ok(AdminAnswer::json(200, &token_json(&token, stored)))
+    let RevokedTokens { tokens, mut warnings } = revoked;
+    let oldest = tokens.iter().min_by_key(|(token, _)| (token.at, token.id));
+    let Some((token, _)) = oldest else { return Err(AdminAnswer::not_found()) };
+    let stored = tokens.iter().map(|(_, stored)| *stored).min();
+    let mut body = token_json(token, stored.unwrap_or(OverridePlace::Memory));
+    if tokens.len() > 1 {
+        let (count, name) = (tokens.len(), &token.name);
+        warnings.push(format!("{count} tokens had the name \"{name}\": all of them are revoked"));
+    }
+    body["revoked"] = json!(tokens.len());
+    body["warnings"] = json!(warnings);
+    Ok(AdminAnswer::json(200, &body))
 }
 
 fn token_json(token: &OperatorToken, stored: OverridePlace) -> Value {
