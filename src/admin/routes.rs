@@ -33,7 +33,8 @@ impl Router {
             _ => {
                 // Whoever has a token of a name does not choose another.
                 let nudge_who = asker.name().map(str::as_bytes).or(request.nudge_who);
-                dispatch(self, route, &Request { nudge_who, ..*request }, peer)
+                let request = &Request { nudge_who, ..*request };
+                dispatch(self, (route, &asker), request, peer)
             }
         });
         answered.unwrap_or_else(|refused| refused)
@@ -90,7 +91,7 @@ impl Router {
 /// The answer that refuses the request.
 fn dispatch(
     router: &Router,
-    route: AdminRoute<'_>,
+    (route, asker): (AdminRoute<'_>, &AdminAsker),
     request: &Request<'_>,
     peer: &str,
 ) -> Result<AdminAnswer, AdminAnswer> {
@@ -122,8 +123,8 @@ fn dispatch(
         AdminRoute::Archive(id) => change(set(OverrideKind::Archive), id),
         AdminRoute::Rollback(id) => change(ChangeRequest::RollBack, id),
         AdminRoute::User(user) if request.method == Method::Delete => users::erase(service, user),
-        AdminRoute::User(user) => users::one(service, user),
-        AdminRoute::Timeline(user) => timeline::answer(service, user, request.query),
+        AdminRoute::User(user) => users::one(service, user, asker),
+        AdminRoute::Timeline(user) => timeline::answer(service, user, request.query, asker),
         AdminRoute::Explain => explain::answer(service, request.query),
         AdminRoute::Preview => preview::answer(service, request.body),
         AdminRoute::Stats => stats::answer(service, request),
