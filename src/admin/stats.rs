@@ -89,8 +89,8 @@ fn is_csv(request: &Request<'_>, bump: &Bump) -> Result<bool, BadInput> {
     Ok(format.map_or_else(is_accepted, |format| format == "csv"))
 }
 
-/// Whether `Accept` names CSV, and would rather have it than JSON: the one that is named first where
-/// both are as welcome.
+/// Whether `Accept` names CSV, and would rather have it than JSON: the one that is named first
+/// where both are as welcome.
 fn is_csv_accepted(accept: &[u8]) -> bool {
     let accept = String::from_utf8_lossy(accept).to_ascii_lowercase();
     let ranges: Vec<(&str, f32)> = accept.split(',').filter_map(media_range).collect();

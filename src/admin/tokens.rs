@@ -44,8 +44,8 @@ pub(super) fn make(
     Ok(AdminAnswer::json(201, &body))
 }
 
-/// `DELETE /v1/tokens/{id}`, and `DELETE /v1/tokens` with `id` or `name` in its query. Two nodes may
-/// have made one name at once: all that have it are revoked, and the oldest of them is told.
+/// `DELETE /v1/tokens/{id}`, and `DELETE /v1/tokens` with `id` or `name` in its query. Two nodes
+/// may have made one name at once: all that have it are revoked, and the oldest of them is told.
 ///
 /// # Errors
 /// The answer that refuses it.
