@@ -46,6 +46,20 @@ impl AdminAsker {
             AdminAsker::Named(name, _) => Some(name),
         }
     }
+
+    /// Whether they are allowed it.
+    pub(super) fn may(&self, needs: Needs) -> bool {
+        match self {
+            AdminAsker::Owner => true,
+            AdminAsker::Named(_, role) => needs.is_of(*role),
+        }
+    }
+
+    /// Whether they are told the tokens of decisions: who holds one can say that its popup was
+    /// clicked or dismissed, which is more than to look.
+    pub(super) fn sees_decisions(&self) -> bool {
+        self.may(Needs::Switching)
+    }
 }
 
 /// Requests that wait for their refusal.
@@ -97,7 +111,7 @@ impl AdminAccess {
     /// 403, with the roles that have it.
     pub(super) fn check(&self, asker: &AdminAsker, needs: Needs) -> Result<(), AdminAnswer> {
         match asker {
-            AdminAsker::Named(name, role) if !needs.is_of(*role) => {
+            AdminAsker::Named(name, role) if !asker.may(needs) => {
                 self.refused.forbidden.fetch_add(1, Ordering::Relaxed);
                 let (role, roles) = (role.word(), needs.roles().join(" or "));
                 let line = format!("the token \"{name}\" has the role {role}: needed is {roles}");

@@ -9,9 +9,11 @@ use serde_json::{Value, json};
 use super::answer::AdminAnswer;
 use super::drafts;
 use super::input::{self, BadInput};
+use super::members;
 use super::popups::popup_json;
 use super::service::Service;
 use nudged_base::limits::WHO_BYTES_MAX;
+use nudged_domain::catalog::overrides::OverrideKind;
 use nudged_domain::catalog::source::{Definition, Format, parse_popup};
 use nudged_http::head::Request;
 use nudged_publish::publisher::{
@@ -58,11 +60,15 @@ pub(super) fn answer(
             return Ok(drafts::put_answer(service, &drafted));
         }
         ChangeRequest::DeleteDraft => return drafts::delete(service, context),
-        ChangeRequest::Publish => PopupEdit::Publish,
+        ChangeRequest::Publish => {
+            members::none(request.body, "POST /v1/popups/{id}/publish")?;
+            PopupEdit::Publish
+        }
         ChangeRequest::Patch => PopupEdit::Patch(body_of(request)?.into()),
         ChangeRequest::Delete => PopupEdit::Delete,
         ChangeRequest::RollBack => PopupEdit::RollBack(version(request)?),
         ChangeRequest::Override(asked) => {
+            members::none(request.body, name_of(asked))?;
             return Ok(override_answer(&service.publisher.override_popup(context, asked)?));
         }
     };
@@ -78,6 +84,7 @@ pub(super) fn reload(
     request: &Request<'_>,
     peer: &str,
 ) -> Result<AdminAnswer, AdminAnswer> {
+    members::none(request.body, "POST /v1/reload")?;
     let reloaded = service.publisher.reload(&author(request.nudge_who, peer)?)?;
     let body = json!({
         "version": reloaded.version,
@@ -87,6 +94,15 @@ pub(super) fn reload(
         "warnings": reloaded.warnings,
     });
     Ok(AdminAnswer::json(200, &body))
+}
+
+/// The operation of a request for an override.
+fn name_of(asked: OverrideRequest) -> &'static str {
+    match asked {
+        OverrideRequest::Set(OverrideKind::Pause) => "POST /v1/popups/{id}/pause",
+        OverrideRequest::Set(OverrideKind::Archive) => "POST /v1/popups/{id}/archive",
+        OverrideRequest::Resume => "POST /v1/popups/{id}/resume",
+    }
 }
 
 fn override_answer(overridden: &Overridden) -> AdminAnswer {
@@ -193,27 +209,25 @@ fn format_of(content_type: Option<&[u8]>, text: &str) -> Format {
     }
 }
 
-/// The version to go back to: in the query, or `{"version": N}` as the body.
-fn version(request: &Request<'_>) -> Result<Option<u32>, BadInput> {
+/// The version to go back to: in the query, or `{"version": N}` as the body; in both it is one.
+fn version(request: &Request<'_>) -> Result<Option<u32>, AdminAnswer> {
     const FIELD: &str = "version";
+    let bad = || AdminAnswer::from(BadInput::new("bad_value", FIELD));
     let bump = Bump::new();
     let [in_query] = input::fields(request.query, [FIELD], &bump)?;
-    if let Some(text) = in_query {
-        return number(text).map(Some).ok_or(BadInput::new("bad_value", FIELD));
-    }
+    let in_query = in_query.map(|text| number(text).ok_or_else(bad)).transpose()?;
     if request.body.trim_ascii().is_empty() {
-        return Ok(None);
+        return Ok(in_query);
     }
-    let body: Value =
-        serde_json::from_slice(request.body).map_err(|_| BadInput::new("bad_json", "body"))?;
-    let members = body.as_object().ok_or(BadInput::new("bad_value", "body"))?;
-    match members.get(FIELD) {
-        None => Ok(None),
-        Some(version) => version
-            .as_u64()
-            .and_then(|version| u32::try_from(version).ok())
-            .map(Some)
-            .ok_or(BadInput::new("bad_value", FIELD)),
+    let [in_body] = members::read(request.body, [FIELD])?;
+    let of_json = |value: Value| value.as_u64().and_then(|version| u32::try_from(version).ok());
+    let in_body = in_body.map(|value| of_json(value).ok_or_else(bad)).transpose()?;
+    match (in_query, in_body) {
+        (Some(one), Some(other)) if one != other => {
+            let line = format!("version is {one} in the query and {other} in the body");
+            Err(AdminAnswer::errors(400, "bad_value", Some(FIELD), &[line]))
+        }
+        (in_query, in_body) => Ok(in_query.or(in_body)),
     }
 }
 

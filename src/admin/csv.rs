@@ -1,12 +1,19 @@
 //! Rows as CSV (RFC 4180), for spreadsheets. Must not know what rows are of.
 
-/// A text as a field: in quotes where it has to be.
+/// What spreadsheets take for the begin of a formula.
+const FORMULA_BEGINS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+
+/// A text as a field: in quotes where it has to be, and behind an apostrophe where a spreadsheet
+/// would run it. Numbers here have no sign.
 fn push_field(line: &mut String, text: &str) {
+    let guard = if text.starts_with(FORMULA_BEGINS) { "'" } else { "" };
     if text.contains([',', '"', '\r', '\n']) {
         line.push('"');
+        line.push_str(guard);
         line.push_str(&text.replace('"', "\"\""));
         line.push('"');
     } else {
+        line.push_str(guard);
         line.push_str(text);
     }
 }
@@ -32,5 +39,13 @@ mod tests {
         push_line(&mut out, ["a", "", "b c"]);
         push_line(&mut out, ["x,y", "say \"no\"", "two\nlines"]);
         assert_eq!(out, "a,,b c\r\n\"x,y\",\"say \"\"no\"\"\",\"two\nlines\"\r\n");
+    }
+
+    #[test]
+    fn no_field_is_a_formula() {
+        let mut out = String::new();
+        push_line(&mut out, ["=1+1", "+a", "-promo", "@a", "\ta", "12", "a-b", "=\"x\",y", "\rz"]);
+        let want = "'=1+1,'+a,'-promo,'@a,'\ta,12,a-b,\"'=\"\"x\"\",y\",\"'\rz\"\r\n";
+        assert_eq!(out, want);
     }
 }

@@ -25,6 +25,11 @@ pub(super) mod reasons;
 
 use reasons::{Explainer, HeldBack};
 
+/// Said of a user for whom this is not what is answered.
+const PREVIEWED: &str = "this user is listed in [preview] users: named with a server key or a valid \
+                         sig, they get drafts too, as if nothing had been shown yet; this explains \
+                         what they would get without";
+
 /// Answers `user placement session locale tz attr.NAME at`, all as the data API reads them.
 ///
 /// # Errors
@@ -34,7 +39,11 @@ pub(super) fn answer(service: &Service, query: &str) -> Result<AdminAnswer, Admi
     let (context, at) = read(query, &bump)?;
     let state = users::read(service, context.user)?;
     let at = at.unwrap_or_else(|| service.now());
-    let explained = explained(&service.publisher.current(), &state, &context, at);
+    let mut explained = explained(&service.publisher.current(), &state, &context, at);
+    if service.publisher.config().preview.users.iter().any(|user| user == context.user) {
+        let warnings = explained["warnings"].as_array_mut().expect("it is a list");
+        warnings.push(json!(PREVIEWED));
+    }
     Ok(AdminAnswer::json(200, &explained))
 }
 

@@ -13,8 +13,8 @@
 //! `arbiter` of Redis, `process` of the process, `lag` how late SQL is, `popup_totals` by popup,
 //! `files` what lies in the data directory, `last_errors` what was wrong · `listeners`
 //! connections by listener · `refusals` what a failure is to them · `answer` replies · `unread`
-//! the memory of large ones · `input` texts of requests · `operations` the table of routes,
-//! `parameters` what their queries may have, `openapi` the description of it all.
+//! the memory of large ones · `input` texts of requests, `members` small bodies · `operations` the
+//! table of routes, `parameters` what their queries may have, `openapi` the description of it all.
 //! Limits: those of the admin listener in `base::limits`.
 
 mod access;
@@ -35,6 +35,7 @@ mod lag;
 mod last_errors;
 mod listener;
 mod listeners;
+mod members;
 mod metrics;
 mod openapi;
 mod operations;

@@ -16,7 +16,7 @@ use super::input::{self, BadInput};
 use super::service::Service;
 use super::users;
 use nudged_api::decide::read_attributes;
-use nudged_base::limits::NAME_BYTES_MAX;
+use nudged_base::limits::{NAME_BYTES_MAX, SESSION_BYTES_MAX};
 use nudged_base::time::WallMs;
 use nudged_domain::catalog::compile::{CatalogEntry, compile};
 use nudged_domain::catalog::lint::lint;
@@ -140,16 +140,22 @@ pub(super) fn answer(service: &Service, body: &[u8]) -> Result<AdminAnswer, Admi
 
 fn read(body: &[u8]) -> Result<PreviewRequest<'_>, AdminAnswer> {
     let read: Result<PreviewRequest<'_>, _> = serde_json::from_slice(body);
-    let request = read.map_err(|error| {
+    let mut request = read.map_err(|error| {
         AdminAnswer::errors(400, "bad_json", Some("body"), &[error.to_string()])
     })?;
     if let Some(user) = &request.user {
         input::check_user(user)?;
     }
-    let names =
-        [("placement", &request.placement), ("locale", &request.locale), ("tz", &request.tz)];
-    for (field, text) in names {
-        if text.as_ref().is_some_and(|text| text.len() > NAME_BYTES_MAX) {
+    let texts = [
+        ("placement", &mut request.placement, NAME_BYTES_MAX),
+        ("locale", &mut request.locale, NAME_BYTES_MAX),
+        ("tz", &mut request.tz, NAME_BYTES_MAX),
+        ("session", &mut request.session, SESSION_BYTES_MAX),
+    ];
+    for (field, text, bytes_max) in texts {
+        // As requests for decisions have them: an empty one is none.
+        text.take_if(|text| text.is_empty());
+        if text.as_ref().is_some_and(|text| text.len() > bytes_max) {
             return Err(BadInput::new("too_long", field).into());
         }
     }

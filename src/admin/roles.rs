@@ -4,6 +4,7 @@
 //! | right | viewer | editor | operator | admin |
 //! |---|---|---|---|---|
 //! | read everything but tokens | yes | yes | yes | yes |
+//! | read decisions' tokens | | yes | yes | yes |
 //! | pause, archive, resume | | yes | yes | yes |
 //! | change popups | | yes | | yes |
 //! | reload | | | yes | yes |

@@ -10,8 +10,8 @@ use super::operations::{self, Needs};
 use super::parameters;
 use super::service::Service;
 use super::{
-    backup, drafts, explain, history, metrics, openapi, popups, preview, stats, status, timeline,
-    tokens, users,
+    backup, drafts, explain, history, members, metrics, openapi, popups, preview, stats, status,
+    timeline, tokens, users,
 };
 use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_domain::catalog::overrides::OverrideKind;
@@ -35,7 +35,8 @@ impl Router {
             _ => {
                 // Whoever has a token of a name does not choose another.
                 let nudge_who = asker.name().map(str::as_bytes).or(request.nudge_who);
-                dispatch(self, route, &Request { nudge_who, ..*request }, peer)
+                let request = &Request { nudge_who, ..*request };
+                dispatch(self, (route, &asker), request, peer)
             }
         });
         answered.unwrap_or_else(|refused| refused)
@@ -102,7 +103,7 @@ impl Router {
 /// The answer that refuses the request.
 fn dispatch(
     router: &Router,
-    route: AdminRoute<'_>,
+    (route, asker): (AdminRoute<'_>, &AdminAsker),
     request: &Request<'_>,
     peer: &str,
 ) -> Result<AdminAnswer, AdminAnswer> {
@@ -134,13 +135,15 @@ fn dispatch(
         AdminRoute::Archive(id) => change(set(OverrideKind::Archive), id),
         AdminRoute::Rollback(id) => change(ChangeRequest::RollBack, id),
         AdminRoute::User(user) if request.method == Method::Delete => users::erase(service, user),
-        AdminRoute::User(user) => users::one(service, user),
-        AdminRoute::Timeline(user) => timeline::answer(service, user, request.query),
+        AdminRoute::User(user) => users::one(service, user, asker),
+        AdminRoute::Timeline(user) => timeline::answer(service, user, request.query, asker),
         AdminRoute::Explain => explain::answer(service, request.query),
         AdminRoute::Preview => preview::answer(service, request.body),
         AdminRoute::Stats => stats::answer(service, request),
         AdminRoute::Reload => changes::reload(service, request, peer),
-        AdminRoute::Backup => backup::answer(service),
+        AdminRoute::Backup => {
+            members::none(request.body, "POST /v1/backup").and_then(|()| backup::answer(service))
+        }
         AdminRoute::Tokens => match request.method {
             Method::Post => tokens::make(service, request, peer),
             Method::Delete => tokens::revoke(service, None, request, peer),

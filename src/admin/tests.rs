@@ -7,6 +7,7 @@ mod drafts;
 mod listing;
 mod patches;
 mod previews;
+mod tokens;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -48,6 +49,7 @@ fn state(at: WallMs) -> UserState {
 
 struct Node {
     admin: AdminHandle,
+    publisher: Arc<Publisher>,
     _publishing: Publishing,
     directory: NodeDirectory,
     shards: FakeShards,
@@ -78,7 +80,7 @@ fn node_at(address: AdminAddress, directory: NodeDirectory) -> Result<Node, Admi
         connections_max: 1_000,
         mesh: Arc::clone(&shards.mesh),
         counters: vec![Arc::default(), Arc::default()],
-        publisher,
+        publisher: Arc::clone(&publisher),
         figures,
         redis: None,
         hand_overs: Arc::default(),
@@ -88,7 +90,7 @@ fn node_at(address: AdminAddress, directory: NodeDirectory) -> Result<Node, Admi
     let clock = NodeClock::start(clocks::mono(), clocks::wall(), WallMs(0));
     let reader = StoreReader::open(directory.path()).unwrap();
     let admin = start(context, clock, reader, None)?;
-    Ok(Node { admin, _publishing: publishing, directory, shards })
+    Ok(Node { admin, publisher, _publishing: publishing, directory, shards })
 }
 
 fn node() -> Node {
@@ -303,6 +305,11 @@ fn explain_tells_what_would_be_decided_and_when() {
     assert_eq!((&later["popup"], &later["reason"]), (&json!("a"), &json!(null)));
     assert_eq!(later["at"], "2099-01-05T09:00:00.000Z");
     assert_eq!(later["candidates"][1], json!({ "id": "b", "gate": null }));
+    node.directory.change(|config| config.preview.users = vec!["tester".to_owned()]);
+    node.json("POST /v1/reload");
+    let listed = node.json("GET /v1/explain?user=tester&tz=Mars/Base");
+    assert!(listed["warnings"][1].as_str().unwrap().contains("[preview] users"), "{listed}");
+    assert_eq!(node.json("GET /v1/explain?user=u")["warnings"], json!([]));
     let elsewhere = node.json("GET /v1/explain?user=u&placement=checkout");
     assert_eq!(elsewhere["reason"], "none");
     assert_eq!(elsewhere["candidates"][0]["gate"], "placement");

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use bumpalo::Bump;
 use serde_json::{Value, json};
 
+use super::access::AdminAsker;
 use super::answer::AdminAnswer;
 use super::input::{self, BadInput, moment_json};
 use super::service::Service;
@@ -49,7 +50,8 @@ impl TimelineEntry {
     }
 }
 
-/// Answers `limit before`; `segment` is not decoded yet.
+/// Answers `limit before`; `segment` is not decoded yet. `asker` is told tokens of decisions where
+/// it may see them.
 ///
 /// # Errors
 /// The answer that refuses it.
@@ -57,6 +59,7 @@ pub(super) fn answer(
     service: &Service,
     segment: &str,
     query: &str,
+    asker: &AdminAsker,
 ) -> Result<AdminAnswer, AdminAnswer> {
     let user = input::user(segment)?;
     let query = read(query)?;
@@ -69,7 +72,10 @@ pub(super) fn answer(
     let (entries, next) = page.map_err(|error| service.sql_failed(&error))?;
     let mut timeline = Vec::with_capacity(entries.len());
     for entry in &entries {
-        let told = entry_json(&reader, &snapshot, entry);
+        let told = match entry {
+            TimelineEntry::Event(event) => Ok(event_json(&snapshot, event, asker)),
+            TimelineEntry::Change(popup, change) => change_json(&reader, popup, change),
+        };
         timeline.push(told.map_err(|error| service.sql_failed(&error))?);
     }
     let next = next.map(|next| format!("{}.{}", next.until.0, next.told));
@@ -137,15 +143,11 @@ fn cut(
     (entries, Some(TimelineQuery { limit: query.limit, until, told: told + before }))
 }
 
-fn entry_json(
+fn change_json(
     reader: &StoreReader,
-    snapshot: &Snapshot,
-    entry: &TimelineEntry,
+    popup: &str,
+    change: &HistoryEntry,
 ) -> Result<Value, StoreError> {
-    let (popup, change) = match entry {
-        TimelineEntry::Event(event) => return Ok(event_json(snapshot, event)),
-        TimelineEntry::Change(popup, change) => (popup, change),
-    };
     let diff = reader.difference_of(change.number)?.unwrap_or_default();
     let diff: Value = serde_json::from_str(&diff).unwrap_or_default();
     let members: Vec<&String> =
@@ -171,9 +173,9 @@ fn entry_json(
     }))
 }
 
-fn event_json(snapshot: &Snapshot, event: &StoredEvent) -> Value {
+fn event_json(snapshot: &Snapshot, event: &StoredEvent, asker: &AdminAsker) -> Value {
     let is_decision = event.action == "decided";
-    json!({
+    let mut told = json!({
         "kind": if is_decision { "decision" } else { "event" },
         "at": moment_json(event.at),
         "acted_at": moment_json(event.acted_at),
@@ -181,9 +183,12 @@ fn event_json(snapshot: &Snapshot, event: &StoredEvent) -> Value {
         "popup": event.popup,
         "version": event.version,
         "variant": (!event.variant.is_empty()).then_some(&event.variant),
-        "decision": event.decision,
         "why": why(snapshot, event),
-    })
+    });
+    if asker.sees_decisions() {
+        told["decision"] = json!(event.decision);
+    }
+    told
 }
 
 /// What an event means for its popup, as the popup is now.

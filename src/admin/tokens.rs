@@ -7,11 +7,13 @@ use serde_json::{Value, json};
 use super::answer::AdminAnswer;
 use super::changes::author;
 use super::input::{self, BadInput, moment_json};
+use super::members;
 use super::service::Service;
 use nudged_base::limits::WHO_BYTES_MAX;
 use nudged_domain::catalog::overrides::OverridePlace;
 use nudged_domain::operators::{OperatorRole, OperatorToken, OperatorTokenId, TokenNotMade};
 use nudged_http::head::Request;
+use nudged_publish::publisher::operators::RevokedTokens;
 
 /// `GET /v1/tokens`: those in force.
 pub(super) fn list(service: &Service) -> AdminAnswer {
@@ -38,10 +40,12 @@ pub(super) fn make(
     let made = service.publisher.make_token(&name, role, &who).map_err(not_made)?;
     let mut body = token_json(&made.token, made.stored);
     body["token"] = json!(made.secret);
+    body["warnings"] = json!(made.warnings);
     Ok(AdminAnswer::json(201, &body))
 }
 
-/// `DELETE /v1/tokens/{id}`, and `DELETE /v1/tokens` with `id` or `name` in its query.
+/// `DELETE /v1/tokens/{id}`, and `DELETE /v1/tokens` with `id` or `name` in its query. Two nodes
+/// may have made one name at once: all that have it are revoked, and the oldest of them is told.
 ///
 /// # Errors
 /// The answer that refuses it.
@@ -57,17 +61,28 @@ pub(super) fn revoke(
         Some(id) => [Some(id), None],
         None => input::fields(request.query, ["id", "name"], &bump)?,
     };
-    let id = match (id, name) {
-        (Some(id), None) => OperatorTokenId::parse(id),
-        (None, Some(name)) => service.publisher.with_tokens(|tokens| {
-            tokens.in_force().find(|token| *token.name == *name).map(|token| token.id)
-        }),
+    let publisher = &service.publisher;
+    let revoked = match (id, name) {
+        (Some(id), None) => {
+            let id = OperatorTokenId::parse(id).ok_or_else(AdminAnswer::not_found)?;
+            publisher.revoke_tokens(|token| token.id == id, &who)
+        }
+        (None, Some(name)) => publisher.revoke_tokens(|token| *token.name == *name, &who),
         (Some(_), Some(_)) => return Err(BadInput::new("bad_value", "name").into()),
         (None, None) => return Err(BadInput::new("empty", "id").into()),
     };
-    let revoked = id.and_then(|id| service.publisher.revoke_token(id, &who));
-    let Some((token, stored)) = revoked else { return Err(AdminAnswer::not_found()) };
-    Ok(AdminAnswer::json(200, &token_json(&token, stored)))
+    let RevokedTokens { tokens, mut warnings } = revoked;
+    let oldest = tokens.iter().min_by_key(|(token, _)| (token.at, token.id));
+    let Some((token, _)) = oldest else { return Err(AdminAnswer::not_found()) };
+    let stored = tokens.iter().map(|(_, stored)| *stored).min();
+    let mut body = token_json(token, stored.unwrap_or(OverridePlace::Memory));
+    if tokens.len() > 1 {
+        let (count, name) = (tokens.len(), &token.name);
+        warnings.push(format!("{count} tokens had the name \"{name}\": all of them are revoked"));
+    }
+    body["revoked"] = json!(tokens.len());
+    body["warnings"] = json!(warnings);
+    Ok(AdminAnswer::json(200, &body))
 }
 
 fn token_json(token: &OperatorToken, stored: OverridePlace) -> Value {
@@ -87,19 +102,22 @@ fn token_json(token: &OperatorToken, stored: OverridePlace) -> Value {
 }
 
 /// Name and role of a body.
-fn asked(body: &[u8]) -> Result<(String, OperatorRole), BadInput> {
-    let body: Value =
-        serde_json::from_slice(body).map_err(|_| BadInput::new("bad_json", "body"))?;
-    let members = body.as_object().ok_or(BadInput::new("bad_value", "body"))?;
-    if members.keys().any(|name| name != "name" && name != "role") {
-        return Err(BadInput::new("unknown_field", "body"));
-    }
-    let text = |name: &'static str| match members.get(name) {
+fn asked(body: &[u8]) -> Result<(String, OperatorRole), AdminAnswer> {
+    let [name, role] = members::read(body, ["name", "role"])?;
+    let text = |value: Option<Value>, name| match value {
         None => Err(BadInput::new("empty", name)),
-        Some(Value::String(text)) => Ok(text.as_str()),
+        Some(Value::String(text)) => Ok(text),
         Some(_) => Err(BadInput::new("wrong_type", name)),
     };
-    let name = text("name")?.trim();
+    let name = text(name, "name")?;
+    let role = text(role, "role")?;
+    check_name(name.trim())?;
+    let role = OperatorRole::of_word(&role).ok_or(BadInput::new("bad_value", "role"))?;
+    Ok((name.trim().to_owned(), role))
+}
+
+/// Looks whether a token may be called so.
+fn check_name(name: &str) -> Result<(), BadInput> {
     if name.is_empty() {
         return Err(BadInput::new("empty", "name"));
     }
@@ -109,8 +127,7 @@ fn asked(body: &[u8]) -> Result<(String, OperatorRole), BadInput> {
     if name.chars().any(char::is_control) {
         return Err(BadInput::new("control_character", "name"));
     }
-    let role = OperatorRole::of_word(text("role")?).ok_or(BadInput::new("bad_value", "role"))?;
-    Ok((name.to_owned(), role))
+    Ok(())
 }
 
 fn not_made(why: TokenNotMade) -> AdminAnswer {
@@ -142,13 +159,18 @@ mod tests {
             (&long, Err(("too_long", "name"))),
             (r#"{"name":"ann"}"#, Err(("empty", "role"))),
             (r#"{"name":"ann","role":"owner"}"#, Err(("bad_value", "role"))),
-            (r#"{"name":"ann","role":"viewer","x":1}"#, Err(("unknown_field", "body"))),
+            (r#"{"name":"ann","role":"viewer","x":1}"#, Err(("unknown_field", "x"))),
+            (r#"{"name":"a","name":"b","role":"admin"}"#, Err(("duplicate_key", "name"))),
+            (r#"{"name":"a","role":"viewer","role":"admin"}"#, Err(("duplicate_key", "role"))),
         ];
         for (body, want) in cases {
             let got = asked(body.as_bytes());
             let got = got.as_ref().map(|(name, role)| (name.as_str(), *role));
-            let got = got.map_err(|bad| (bad.code, bad.field.unwrap()));
-            assert_eq!(got, *want, "{body}");
+            let refused =
+                |bad: &AdminAnswer| -> Value { serde_json::from_slice(&bad.body).unwrap() };
+            let got = got.map_err(|bad| refused(bad)["error"].clone());
+            let want = want.map_err(|(code, field)| json!({ "code": code, "field": field }));
+            assert_eq!(got, want, "{body}");
         }
     }
 }

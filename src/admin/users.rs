@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::access::AdminAsker;
 use super::answer::AdminAnswer;
 use super::input::{self, moment_json};
 use super::service::Service;
@@ -37,16 +38,24 @@ fn ask(
 }
 
 /// `GET /v1/users/{user}`; `segment` is not decoded yet. Without SQL there are no records, which
-/// are null then.
+/// are null then. `asker` is told tokens of decisions where it may
+/// see them.
 ///
 /// # Errors
 /// The answer that refuses it.
-pub(super) fn one(service: &Service, segment: &str) -> Result<AdminAnswer, AdminAnswer> {
+pub(super) fn one(
+    service: &Service,
+    segment: &str,
+    asker: &AdminAsker,
+) -> Result<AdminAnswer, AdminAnswer> {
     let user = input::user(segment)?;
     let state = read(service, &user)?;
     let events = service.reader().map(|reader| reader.user_events(&user, USER_RECORDS_TOLD));
     let records = match events {
-        Ok(Ok(events)) => json!(events.iter().map(event_json).collect::<Vec<Value>>()),
+        Ok(Ok(events)) => {
+            let told = events.iter().map(|event| event_json(event, asker));
+            json!(told.collect::<Vec<Value>>())
+        }
         // What decisions go by is known all the same, and is what an operator asks for at such
         // times.
         Ok(Err(error)) => {
@@ -129,8 +138,8 @@ fn show_json(show: &Show) -> Value {
     json!({ "number": show.number, "at": moment_json(show.at), "actions": actions })
 }
 
-fn event_json(event: &StoredEvent) -> Value {
-    json!({
+fn event_json(event: &StoredEvent, asker: &AdminAsker) -> Value {
+    let mut told = json!({
         "stream": event.stream,
         "seq": event.sequence.0,
         "action": event.action,
@@ -139,6 +148,9 @@ fn event_json(event: &StoredEvent) -> Value {
         "popup": event.popup,
         "version": event.version,
         "variant": (!event.variant.is_empty()).then_some(&event.variant),
-        "decision": event.decision,
-    })
+    });
+    if asker.sees_decisions() {
+        told["decision"] = json!(event.decision);
+    }
+    told
 }

@@ -117,6 +117,27 @@ fn each_role_may_do_its_work_and_the_audit_names_the_token() {
     server.stop();
 }
 
+#[test]
+fn viewers_are_not_told_the_tokens_of_decisions() {
+    let setup = Setup::new(ALWAYS).flags(&["--shards", "2", "--no-pin"]);
+    let server = setup.start();
+    let decision = server.client().decide("ann").token().unwrap();
+    for (role, is_told) in [("viewer", false), ("editor", true), ("operator", true)] {
+        let (_, token) = make(&server, "", role, role);
+        for (target, list) in [("/v1/users/ann", "records"), ("/v1/users/ann/timeline", "timeline")]
+        {
+            let entry = until("the decision in SQL", || {
+                let told = ask(&server, &token, "GET", target, "").expect(200).json();
+                let entries = told[list].as_array()?.clone();
+                entries.into_iter().find(|entry| entry["action"] == "decided")
+            });
+            let want = is_told.then(|| Value::from(decision.as_str()));
+            assert_eq!(entry.get("decision"), want.as_ref(), "{role} {target}: {entry}");
+        }
+    }
+    server.stop();
+}
+
 fn make_refused(server: &Server, name: &str, role: &str) -> Answer {
     let body = format!("{{\"name\":\"{name}\",\"role\":\"{role}\"}}");
     ask(server, "", "POST", "/v1/tokens", &body)

@@ -141,3 +141,28 @@ fn spreadsheets_have_a_head_and_a_line_a_row() {
     );
     assert_eq!(lines[2..], [""]);
 }
+
+#[test]
+fn csv_is_for_those_who_would_rather_have_it() {
+    for (accept, want) in [
+        ("", false),
+        ("*/*", false),
+        ("text/csv", true),
+        ("Text/CSV; header=present", true),
+        ("text/csv, */*;q=0.1", true),
+        ("text/csv, */*", true),
+        ("text/csv;q=0", false),
+        ("text/csv;q=0, */*;q=0", false),
+        ("text/csv;q=x", false),
+        ("text/csvx", false),
+        ("application/json, text/csv;q=0.1", false),
+        ("text/csv;q=0.1,application/json", false),
+        ("application/json;q=0.2, text/csv ; q=0.3", true),
+        ("text/csv, application/json", true),
+        ("application/json, text/csv", false),
+        ("text/csv;q=0.5, application/*", false),
+        ("text/html, application/xml;q=0.9, */*;q=0.8", false),
+    ] {
+        assert_eq!(is_csv_accepted(accept.as_bytes()), want, "{accept}");
+    }
+}

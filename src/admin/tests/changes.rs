@@ -110,9 +110,41 @@ fn a_rollback_is_a_new_version_with_an_old_text() {
     node.put("m", "priority = 1\n");
     let (status, _, refused) = node.send("POST /v1/popups/m/rollback", "", "");
     assert_eq!((status, &refused["error"]["code"]), (409, &json!("no_earlier_version")));
-    for body in ["x", "[]", "{\"version\":\"1\"}", "{\"version\":-1}"] {
-        assert_eq!(node.send("POST /v1/popups/n/rollback", "", body).0, 400, "{body}");
+    for (query, body, field) in [
+        ("", "x", "body"),
+        ("", "[]", "body"),
+        ("", "{\"version\":\"1\"}", "version"),
+        ("", "{\"version\":-1}", "version"),
+        ("", "{\"versoin\":2}", "versoin"),
+        ("", "{\"version\":1,\"version\":2}", "version"),
+        ("?version=1", "{\"version\":2}", "version"),
+        ("?version=1", "{\"versoin\":1}", "versoin"),
+    ] {
+        let line = format!("POST /v1/popups/n/rollback{query}");
+        let (status, _, refused) = node.send(&line, "", body);
+        assert_eq!((status, &refused["error"]["field"]), (400, &json!(field)), "{query} {body}");
     }
+    assert_eq!(node.json("GET /v1/popups/n")["version"], 6, "none of them went back");
+    let both = node.send("POST /v1/popups/n/rollback?version=1", "", "{\"version\":1}");
+    assert_eq!((both.0, &both.2["priority"]), (200, &json!(1)));
+}
+
+#[test]
+fn what_takes_no_body_says_so_and_does_nothing() {
+    let node = node();
+    node.put("n", "priority = 1\n");
+    node.send("PUT /v1/popups/n/draft", "", "{\"priority\":2}");
+    for operation in ["popups/n/publish", "popups/n/pause", "popups/n/archive", "reload", "backup"]
+    {
+        let (status, _, refused) = node.send(&format!("POST /v1/{operation}"), "", "{\"n\":1}");
+        assert_eq!((status, &refused["error"]["field"]), (400, &json!("body")), "{refused}");
+        assert!(refused["errors"][0].as_str().unwrap().ends_with("takes no body"), "{refused}");
+    }
+    let popup = node.json("GET /v1/popups/n");
+    assert_eq!((&popup["version"], &popup["effective_status"]), (&json!(1), &json!("live")));
+    assert_eq!(node.send("POST /v1/popups/n/pause", "", "{}").0, 200);
+    assert_eq!(node.send("POST /v1/popups/n/resume", "", "{\"n\":1}").0, 400);
+    assert_eq!(node.send("POST /v1/popups/n/resume", "", " \n").0, 200);
 }
 
 #[test]

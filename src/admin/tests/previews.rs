@@ -74,3 +74,22 @@ fn drafts_and_definitions_are_previewed_and_not_kept() {
         assert_eq!((got, &refused["error"]["field"]), (status, &field), "{body}: {refused}");
     }
 }
+
+#[test]
+fn texts_are_as_requests_for_decisions_have_them() {
+    let node = node();
+    let (_, plain) = node.preview("{\"popup\":\"b\",\"at\":5}");
+    let body = r#"{"popup":"b","at":5,"placement":"","session":"","locale":"","tz":""}"#;
+    assert_eq!(node.preview(body), (200, plain));
+    for (field, bytes_max) in [("placement", 128), ("locale", 128), ("tz", 128), ("session", 1_024)]
+    {
+        let body = |bytes| format!("{{\"popup\":\"a\",\"{field}\":\"{}\"}}", "x".repeat(bytes));
+        assert_eq!(node.preview(&body(bytes_max)).0, 200, "{field}");
+        let (status, refused) = node.preview(&body(bytes_max + 1));
+        let error = &refused["error"];
+        assert_eq!(
+            (status, &error["code"], &error["field"]),
+            (400, &json!("too_long"), &json!(field))
+        );
+    }
+}

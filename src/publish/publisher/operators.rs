@@ -43,6 +43,17 @@ pub struct MadeToken {
     pub secret: String,
     /// How far it is stored.
     pub stored: OverridePlace,
+    /// What the operator should know of it.
+    pub warnings: Vec<String>,
+}
+
+/// Tokens that were just revoked.
+#[derive(Clone, Debug)]
+pub struct RevokedTokens {
+    /// Those that were in force, with how far their ends are stored.
+    pub tokens: Vec<(OperatorToken, OverridePlace)>,
+    /// What the operator should know of it.
+    pub warnings: Vec<String>,
 }
 
 impl Publisher {
@@ -76,25 +87,39 @@ impl Publisher {
         self.live.ring();
         added?;
         self.log_token(&token, OverridePlace::Memory);
-        let stored = self.await_token(token.id);
-        Ok(MadeToken { token, secret, stored })
+        let stored = self.await_tokens(&[token.id]);
+        let warnings = self.warn_of_reach(stored).into_iter().collect();
+        Ok(MadeToken { token, secret, stored, warnings })
     }
 
-    /// Revokes a token in force; gives it, and how far that is stored. `None` where there is none.
-    pub fn revoke_token(
+    /// Revokes those tokens in force that are chosen, all at once; nothing where none is.
+    pub fn revoke_tokens(
         &self,
-        id: OperatorTokenId,
+        is_chosen: impl Fn(&OperatorToken) -> bool,
         who: &str,
-    ) -> Option<(OperatorToken, OverridePlace)> {
+    ) -> RevokedTokens {
         let end = Revocation { at: clocks::wall(), who: who.into() };
         let live = self.live.lock();
-        let revoked = self.tokens.lock().revoke(id, end).cloned();
+        let revoked: Vec<OperatorToken> = self.with_tokens(|tokens| {
+            let chosen = tokens.in_force().filter(|token| is_chosen(token));
+            let ids: Vec<OperatorTokenId> = chosen.map(|token| token.id).collect();
+            let revoke = |id: OperatorTokenId| tokens.revoke(id, end.clone()).cloned();
+            ids.into_iter().filter_map(revoke).collect()
+        });
         drop(live);
+        if revoked.is_empty() {
+            return RevokedTokens { tokens: Vec::new(), warnings: Vec::new() };
+        }
         self.live.ring();
-        let revoked = revoked?;
-        self.log_token(&revoked, OverridePlace::Memory);
-        let stored = self.await_token(id);
-        Some((revoked, stored))
+        revoked.iter().for_each(|token| self.log_token(token, OverridePlace::Memory));
+        let ids: Vec<OperatorTokenId> = revoked.iter().map(|token| token.id).collect();
+        let least = self.await_tokens(&ids);
+        let stored = |token: OperatorToken| {
+            let place = self.with_tokens(|tokens| tokens.stored(token.id));
+            (token, place)
+        };
+        let warnings = self.warn_of_reach(least).into_iter().collect();
+        RevokedTokens { tokens: revoked.into_iter().map(stored).collect(), warnings }
     }
 
     /// Looks at the tokens, or notes where they are stored.
@@ -118,12 +143,15 @@ impl Publisher {
         self.live.ring();
     }
 
-    /// How far a token is stored; waits some time for SQL to have it.
-    fn await_token(&self, id: OperatorTokenId) -> OverridePlace {
+    /// How far all of some tokens are stored; waits some time for SQL to have them.
+    fn await_tokens(&self, ids: &[OperatorTokenId]) -> OverridePlace {
         let limit = Duration::from_millis(TOKENS_TOLD_MS);
-        let is_awaited = || self.tokens.lock().stored(id) < OverridePlace::Sql;
-        drop(self.live.wait(self.live.lock(), limit, |_| is_awaited()));
-        self.tokens.lock().stored(id)
+        let least = || {
+            let tokens = self.tokens.lock();
+            ids.iter().map(|id| tokens.stored(*id)).min().unwrap_or(OverridePlace::Memory)
+        };
+        drop(self.live.wait(self.live.lock(), limit, |_| least() < OverridePlace::Sql));
+        least()
     }
 
     fn log_token(&self, token: &OperatorToken, from: OverridePlace) {

@@ -132,7 +132,7 @@ impl Publisher {
     }
 
     /// What is to be said where other nodes can't know yet.
-    fn warn_of_reach(&self, stored: OverridePlace) -> Option<String> {
+    pub(super) fn warn_of_reach(&self, stored: OverridePlace) -> Option<String> {
         let config = self.config();
         let (has_sql, has_redis) = (config.mysql.url.is_some(), config.redis.url.is_some());
         if !has_sql || stored >= OverridePlace::Redis {
