@@ -133,5 +133,8 @@ fn a_key_is_held_to_a_rate_on_all_shards_together() {
 
     let without = Setup::new(WELCOME).config(limits).start_fails(&[]);
     assert_eq!(without.code, Some(2), "{without:?}");
-    assert!(without.stderr.contains("limits.key_rate"), "{without:?}");
+    assert!(
+        without.stderr.contains("limits.key_rate: needs `keys.public` or `keys.server`"),
+        "{without:?}"
+    );
 }
