@@ -92,7 +92,8 @@ impl<'a> Reader<'a> {
         Reader { rest: bytes, bump }
     }
 
-    fn fixed<const BYTES: usize>(&mut self) -> [u8; BYTES] {
+    /// Takes this many bytes.
+    pub(super) fn fixed<const BYTES: usize>(&mut self) -> [u8; BYTES] {
         let (fixed, rest) = self.rest.split_first_chunk::<BYTES>().expect("written whole");
         self.rest = rest;
         *fixed

@@ -71,6 +71,8 @@ pub type Candidate = (u32, Option<Gate>);
 pub struct Verdicts<'a> {
     /// Each with its place in the request: all of them, or those of one shard or one user.
     pub verdicts: &'a [PlacedVerdict],
+    /// Seconds until each user may send one of those that are rate limited; 0 where none is.
+    pub after_s: u32,
     /// Names in the request that nobody knows.
     pub ignored: &'a [&'a str],
 }
@@ -94,10 +96,10 @@ impl<'a> Outcome<'a> {
                     ..decided
                 })
             }
-            Outcome::Verdicts(Verdicts { verdicts, ignored }) => {
+            Outcome::Verdicts(Verdicts { verdicts, after_s, ignored }) => {
                 let unkept = |(place, verdict): &PlacedVerdict| (*place, verdict.unless_kept());
                 let verdicts = bump.alloc_slice_fill_iter(verdicts.iter().map(unkept));
-                Outcome::Verdicts(Verdicts { verdicts, ignored })
+                Outcome::Verdicts(Verdicts { verdicts, after_s, ignored })
             }
             Outcome::Erased { .. } => Outcome::Unavailable,
             Outcome::RateLimited(_)
@@ -126,6 +128,8 @@ pub struct EncodedOutcome {
 
 /// The number of [`Outcome::Verdicts`].
 const VERDICTS: u8 = 1;
+/// Where the count of verdicts is: behind the kind, and the seconds to wait in four bytes.
+const COUNT_AT: usize = 5;
 /// How many there are is one byte then, and each is two.
 const _: () = assert!(EVENTS_PER_REQUEST_MAX < 0x80);
 
@@ -142,7 +146,6 @@ binary_enum!(Outcome<'a> {
 binary_struct!(Decided<'a> {
     decision, token, locale, anonymous, verdicts, is_preview, candidates, ignored
 });
-binary_struct!(Verdicts<'a> { verdicts, ignored });
 binary_struct!(OverRate { after_s });
 binary_enum!(Decision {
     0 => Show { popup, variant },
@@ -154,6 +157,20 @@ binary_enum!(Reason {
     2 => Gate(gate),
 });
 binary_table!(Gate);
+
+/// So that verdicts and the seconds to wait can be put in their places later.
+impl<'a> Binary<'a> for Verdicts<'a> {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.after_s.to_le_bytes());
+        self.verdicts.put(out);
+        self.ignored.put(out);
+    }
+
+    fn take(reader: &mut Reader<'a>) -> Verdicts<'a> {
+        let after_s = u32::from_le_bytes(reader.fixed());
+        Verdicts { after_s, verdicts: Binary::take(reader), ignored: Binary::take(reader) }
+    }
+}
 
 impl EncodedOutcome {
     /// Writes an outcome, decided by `snapshot`, into an empty buffer. Allocates only where that
@@ -200,12 +217,20 @@ impl EncodedOutcome {
     }
 
     /// Puts verdicts in their places, of an outcome that has verdicts itself; those for places
-    /// that it does not have are passed over.
-    pub fn merge_verdicts(&mut self, verdicts: &[PlacedVerdict]) {
-        assert_eq!(self.bytes[0], VERDICTS, "verdicts are merged into verdicts");
-        let count = usize::from(self.bytes[1]);
-        let own = &mut self.bytes[2..2 + 2 * count];
-        for (place, verdict) in verdicts {
+    /// that it does not have are passed over. The longer time to wait stands.
+    ///
+    /// # Panics
+    /// Where it has none.
+    pub fn merge_verdicts(&mut self, part: &Verdicts<'_>) {
+        let [VERDICTS, after_s @ .., count] = &mut self.bytes[..=COUNT_AT] else {
+            panic!("verdicts are merged into verdicts");
+        };
+        let longest_s =
+            part.after_s.max(u32::from_le_bytes([after_s[0], after_s[1], after_s[2], after_s[3]]));
+        after_s.copy_from_slice(&longest_s.to_le_bytes());
+        let count = usize::from(*count);
+        let own = &mut self.bytes[COUNT_AT + 1..][..2 * count];
+        for (place, verdict) in part.verdicts {
             if let Some(pair) = own.chunks_exact_mut(2).find(|pair| pair[0] == *place) {
                 pair[1] = verdict.number();
             }

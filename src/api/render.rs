@@ -10,6 +10,7 @@ use super::refusal::{Code, RequestRefusal, write_journal_full, write_refusal};
 use super::reply::{JsonText, ResponseContext};
 use super::verdict::{Verdict, tally, write_accepted, write_preview, write_verdicts};
 use nudged_base::limits::{EXPIRES_IN_S, NEXT_IN_S_MAX};
+use nudged_base::rate::OverRate;
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::decide::choose::{Decision, Reason};
 use nudged_domain::decide::gates::Gate;
@@ -176,7 +177,8 @@ impl<'r> Rendering<'r> {
             return write_journal_full(out, response, self.disk_lack, bump);
         }
         if !verdicts.verdicts.is_empty() && all.clone().all(|one| one == Verdict::RATE_LIMITED) {
-            write_refusal(out, response, Code::RateLimited.into());
+            let over = OverRate { after_s: verdicts.after_s.max(1) };
+            write_refusal(out, response, RequestRefusal::over_rate(over, None));
             return;
         }
         let ignored = Ignored { names: verdicts.ignored, count: 0 };

@@ -91,7 +91,8 @@ pub fn is_of_snippet(path: &str) -> bool {
 pub(super) fn write_leading(out: &mut Vec<u8>, response: &ResponseContext<'_>) -> u16 {
     const STATUS: u16 = 302;
     reply::start(out, STATUS, &response.frame);
-    reply::field(out, "Location", CORE_PATH.as_bytes());
+    // Relative to this path, wherever a proxy has put it.
+    reply::field(out, "Location", &CORE_PATH.as_bytes()[1..]);
     reply::field(out, "Cache-Control", FOR_A_WHILE);
     write_open(out);
     reply::end_with_body(out, TYPE, b"", &response.frame);

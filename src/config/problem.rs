@@ -80,6 +80,8 @@ pub enum ProblemKind {
     NotYet(&'static str),
     /// It says nothing without another key.
     Needs(&'static str),
+    /// One of two others has to be set as well.
+    NeedsEither(&'static str, &'static str),
     /// An admin listener that others can reach has no token.
     TokenMissing,
     /// The same address as that of another key or element, or one that it contains.
@@ -126,7 +128,7 @@ impl SettingProblem {
             ProblemKind::Url(_) => "bad_url",
             ProblemKind::Repeats(_) | ProblemKind::SameKey(_) => "repeated",
             ProblemKind::NotYet(_) => "not_supported",
-            ProblemKind::Needs(_) => "needs_another_key",
+            ProblemKind::Needs(_) | ProblemKind::NeedsEither(..) => "needs_another_key",
             ProblemKind::TokenMissing => "token_missing",
             ProblemKind::SameAddress(_) => "same_address",
             ProblemKind::LongerThan(_) | ProblemKind::SliceTooSmall { .. } => "does_not_fit",
@@ -172,6 +174,9 @@ impl fmt::Display for ProblemKind {
                  without TLS"
             ),
             ProblemKind::Needs(key) => write!(out, "needs `{key}` to be set too"),
+            ProblemKind::NeedsEither(one, other) => {
+                write!(out, "needs `{one}` or `{other}` to be set too")
+            }
             ProblemKind::TokenMissing => out.write_str(
                 "other hosts can reach this address, so `admin_token_file` must name a file (mode \
                  0600) with a token",

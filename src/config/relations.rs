@@ -28,7 +28,8 @@ pub(super) fn check(layers: &mut Layers) {
         && layers.config.keys.public.is_empty()
         && layers.all_read(&["limits.key_rate", "keys.server", "keys.public"])
     {
-        layers.refuse_key("limits.key_rate", ProblemKind::Needs("keys.public"));
+        let kind = ProblemKind::NeedsEither("keys.public", "keys.server");
+        layers.refuse_key("limits.key_rate", kind);
     }
     if layers.all_read(&["lame_duck", "drain_timeout"])
         && layers.config.lame_duck > layers.config.drain_timeout
@@ -51,7 +52,8 @@ fn check_identity(layers: &mut Layers) {
         return;
     }
     if keys.server.is_empty() && keys.public.is_empty() {
-        layers.refuse_key("keys.identity", ProblemKind::Needs("keys.public"));
+        let kind = ProblemKind::NeedsEither("keys.public", "keys.server");
+        layers.refuse_key("keys.identity", kind);
     } else if keys.identity.iter().any(|secret| keys.public.contains(secret)) {
         // Everybody who looks into a page has that.
         layers.refuse_key("keys.identity", ProblemKind::SameKey("keys.public"));

@@ -367,7 +367,7 @@ const CANARY: &str = "canary-0123456789";
 fn secrets_of_users_need_keys_and_are_none_of_a_page() {
     let (secret, other) = ("identity = ['0123456789abcdef']", "['fedcba9876543210']");
     let cases = [
-        (secret.to_owned(), Some("keys.identity: needs `keys.public`")),
+        (secret.to_owned(), Some("keys.identity: needs `keys.public` or `keys.server`")),
         (format!("public = {other}\n{secret}"), None),
         (format!("server = {other}\n{secret}"), None),
         (format!("server = {other}\nidentity = []"), None),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use nudged_base::limits::{ADMIN_ANSWER_BYTES_MAX, TOKEN_FILE_BYTES_MAX};
+use nudged_base::limits::{ADMIN_ANSWER_BYTES_MAX, ASK_TIMEOUT_MS, TOKEN_FILE_BYTES_MAX};
 use nudged_config::Config;
 
 use self::place::{NodePlace, NodeTrust};
@@ -52,9 +52,7 @@ pub(super) enum AskError {
         address: String,
     },
     /// It may be somebody else.
-    #[error(
-        "{address}: its certificate is not trusted: {why}; give one that is with --cacert FILE{hint}"
-    )]
+    #[error("{address}: its certificate is not trusted: {why}{hint}")]
     Untrusted {
         /// Where.
         address: String,
@@ -88,6 +86,15 @@ pub(super) enum AskError {
         /// What the system said.
         source: io::Error,
     },
+    /// The node's other listener, or one of another node.
+    #[error(
+        "{address} answers, but not to operators: this looks like a data listener (`listen`); give \
+         the address of `admin` with --admin"
+    )]
+    DataListener {
+        /// Where.
+        address: String,
+    },
     /// Something else listens there.
     #[error("{address} is not a nudged node: {why}")]
     NotANode {
@@ -97,7 +104,7 @@ pub(super) enum AskError {
         why: &'static str,
     },
     /// It does not do what it was asked.
-    #[error("the node refused (HTTP {status}): {code}{field}")]
+    #[error("the node refused (HTTP {status}): {code}{field}{why}")]
     Refused {
         /// The answer's status.
         status: u16,
@@ -105,7 +112,18 @@ pub(super) enum AskError {
         code: String,
         /// The field, in brackets.
         field: String,
+        /// What the answer says of it, behind a colon; empty where it says nothing.
+        why: String,
     },
+}
+
+impl AskError {
+    /// Nobody answers there, or not in time.
+    fn unreachable(address: String, source: io::Error) -> AskError {
+        let is_late = matches!(source.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
+        let late = || io::Error::other(format!("no answer within {} s", ASK_TIMEOUT_MS / 1_000));
+        AskError::Unreachable { address, source: if is_late { late() } else { source } }
+    }
 }
 
 /// A node that can be asked.
@@ -185,10 +203,8 @@ impl AdminClient {
     ) -> Result<Vec<u8>, AskError> {
         let mut stream = self.place.connect(self.trust.as_ref())?;
         let request = request((method, target), &self.place.host(), token);
-        let answer = exchange(&mut stream, &request).map_err(|source| {
-            let address = self.place.text();
-            AskError::Unreachable { address, source }
-        })?;
+        let answer = exchange(&mut stream, &request)
+            .map_err(|source| AskError::unreachable(self.place.text(), source))?;
         let not_a_node = |why| AskError::NotANode { address: self.place.text(), why };
         if is_tls_alert(&answer) {
             return Err(AskError::Tls { address: self.place.host() });
@@ -205,7 +221,11 @@ impl AdminClient {
             return Err(AskError::Tls { address: self.place.host() });
         }
         let field = member("field").map(|field| format!(" ({field})")).unwrap_or_default();
-        Err(AskError::Refused { status, code: code.to_owned(), field })
+        // No command asks for what a node does not have.
+        if (status, code, &*field) == (404, "not_found", "") {
+            return Err(AskError::DataListener { address: self.place.text() });
+        }
+        Err(AskError::Refused { status, code: code.to_owned(), field, why: why_of(&refused) })
     }
 
     /// The token, where the node asks for one.
@@ -217,6 +237,13 @@ impl AdminClient {
             |source| AskError::TokenUnreadable { path: path.display().to_string(), source };
         read_token(path).map(Some).map_err(unreadable)
     }
+}
+
+/// The lines that an answer has beside its code.
+fn why_of(refused: &Value) -> String {
+    let lines = refused["errors"].as_array().into_iter().flatten();
+    let lines: Vec<&str> = lines.filter_map(Value::as_str).collect();
+    if lines.is_empty() { String::new() } else { format!(": {}", lines.join("; ")) }
 }
 
 fn read_token(path: &Path) -> io::Result<String> {

@@ -346,6 +346,10 @@ fn read(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, Failure> {
 
 fn read_begin(path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
+    // To open a pipe is to wait for whoever writes to it.
+    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(io::Error::other("it is neither a regular file nor a directory"));
+    }
     match File::open(path) {
         Ok(file) => file.take(bytes_max).read_to_end(&mut bytes)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

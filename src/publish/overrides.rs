@@ -266,5 +266,6 @@ fn put_aside(data: &Path, name: &str, error: &io::Error) -> String {
     let is_kept = error.kind() == io::ErrorKind::InvalidData
         && std::fs::copy(data.join(name), data.join(&aside)).is_ok();
     let kept = if is_kept { format!("; copied to {aside}") } else { String::new() };
-    format!("the file {name}: {error}{kept}")
+    let what = if name == file::TOKENS_NAME { "operators' tokens" } else { "pauses and archives" };
+    format!("{what}: the file {name}: {error}{kept}")
 }

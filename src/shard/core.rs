@@ -25,7 +25,7 @@ use super::users::waiting::{StateAccess, Waiter};
 use super::users::{Arbitration, Turn};
 use super::view::{Rules, View};
 use nudged_api::command::EncodedCommand;
-use nudged_api::outcome::{EncodedOutcome, Outcome};
+use nudged_api::outcome::{EncodedOutcome, Outcome, Verdicts};
 use nudged_api::token::Keys;
 use nudged_base::clock::Now;
 use nudged_base::ids::ShardId;
@@ -180,8 +180,8 @@ impl Core {
         let Some(command) = waiter.command else { return };
         self.bump.reset();
         let Core { view, users, arbitration, scratch, bump, .. } = self;
-        let Waiter { origin, until, tries, .. } = waiter;
-        let context = RequestContext { view, now, bump, origin, until, tries, access };
+        let Waiter { origin, until, tries, counted, .. } = waiter;
+        let context = RequestContext { view, now, bump, origin, until, tries, counted, access };
         let decoded = command.decode(bump);
         let mut turn = Turn { users, arbitration, scratch };
         if let Some(outcome) = turn.execute(&context, &decoded) {
@@ -194,7 +194,7 @@ impl Core {
     /// Executes a command that has just come.
     fn begin(&mut self, now: Now, origin: Origin, command: EncodedCommand) {
         let until = self.arbitration.deadline(&self.users, now.mono);
-        let waiter = Waiter { origin, command: Some(command), until, tries: 0 };
+        let waiter = Waiter { origin, command: Some(command), until, tries: 0, counted: 0 };
         self.execute(now, waiter, StateAccess::Cached);
     }
 
@@ -222,7 +222,7 @@ impl Core {
                 let outcome = EncodedOutcome::of_no_popup(&overloaded, self.users.buffer());
                 self.users.finish(origin, outcome);
             }
-            Some(Outstanding::Part(handle)) => self.users.part_done(handle, &[]),
+            Some(Outstanding::Part(handle)) => self.users.part_done(handle, &Verdicts::default()),
             None => {}
         }
         self.users.keep(hop.command.into_buffer());

@@ -3,8 +3,7 @@
 //! whole when the last part is there.
 
 use super::origin::Origin;
-use nudged_api::outcome::{EncodedOutcome, Outcome};
-use nudged_api::verdict::PlacedVerdict;
+use nudged_api::outcome::{EncodedOutcome, Outcome, Verdicts};
 use nudged_base::limits::PARKED_MAX;
 use nudged_base::slab::{Handle, Slab};
 
@@ -45,18 +44,14 @@ impl Fanouts {
     pub(crate) fn add_part(&mut self, handle: Handle, outcome: Option<&Outcome<'_>>) {
         let fanout = self.0.get_mut(handle).expect("it is removed with its last part");
         match outcome {
-            Some(outcome) => fanout.outcome.merge_verdicts(verdicts_of(outcome)),
+            Some(outcome) => fanout.outcome.merge_verdicts(&verdicts_of(outcome)),
             None => fanout.parts += 1,
         }
     }
 
     /// A part that was under way has come to its end: with its verdicts, or none where it could not
     /// be executed. Gives the whole where it was the last one.
-    pub(crate) fn part_done(
-        &mut self,
-        handle: Handle,
-        verdicts: &[PlacedVerdict],
-    ) -> Option<Fanout> {
+    pub(crate) fn part_done(&mut self, handle: Handle, verdicts: &Verdicts<'_>) -> Option<Fanout> {
         let fanout = self.0.get_mut(handle)?;
         fanout.outcome.merge_verdicts(verdicts);
         fanout.parts -= 1;
@@ -75,10 +70,10 @@ impl Fanouts {
 }
 
 /// The verdicts of an outcome of events.
-pub(crate) fn verdicts_of<'a>(outcome: &Outcome<'a>) -> &'a [PlacedVerdict] {
+pub(crate) fn verdicts_of<'a>(outcome: &Outcome<'a>) -> Verdicts<'a> {
     match outcome {
-        Outcome::Verdicts(verdicts) => verdicts.verdicts,
+        Outcome::Verdicts(verdicts) => *verdicts,
         // Nothing was executed: its elements stay unavailable.
-        _ => &[],
+        _ => Verdicts::default(),
     }
 }

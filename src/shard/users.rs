@@ -86,6 +86,7 @@ impl Turn<'_> {
         command: &Command<'a>,
     ) -> Option<Outcome<'a>> {
         let Turn { users, arbitration, scratch } = self;
+        users.rates.begin(context.counted);
         match (command, &mut **arbitration) {
             (Command::Decide(request), Arbitration::Own) => {
                 OwnUsers { users, scratch }.decide(context, request)

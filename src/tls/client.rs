@@ -28,6 +28,9 @@ pub enum TlsConnectError {
     /// What answers speaks something else.
     #[error("it does not speak TLS")]
     NotTls,
+    /// Nobody vouches for who answers.
+    #[error("nobody that is trusted has signed it")]
+    Unsigned,
     /// Who answers can't be told from somebody else.
     #[error("{0}")]
     Untrusted(String),
@@ -180,8 +183,12 @@ fn tls_error(error: &io::Error) -> Option<&Error> {
 fn failed(error: &Error) -> TlsConnectError {
     match error {
         Error::InvalidMessage(_) => TlsConnectError::NotTls,
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            TlsConnectError::Untrusted("nobody that is trusted has signed it".to_owned())
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => TlsConnectError::Unsigned,
+        // Most that is signed by itself may also sign others; webpki has no public kind for it here.
+        Error::InvalidCertificate(CertificateError::Other(why))
+            if format!("{why:?}").contains("CaUsedAsEndEntity") =>
+        {
+            TlsConnectError::Unsigned
         }
         // Whoever signed it: found here, or with the times by a signer's check.
         Error::InvalidCertificate(

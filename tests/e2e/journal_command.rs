@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -95,7 +96,8 @@ fn records_are_read_beside_a_running_node_and_behind_damage() {
 fn what_is_no_journal_is_exit_4_and_wrong_usage_exit_2() {
     let setup = Setup::new(WELCOME);
     fs::create_dir(setup.path("empty")).unwrap();
-    for path in ["empty", "popups.toml", "nowhere"] {
+    assert!(Command::new("mkfifo").arg(setup.path("pipe")).status().unwrap().success());
+    for path in ["empty", "popups.toml", "nowhere", "pipe"] {
         let exit = setup.run(&["journal", path]);
         assert_eq!((exit.code, exit.stdout.as_str()), (Some(4), ""), "{exit:?}");
         assert!(exit.stderr.contains(path), "{exit:?}");

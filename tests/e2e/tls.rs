@@ -338,7 +338,7 @@ fn commands_ask_a_node_over_tls_and_know_that_it_is_the_node() {
     let data_tls = format!("https://{data}");
     for (arguments, wanted) in [
         (&["--admin", &localhost][..], "nobody that is trusted has signed it"),
-        (&["--admin", &localhost, "--cacert", &other], "is not trusted"),
+        (&["--admin", &localhost, "--cacert", &other], "is not signed by what --cacert has"),
         (&["--admin", &at("127.0.0.2"), "--cacert", &signed], "127.0.0.2"),
         (&["--admin", &localhost, "--cacert", "/nowhere.pem"], "/nowhere.pem: no certificate"),
         (&["--admin", &plain], "speaks TLS: give --admin https://127.0.0.1"),

@@ -88,11 +88,12 @@ proptest! {
     fn verdicts_come_back(
         picked in prop::collection::vec((any::<u8>(), 0..verdicts().len()), 0..8),
         ignored in prop::collection::vec(any::<String>(), 0..4),
+        after_s: u32,
     ) {
         let all = verdicts();
         let placed: Vec<_> = picked.iter().map(|(place, of)| (*place, all[*of])).collect();
         let ignored: Vec<&str> = ignored.iter().map(String::as_str).collect();
-        let outcome = Outcome::Verdicts(Verdicts { verdicts: &placed, ignored: &ignored });
+        let outcome = Outcome::Verdicts(Verdicts { verdicts: &placed, after_s, ignored: &ignored });
         assert_comes_back(&outcome);
         let bump = Bump::new();
         let Outcome::Verdicts(unkept) = outcome.unless_kept(&bump) else { panic!("verdicts") };

@@ -137,11 +137,29 @@ fn previews_say_so() {
         let (mut out, bump, cors) = (Vec::new(), Bump::new(), Cors::default());
         let (response, snapshot) = (response(&cors), None);
         let rendering = Rendering { response, snapshot, disk_lack: None, bump: &bump };
-        let verdicts = Verdicts { verdicts: &[(0, verdict)], ignored: &[] };
+        let verdicts = Verdicts { verdicts: &[(0, verdict)], ..Verdicts::default() };
         rendering.write(&Outcome::Verdicts(verdicts), &mut out);
         let reply = FixtureReply::read(&out);
         assert_eq!((reply.status, reply.field("nudge-preview")), (202, want));
         assert_eq!(reply.body, r#"{"accepted":1,"duplicate":0,"rejected":[]}"#);
+    }
+}
+
+#[test]
+fn events_that_are_all_limited_are_refused_with_the_time_to_wait() {
+    let (limited, known) = ((0, Verdict::RATE_LIMITED), (1, Verdict::Duplicate));
+    for (verdicts, want) in [
+        (&[limited][..], (429, Some("57"))),
+        (&[limited, (1, Verdict::RATE_LIMITED)], (429, Some("57"))),
+        (&[limited, known], (202, None)),
+    ] {
+        let (mut out, bump, cors) = (Vec::new(), Bump::new(), Cors::default());
+        let (response, snapshot) = (response(&cors), None);
+        let rendering = Rendering { response, snapshot, disk_lack: None, bump: &bump };
+        let outcome = Outcome::Verdicts(Verdicts { verdicts, after_s: 57, ignored: &[] });
+        rendering.write(&outcome, &mut out);
+        let reply = FixtureReply::read(&out);
+        assert_eq!((reply.status, reply.field("retry-after")), want, "{verdicts:?}");
     }
 }
 

@@ -195,8 +195,9 @@ messages! {
         "pauses and archives apply on this node, but could not be stored elsewhere yet";
     Info OverridesStored "overrides_stored" "pauses and archives are stored again";
     Error OverridesFile "overrides_file"
-        "the file of pauses and archives can't be written: they are kept in memory only";
-    Warn OverridesUnread "overrides_unread" "pauses and archives could not be read at start";
+        "a file of pauses and archives, or of tokens, can't be written: kept in memory only";
+    Warn OverridesUnread "overrides_unread"
+        "pauses and archives, or operators' tokens, could not be read at start";
     Warn OverrideDropped "override_dropped"
         "a popup that an operator had set live is no longer live: its own status applies again";
     Info UserErased "user_erased" "a user was erased";

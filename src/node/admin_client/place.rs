@@ -132,7 +132,7 @@ impl NodePlace {
     /// Nobody listens, or it is not the node.
     pub(super) fn connect(&self, trust: Option<&NodeTrust>) -> Result<NodeStream, AskError> {
         let timeout = Duration::from_millis(ASK_TIMEOUT_MS);
-        let unreachable = |source| AskError::Unreachable { address: self.text(), source };
+        let unreachable = |source| AskError::unreachable(self.text(), source);
         let (host, port) = match self {
             NodePlace::Unix(path) => {
                 let stream = BlockingStream::connect_unix(path, timeout).map_err(unreachable)?;
@@ -141,21 +141,22 @@ impl NodePlace {
             NodePlace::Tcp { host, port, .. } => (host.as_str(), *port),
         };
         let stream = connect_any(host, port, timeout).map_err(unreachable)?;
-        let Some(NodeTrust { trust, has_own }) = trust else {
+        let Some(NodeTrust { trust, source }) = trust else {
             return Ok(NodeStream::Plain(stream));
         };
         let secured = TlsClientStream::connect(stream, trust, host);
         secured.map(Box::new).map(NodeStream::Tls).map_err(|error| match error {
             TlsConnectError::NotTls => AskError::NoTls { address: self.host() },
             TlsConnectError::System(source) => unreachable(source),
-            TlsConnectError::Untrusted(why) => AskError::Untrusted {
+            TlsConnectError::Unsigned if *source == TrustSource::Named => AskError::Untrusted {
                 address: self.text(),
-                why,
-                hint: if *has_own {
-                    "; if tls.certificate was renewed, have the node read it (SIGHUP)"
-                } else {
-                    ", or the node's configuration with --config"
-                },
+                why: "it is not signed by what --cacert has, nor among that".to_owned(),
+                hint: "; give the certificate of who signed it, or the node's own",
+            },
+            TlsConnectError::Untrusted(_) | TlsConnectError::Unsigned => AskError::Untrusted {
+                address: self.text(),
+                why: error.to_string(),
+                hint: source.hint(),
             },
             TlsConnectError::Refused(_) => unreachable(io::Error::other(error.to_string())),
         })
@@ -179,8 +180,34 @@ fn connect_any(host: &str, port: u16, timeout: Duration) -> io::Result<BlockingS
 #[derive(Clone, Debug)]
 pub(super) struct NodeTrust {
     trust: TlsTrust,
-    /// Whether the node's own is among them.
-    has_own: bool,
+    source: TrustSource,
+}
+
+/// Where the certificates come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TrustSource {
+    /// The file that was named.
+    Named,
+    /// The node's own, with those of this host.
+    Own,
+    /// This host alone.
+    Host,
+}
+
+impl TrustSource {
+    /// What may mend it.
+    fn hint(self) -> &'static str {
+        match self {
+            TrustSource::Named => "; give one that is with --cacert FILE",
+            TrustSource::Own => {
+                "; give one that is with --cacert FILE; if tls.certificate was renewed, have the \
+                 node read it (SIGHUP)"
+            }
+            TrustSource::Host => {
+                "; give one that is with --cacert FILE, or the node's configuration with --config"
+            }
+        }
+    }
 }
 
 impl NodeTrust {
@@ -212,7 +239,12 @@ impl NodeTrust {
         let trust = TlsTrust::new(own.as_deref(), &listed).map_err(|error| {
             unusable(named.unwrap_or(Path::new("TLS")), io::Error::other(error))
         })?;
-        Ok(NodeTrust { trust, has_own: own.is_some() })
+        let source = match (named, own) {
+            (Some(_), _) => TrustSource::Named,
+            (None, Some(_)) => TrustSource::Own,
+            (None, None) => TrustSource::Host,
+        };
+        Ok(NodeTrust { trust, source })
     }
 }
 

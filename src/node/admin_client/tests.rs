@@ -62,12 +62,30 @@ fn errors_help() {
                 .to_owned(),
             "refused (HTTP 400): bad_value (at)",
         ),
+        (
+            "HTTP/1.1 403 Forbidden\r\n\r\n{\"error\":{\"code\":\"role_required\"},\
+             \"errors\":[\"needed is admin\",\"x\"]}"
+                .to_owned(),
+            "refused (HTTP 403): role_required: needed is admin; x",
+        ),
+        (
+            "HTTP/1.1 404 Not Found\r\n\r\n{\"error\":{\"code\":\"not_found\"}}".to_owned(),
+            "looks like a data listener",
+        ),
     ];
     for (answer, want) in answers {
         let (admin, thread) = node(answer);
         let said = said(admin);
         thread.join().unwrap();
         assert!(said.contains(want), "{said}");
+    }
+}
+
+#[test]
+fn who_is_silent_is_said_to_be() {
+    for kind in [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut] {
+        let said = AskError::unreachable("h:1".to_owned(), kind.into()).to_string();
+        assert!(said.contains("no node answers at h:1: no answer within 5 s"), "{said}");
     }
 }
 

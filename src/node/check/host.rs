@@ -154,7 +154,8 @@ fn check_tls(look: &mut HostCheck<'_>) {
     if left_s < 0 {
         look.warn("tls.certificate", "certificate_expired", "it has expired: clients refuse it");
     } else if left_s < TLS_EXPIRY_WARNING_S {
-        let said = format!("it expires in {} days", left_s / 86_400);
+        let days = left_s / 86_400;
+        let said = format!("it expires in {days} {}", if days == 1 { "day" } else { "days" });
         look.warn("tls.certificate", "certificate_expires", said);
     }
     if identity.not_before_s > now_s {

@@ -42,16 +42,23 @@ fn of_times(identity: &TlsIdentity, now_s: i64, certificate: &Path) -> Diagnosis
         () if identity.not_before_s > now_s => {
             let ahead = (identity.not_before_s - now_s) / DAY_S;
             CERTIFICATE.fail(
-                format!("{file} holds from {ahead} days on, and not yet"),
+                format!("{file} holds in {}, and not yet", days_text(ahead)),
                 "timedatectl  # is the clock right? else wait, or have one issued that holds",
             )
         }
-        () if left_s < 0 => CERTIFICATE.fail(format!("{file} ended {} days ago", -days), renew),
-        () if left_s < TLS_EXPIRY_WARNING_S => {
-            CERTIFICATE.warn(format!("{file} ends in {days} days"), renew)
+        () if left_s < 0 => {
+            CERTIFICATE.fail(format!("{file} ended {} ago", days_text(-days)), renew)
         }
-        () => CERTIFICATE.ok(format!("{file} has its key, and ends in {days} days")),
+        () if left_s < TLS_EXPIRY_WARNING_S => {
+            CERTIFICATE.warn(format!("{file} ends in {}", days_text(days)), renew)
+        }
+        () => CERTIFICATE.ok(format!("{file} has its key, and ends in {}", days_text(days))),
     }
+}
+
+/// A count of days, for people.
+fn days_text(days: i64) -> String {
+    if days == 1 { "1 day".to_owned() } else { format!("{days} days") }
 }
 
 fn of_files(error: &TlsFilesError, settings: &TlsSettings, key: &Path) -> Diagnosis {
@@ -130,6 +137,8 @@ mod tests {
             (Condition::Warn, "tls.pem ends in 13 days")
         );
         assert_eq!(said(at(-1)).status, Condition::Fail);
+        assert_eq!(said(at(1)).found, "tls.pem ends in 1 day");
+        assert_eq!(said(at(-1)).found, "tls.pem ended 1 day ago");
     }
 
     #[test]

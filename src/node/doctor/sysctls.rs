@@ -252,6 +252,10 @@ fn reserved(patient: &Patient) -> Option<Diagnosis> {
     let (first, last) = (ends.next()?.ok()?, ends.next()?.ok()?);
     let reserved = files.cpus(&path_of(RESERVED.name)).unwrap_or_default();
     let ports = patient.ports();
+    if ports.is_empty() {
+        // Sockets alone, or ports that the system picks.
+        return None;
+    }
     let taken: Vec<usize> = ports
         .iter()
         .copied()
@@ -366,6 +370,15 @@ mod tests {
             "tcp_abort_on_overflow",
         ];
         assert!(missing.iter().all(|key| own.iter().any(|own| key.ends_with(own))), "{missing:?}");
+    }
+
+    #[test]
+    fn where_no_port_is_fixed_none_is_judged() {
+        let mut fixture = host();
+        fixture.config.listen.iter_mut().for_each(|listener| listener.address.set_port(0));
+        fixture.config.admin = nudged_config::AdminAddress::Unix("/run/nudged/admin".into());
+        let all = check(&fixture.patient());
+        assert!(!all.iter().any(|one| one.name == RESERVED.name), "{all:?}");
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub(super) fn run(destination: Destination, directory: &Path) {
     while !destination.is_stopped() {
         if let Err(error) = keep_tokens(&destination, &tokens_path, &mut tokens) {
             tokens = None;
-            let text = format!("{}: {error}", tokens_path.display());
+            let text = format!("operators' tokens: {}: {error}", tokens_path.display());
             destination.failed(Message::OverridesFile, &text);
             destination.rest(Duration::from_millis(OVERRIDES_RETRY_MS));
         }
@@ -65,7 +65,7 @@ pub(super) fn run(destination: Destination, directory: &Path) {
     }
     // What was paused while this one was told to end is for the process that comes next.
     if let Err(error) = keep_tokens(&destination, &tokens_path, &mut tokens) {
-        let text = format!("{}: {error}", tokens_path.display());
+        let text = format!("operators' tokens: {}: {error}", tokens_path.display());
         destination.failed(Message::OverridesFile, &text);
     }
     if let Err(error) = keep(&destination, &path, &mut file) {

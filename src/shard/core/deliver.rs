@@ -90,7 +90,7 @@ impl Core {
     pub(super) fn part_done(&mut self, handle: Handle, outcome: EncodedOutcome) {
         self.bump.reset();
         let decoded = outcome.decode(&self.bump);
-        self.users.part_done(handle, verdicts_of(&decoded));
+        self.users.part_done(handle, &verdicts_of(&decoded));
         self.users.keep(outcome.into_buffer());
     }
 }

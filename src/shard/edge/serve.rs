@@ -82,7 +82,8 @@ impl RequestServer<'_> {
         };
         let origin = Origin::Connection { slot: arrived.slot, grant, route, since: now.mono };
         let (until, access) = (arbitration.deadline(users, now.mono), StateAccess::Cached);
-        let context = RequestContext { view, now: *now, bump, origin, until, tries: 0, access };
+        let (now, tries, counted) = (*now, 0, 0);
+        let context = RequestContext { view, now, bump, origin, until, tries, counted, access };
         let outcome = coordinator.coordinate(&context, command);
         let Some(outcome) = outcome else { return Answer::Later };
         let durations = &coordinator.turn.users.counters.request_durations;
@@ -196,14 +197,15 @@ impl Coordinator<'_> {
     ) -> Option<Outcome<'a>> {
         self.turn.users.count_verdicts(request.settled.iter().map(|(_, verdict)| *verdict));
         let verdicts = verdicts_before(request, context);
-        let outcome = Outcome::Verdicts(Verdicts { verdicts, ignored: request.ignored.names });
+        let outcome =
+            Outcome::Verdicts(Verdicts { verdicts, after_s: 0, ignored: request.ignored.names });
         let Some(handle) = self.turn.users.begin_fanout(context.origin, &outcome) else {
             return Some(Outcome::Overloaded);
         };
         for shard in shards_of(context, request.events) {
             self.ask_part(context, shard, request.events, handle);
         }
-        self.turn.users.part_done(handle, &[]);
+        self.turn.users.part_done(handle, &Verdicts::default());
         None
     }
 

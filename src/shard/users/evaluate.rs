@@ -42,6 +42,8 @@ pub(crate) struct RequestContext<'a, 'v> {
     pub until: MonoNs,
     /// How often it was evaluated and another node was first.
     pub tries: u8,
+    /// How many of its counts its user's rate took in runs before this one.
+    pub counted: u8,
     /// Upon what it is run.
     pub access: StateAccess,
 }
@@ -369,7 +371,7 @@ impl Users {
     ) -> Waiter {
         let command = Some(EncodedCommand::new(command, self.buffer()));
         let RequestContext { origin, until, tries, .. } = *context;
-        Waiter { origin, command, until, tries }
+        Waiter { origin, command, until, tries, counted: self.rates.taken() }
     }
 
     /// Applies a show, records it and mints its token.

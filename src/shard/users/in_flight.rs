@@ -300,7 +300,7 @@ mod tests {
     fn waiter(ticket: u64, until_ms: u64) -> Waiter {
         let command = Some(EncodedCommand::new(&Command::ReadUser { user: "u" }, Vec::new()));
         let (origin, until) = (Origin::Control { ticket }, MonoNs(0).plus_ms(until_ms));
-        Waiter { origin, command, until, tries: 0 }
+        Waiter { origin, command, until, tries: 0, counted: 0 }
     }
 
     fn ticket_of(waiter: &Waiter) -> u64 {

@@ -13,8 +13,8 @@ use crate::fanout::Fanouts;
 use crate::origin::Origin;
 use crate::seam::Effect;
 use crate::view::View;
+use nudged_api::outcome::Verdicts;
 use nudged_api::outcome::{EncodedOutcome, Outcome};
-use nudged_api::verdict::PlacedVerdict;
 use nudged_base::clock::Now;
 use nudged_base::ids::{LaneSequence, Revision, UserKey};
 use nudged_base::rate::OverRate;
@@ -254,7 +254,7 @@ impl Users {
     }
 
     /// A part of events has come to its end; the whole is handed on with the last one.
-    pub(crate) fn part_done(&mut self, handle: Handle, verdicts: &[PlacedVerdict]) {
+    pub(crate) fn part_done(&mut self, handle: Handle, verdicts: &Verdicts<'_>) {
         if let Some(fanout) = self.fanouts.part_done(handle, verdicts) {
             self.finish(fanout.origin, fanout.outcome);
         }

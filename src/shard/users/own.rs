@@ -165,7 +165,11 @@ impl OwnUsers<'_> {
             verdicts.push((placed.place, verdict));
         }
         let verdicts = verdicts.into_bump_slice();
-        let outcome = Outcome::Verdicts(Verdicts { verdicts, ignored: &[] });
+        let outcome = Outcome::Verdicts(Verdicts {
+            verdicts,
+            after_s: self.users.rates.after_s(),
+            ignored: &[],
+        });
         self.users.hold_back(context, outcome, Some(upto))
     }
 
@@ -185,7 +189,7 @@ impl OwnUsers<'_> {
             }
             if let Some(former) = last.replace(user) {
                 let (origin, until) = (context.origin, context.until);
-                let waiter = Waiter { origin, command: None, until, tries: 0 };
+                let waiter = Waiter { origin, command: None, until, tries: 0, counted: 0 };
                 // Refused, the events find this user missing when they are executed.
                 self.users.park(shard, former, waiter);
             }

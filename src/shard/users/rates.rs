@@ -15,6 +15,18 @@ pub(crate) struct UserRates {
     /// A user's hash, and the time.
     due_ns: HashTable<(u64, u64)>,
     users_max: usize,
+    run: RunCount,
+}
+
+/// What the present run of a request has counted.
+#[derive(Clone, Copy, Debug, Default)]
+struct RunCount {
+    /// Of the first runs of the same request: they are not counted again.
+    before: u8,
+    /// So far, those from before included.
+    taken: u8,
+    /// Of what was refused, the longest time to wait, in seconds.
+    after_s: u32,
 }
 
 /// What became of counting a user.
@@ -37,12 +49,38 @@ impl UserRates {
     fn of_at_most(users_max: usize, limit: Option<RateLimit>, seed: u64) -> UserRates {
         let room = if limit.is_some() { users_max } else { 0 };
         let due_ns = HashTable::with_capacity(room);
-        UserRates { limit, hash: Keyed::new(seed), due_ns, users_max }
+        UserRates { limit, hash: Keyed::new(seed), due_ns, users_max, run: RunCount::default() }
     }
 
-    /// Counts one request of a user. Allocates nothing, but where a table that was full grows for
-    /// good.
+    /// A request of one user, or of several that never runs again once it has counted, is run: for
+    /// the first time, or again after [`UserRates::taken`] of its counts.
+    pub(crate) fn begin(&mut self, before: u8) {
+        self.run = RunCount { before, ..RunCount::default() };
+    }
+
+    /// How many counts of the request have been taken, by this run and those before it.
+    pub(crate) fn taken(&self) -> u8 {
+        self.run.taken.max(self.run.before)
+    }
+
+    /// The longest time in seconds that this run has told anybody to wait; 0 where it has not.
+    pub(crate) fn after_s(&self) -> u32 {
+        self.run.after_s
+    }
+
+    /// Counts one thing that a user asks for, unless a run before this one has. Allocates nothing,
+    /// but where a table that was full grows for good.
     pub(crate) fn take(&mut self, user: &str, now: MonoNs) -> RateVerdict {
+        let is_counted = self.run.taken < self.run.before;
+        let verdict = if is_counted { RateVerdict::Taken } else { self.count(user, now) };
+        match verdict {
+            RateVerdict::Over(over) => self.run.after_s = self.run.after_s.max(over.after_s),
+            _ => self.run.taken = self.run.taken.saturating_add(1),
+        }
+        verdict
+    }
+
+    fn count(&mut self, user: &str, now: MonoNs) -> RateVerdict {
         let Some(limit) = self.limit else { return RateVerdict::Taken };
         let is_full = self.due_ns.len() >= self.users_max;
         let hash = self.hash.of(user.as_bytes());
@@ -100,6 +138,23 @@ mod tests {
             assert_eq!(rates.take(user, at_s(11)), RateVerdict::Taken);
         }
         assert_eq!(rates.len(), 2);
+    }
+
+    #[test]
+    fn a_run_takes_what_those_before_it_have_taken_once() {
+        let mut rates = one_in_ten_seconds(8);
+        rates.begin(0);
+        assert_eq!(rates.take("ann", at_s(1)), RateVerdict::Taken);
+        assert_eq!((rates.taken(), rates.after_s()), (1, 0));
+        rates.begin(rates.taken());
+        assert_eq!(rates.taken(), 1, "even before it counts");
+        assert_eq!(rates.take("ann", at_s(2)), RateVerdict::Taken);
+        assert_eq!(rates.take("ann", at_s(2)), RateVerdict::Over(OverRate { after_s: 9 }));
+        assert_eq!(rates.take("ann", at_s(3)), RateVerdict::Over(OverRate { after_s: 8 }));
+        assert_eq!((rates.taken(), rates.after_s()), (1, 9));
+        rates.begin(0);
+        assert_eq!((rates.taken(), rates.after_s()), (0, 0));
+        assert_eq!(rates.take("ann", at_s(11)), RateVerdict::Taken);
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub(crate) struct Waiter {
     pub until: MonoNs,
     /// How often it was evaluated and another node was first.
     pub tries: u8,
+    /// How many of its counts its user's rate has taken.
+    pub counted: u8,
 }
 
 impl Waiter {

@@ -44,6 +44,7 @@ mod local;
 mod moves;
 mod pursued;
 mod races;
+mod rated;
 mod wire;
 mod withdrawn;
 

@@ -67,7 +67,7 @@ impl RedisUsers<'_> {
         self.users.count_verdicts(verdicts.iter().map(|(_, verdict)| *verdict));
         let rests_on_record = verdicts.iter().any(|(_, verdict)| verdict.rests_on_record());
         let upto = rests_on_record.then(|| self.users.lane.last());
-        let outcome = Outcome::Verdicts(Verdicts { verdicts, ignored: &[] });
+        let outcome = Outcome::Verdicts(Verdicts { verdicts, after_s: 0, ignored: &[] });
         self.users.hold_back(context, outcome, upto)
     }
 

@@ -47,7 +47,8 @@ impl RedisUsers<'_> {
             origin => {
                 let unavailable = events.iter().map(|placed| (placed.place, Verdict::UNAVAILABLE));
                 let verdicts = context.bump.alloc_slice_fill_iter(unavailable);
-                let outcome = Outcome::Verdicts(Verdicts { verdicts, ignored: &[] });
+                let (after_s, ignored) = (0, &[][..]);
+                let outcome = Outcome::Verdicts(Verdicts { verdicts, after_s, ignored });
                 self.users.begin_fanout(origin, &outcome)
             }
         };
@@ -56,13 +57,14 @@ impl RedisUsers<'_> {
         for user in users {
             let mut own = BumpVec::with_capacity_in(events.len(), context.bump);
             own.extend(events.iter().filter(|placed| placed.event.token.user == *user));
+            self.users.rates.begin(0);
             let outcome = self.events_of_one(of_part, own.into_bump_slice());
             self.users.fanouts.add_part(handle, outcome.as_ref());
         }
         if of_part.origin == context.origin {
             return Some(Outcome::Verdicts(Verdicts::default()));
         }
-        self.users.part_done(handle, &[]);
+        self.users.part_done(handle, &Verdicts::default());
         None
     }
 
@@ -97,7 +99,8 @@ impl RedisUsers<'_> {
             verdicts.push((placed.place, verdict));
         }
         let verdicts: &[PlacedVerdict] = verdicts.into_bump_slice();
-        let outcome = Outcome::Verdicts(Verdicts { verdicts, ignored: &[] });
+        let after_s = self.users.rates.after_s();
+        let outcome = Outcome::Verdicts(Verdicts { verdicts, after_s, ignored: &[] });
         let (event_bytes, former) = (self.scratch.uncommitted_records.len(), None);
         if event_bytes > 0 {
             let change = EvaluatedChange { command, user, base, event_bytes, former, outcome };
