@@ -109,10 +109,7 @@ impl fmt::Display for Expectation {
             }
             Expectation::Path => out.write_str("a path"),
             Expectation::OptionalPath => out.write_str("a path, or \"\" for none"),
-            Expectation::Cpus => {
-                let last = limits::CPUS_MAX - 1;
-                write!(out, "\"auto\" or different CPUs from 0 to {last} such as \"2-5,8\"")
-            }
+            Expectation::Cpus => write_cpus(out),
             Expectation::Zone => {
                 out.write_str("a zone of the tz database, such as \"UTC\" or \"Europe/Berlin\"")
             }
@@ -183,6 +180,11 @@ impl Expectation {
             one => write!(out, "{one}"),
         }
     }
+}
+
+fn write_cpus(out: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let last = limits::CPUS_MAX - 1;
+    write!(out, "\"auto\" or different CPUs from 0 to {last} such as \"2-5,8\"")
 }
 
 fn write_rate(out: &mut fmt::Formatter<'_>) -> fmt::Result {
