@@ -118,7 +118,7 @@ impl ServerCertVerifier for NodeVerifier {
             };
         }
         let signers = self.signers.as_ref().ok_or(CertificateError::UnknownIssuer)?;
-        signers.verify_server_cert(shown, chain, name, ocsp, now)
+        signers.verify_server_cert(shown, chain, name, ocsp, now).map_err(unsigned)
     }
 
     fn verify_tls12_signature(
@@ -176,6 +176,20 @@ impl<S: Read + Write> TlsClientStream<S> {
     }
 }
 
+/// Where no listed certificate has signed it, one word for that: also where one has the name of who
+/// has and another key, or where it is one that may sign others itself.
+fn unsigned(error: Error) -> Error {
+    let is_unsigned = match &error {
+        Error::InvalidCertificate(CertificateError::BadSignature) => true,
+        Error::InvalidCertificate(CertificateError::Other(why)) => {
+            // Of webpki, which is not at hand here.
+            format!("{why:?}").contains("CaUsedAsEndEntity")
+        }
+        _ => false,
+    };
+    if is_unsigned { CertificateError::UnknownIssuer.into() } else { error }
+}
+
 fn tls_error(error: &io::Error) -> Option<&Error> {
     error.get_ref()?.downcast_ref()
 }
@@ -184,12 +198,6 @@ fn failed(error: &Error) -> TlsConnectError {
     match error {
         Error::InvalidMessage(_) => TlsConnectError::NotTls,
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => TlsConnectError::Unsigned,
-        // Most that is signed by itself may also sign others; webpki has no public kind for it here.
-        Error::InvalidCertificate(CertificateError::Other(why))
-            if format!("{why:?}").contains("CaUsedAsEndEntity") =>
-        {
-            TlsConnectError::Unsigned
-        }
         // Whoever signed it: found here, or with the times by a signer's check.
         Error::InvalidCertificate(
             CertificateError::Expired | CertificateError::ExpiredContext { .. },

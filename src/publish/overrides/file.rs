@@ -176,6 +176,20 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_file_is_called_what_it_holds() {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, what) in [(FILE_NAME, "pauses and archives"), (TOKENS_NAME, "tokens")] {
+            std::fs::write(directory.path().join(name), "x".repeat(100)).unwrap();
+            let error = match name {
+                FILE_NAME => read(directory.path()).unwrap_err(),
+                _ => read_tokens(directory.path()).unwrap_err(),
+            };
+            let said = super::super::put_aside(directory.path(), name, &error);
+            assert!(said.contains(what) && said.contains("both copies are damaged"), "{said}");
+        }
+    }
+
+    #[test]
     fn lines_that_are_none_are_passed_over() {
         let directory = tempfile::tempdir().unwrap();
         assert_eq!(read(directory.path()).unwrap(), []);

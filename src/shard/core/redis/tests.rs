@@ -430,9 +430,8 @@ impl World {
     fn new(nodes: u64, queue: RecordQueue) -> World {
         let now = Now { mono: MonoNs(10_000_000_000), wall: WallMs(1_800_000_000_000) };
         let redis = Redis::new(WallMs(now.wall.0 + 5));
-        let born = nodes;
-        let nodes = (1..=nodes).map(|seed| Node::new(seed, queue)).collect();
-        let mut world = World { nodes, redis, now, born };
+        let all = (1..=nodes).map(|seed| Node::new(seed, queue)).collect();
+        let mut world = World { nodes: all, redis, now, born: nodes };
         for index in 0..world.nodes.len() {
             world.connect(index, LIFE);
         }
