@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::input::{BadInput, MOMENT_FORM};
+use super::input::BadInput;
 use nudged_http::reply::{self, ResponseFlags};
 
 const JSON: &str = "application/json";
@@ -104,13 +104,7 @@ impl AdminAnswer {
 
 impl From<BadInput> for AdminAnswer {
     fn from(bad: BadInput) -> AdminAnswer {
-        match bad {
-            BadInput { code: "bad_value", field: Some(field @ "at") } => {
-                let line = format!("expected a moment as {MOMENT_FORM}");
-                AdminAnswer::errors(400, bad.code, Some(field), &[line])
-            }
-            _ => AdminAnswer::error(400, bad.code, bad.field),
-        }
+        AdminAnswer::error(400, bad.code, bad.field)
     }
 }
 

@@ -74,10 +74,6 @@ pub(super) fn fields<'a, const N: usize>(
     Ok(values)
 }
 
-/// How a moment is written, for people.
-pub(super) const MOMENT_FORM: &str =
-    "2026-12-24T18:00:00+01:00, 2026-12-24T17:00:00Z or milliseconds since 1970";
-
 /// A moment: RFC 3339, or milliseconds since 1970.
 pub(super) fn moment(text: &str, field: &'static str) -> Result<WallMs, BadInput> {
     let milliseconds = match text.parse::<i64>() {
