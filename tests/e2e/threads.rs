@@ -16,6 +16,9 @@ use crate::harness::{Server, Setup, WELCOME, until};
 /// A node that misses a thread has ended within this.
 const NOTICED: Duration = Duration::from_secs(3);
 
+/// The instruction that calls the kernel, as it lies in memory.
+const SYSCALL: i64 = 0x050f;
+
 /// The threads that a node needs, by name, the older one first where two share theirs.
 fn threads(server: &Server) -> Vec<(String, i32)> {
     let folder = format!("/proc/{}/task", server.pid());
@@ -38,6 +41,11 @@ fn threads(server: &Server) -> Vec<(String, i32)> {
 
 /// Has the thread leave: stopped within a system call, it makes another one instead.
 fn end_thread(thread: i32) {
+    until("the thread to be in a call of the kernel", || is_ended(thread).then_some(()));
+}
+
+/// Ends it where it is in a call; where it computes, there is nothing to call again.
+fn is_ended(thread: i32) -> bool {
     let null = std::ptr::null_mut::<libc::c_void>();
     // SAFETY: the thread is a child's; the registers outlive the calls.
     unsafe {
@@ -49,11 +57,16 @@ fn end_thread(thread: i32) {
         // Behind the instruction that called the kernel, which has two bytes. It is not called
         // again on behalf of the one that was interrupted.
         registers.rip -= 2;
-        registers.orig_rax = u64::MAX;
-        registers.rax = u64::try_from(libc::SYS_exit).unwrap();
-        registers.rdi = 0;
-        assert_eq!(libc::ptrace(libc::PTRACE_SETREGS, thread, null, &raw mut registers), 0);
+        let instruction = libc::ptrace(libc::PTRACE_PEEKTEXT, thread, registers.rip, null);
+        let is_in_call = instruction & 0xffff == SYSCALL;
+        if is_in_call {
+            registers.orig_rax = u64::MAX;
+            registers.rax = u64::try_from(libc::SYS_exit).unwrap();
+            registers.rdi = 0;
+            assert_eq!(libc::ptrace(libc::PTRACE_SETREGS, thread, null, &raw mut registers), 0);
+        }
         assert_eq!(libc::ptrace(libc::PTRACE_DETACH, thread, null, null), 0);
+        is_in_call
     }
 }
 
