@@ -1,0 +1,97 @@
+// Requests to the node that served the console. Its errors are `{"error":{"code","field"},
+// "errors":[...]}`, and are thrown as `Refusal`.
+
+/** What the node refused, or that it can't be reached (`status` 0). */
+export class Refusal extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    readonly field: string | null,
+    readonly lines: readonly string[],
+    /** The whole body, for answers that tell more. */
+    readonly body: unknown = null,
+  ) {
+    super(lines[0] ?? WORDS[code] ?? code);
+  }
+}
+
+/** What codes mean to somebody who did not write the API. */
+const WORDS: Record<string, string> = {
+  unreachable: 'The node does not answer. It may be restarting, or the network is down.',
+  wrong_token: 'This token is not known here.',
+  role_required: 'Your token has no right to do this.',
+  read_only: 'The console of this node is read-only without a token.',
+  busy: 'The node is busy with another change. Try again in a few seconds.',
+  too_many_refusals: 'Too many failed attempts at once. Wait a second.',
+};
+
+export interface Reply<T> {
+  readonly value: T;
+  /** The entity tag, without quotes. */
+  readonly tag: string | null;
+}
+
+interface Asking {
+  readonly body?: unknown;
+  readonly ifMatch?: string | null;
+  readonly signal?: AbortSignal;
+}
+
+/** Called when a session has ended, or none is there. */
+export const onSignedOut = { call: (): void => {} };
+
+/** Asks the node; the path starts with `/`. */
+export async function ask<T>(method: string, path: string, asking: Asking = {}): Promise<Reply<T>> {
+  const headers: Record<string, string> = { Accept: 'application/json' };
+  if (asking.body !== undefined) headers['Content-Type'] = 'application/json';
+  if (asking.ifMatch) headers['If-Match'] = `"${asking.ifMatch}"`;
+  let response: Response;
+  try {
+    response = await fetch(path, {
+      method,
+      headers,
+      body: asking.body === undefined ? null : JSON.stringify(asking.body),
+      signal: asking.signal ?? null,
+      credentials: 'same-origin',
+    });
+  } catch (error) {
+    if (error instanceof DOMException && error.name === 'AbortError') throw error;
+    throw new Refusal(0, 'unreachable', null, []);
+  }
+  const text = await response.text();
+  const body = read(text);
+  if (!response.ok) {
+    if (response.status === 401 && path !== '/v1/session') onSignedOut.call();
+    throw refusal(response.status, body);
+  }
+  return { value: body as T, tag: response.headers.get('ETag')?.replaceAll('"', '') ?? null };
+}
+
+/** Asks with GET; the parameters that are there become the query. */
+export async function get<T>(
+  path: string,
+  query: Record<string, string | number | undefined> = {},
+  signal?: AbortSignal,
+): Promise<T> {
+  const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== '');
+  const text = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
+  const asking = signal ? { signal } : {};
+  return (await ask<T>('GET', text ? `${path}?${text}` : path, asking)).value;
+}
+
+function read(text: string): unknown {
+  try {
+    return text ? JSON.parse(text) : null;
+  } catch {
+    return null;
+  }
+}
+
+function refusal(status: number, body: unknown): Refusal {
+  const told = (body ?? {}) as {
+    error?: { code?: string; field?: string | null };
+    errors?: string[];
+  };
+  const { code = `status ${status}`, field = null } = told.error ?? {};
+  return new Refusal(status, code, field ?? null, told.errors ?? [], body);
+}
