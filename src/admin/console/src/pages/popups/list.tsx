@@ -11,7 +11,7 @@ import type { Switch } from '../../api/switching';
 import { Button, LinkButton } from '../../ui/button';
 import { Chip, StatusChip } from '../../ui/chip';
 import { Select, TextField } from '../../ui/field';
-import { count, NOTHING, share } from '../../ui/format';
+import { count, many, NOTHING, share } from '../../ui/format';
 import { useKeys } from '../../ui/keys';
 import { Empty, Failure, Notice, Skeleton } from '../../ui/notice';
 import { PageHead } from '../../ui/page';
@@ -241,19 +241,13 @@ function useTyped(taken: string, take: (text: string) => void): [string, (text: 
 
 function columns(act: (popup: Popup) => void): Column<Popup>[] {
   return [
-    { id: 'id', title: 'Popup', name: true, sortable: true, cell: (popup) => <Name {...popup} /> },
-    { id: 'status', title: 'State', width: '10.5rem', cell: (popup) => <State {...popup} /> },
-    {
-      id: 'placement',
-      title: 'Placement',
-      width: '8rem',
-      cell: ({ placement }) => placement.join(', '),
-    },
+    { id: 'id', title: 'Popup, placement', name: true, sortable: true, cell: (popup) => <Name {...popup} /> },
+    { id: 'status', title: 'State', width: '9.5rem', cell: (popup) => <State {...popup} /> },
     {
       id: 'live',
       title: 'Now',
       figure: true,
-      width: '5.5rem',
+      width: '5rem',
       cell: ({ id }) => <LiveRate id={id} />,
     },
     {
@@ -261,7 +255,7 @@ function columns(act: (popup: Popup) => void): Column<Popup>[] {
       title: 'Shows, 24 h',
       figure: true,
       sortable: true,
-      width: '7rem',
+      width: '7.25rem',
       cell: ({ stats }) => count(stats?.decided),
     },
     {
@@ -269,13 +263,14 @@ function columns(act: (popup: Popup) => void): Column<Popup>[] {
       title: 'Clicks, 24 h',
       figure: true,
       sortable: true,
-      width: '8.5rem',
+      width: '8rem',
       cell: ({ stats }) => <Clicks stats={stats} />,
     },
     {
       id: 'course',
       title: 'Per hour, 24 h',
       width: '7.5rem',
+      wide: true,
       cell: ({ stats }) =>
         stats ? <Sparkline values={stats.hours} label="Shows per hour, last 24 h" /> : NOTHING,
     },
@@ -283,13 +278,13 @@ function columns(act: (popup: Popup) => void): Column<Popup>[] {
       id: 'action',
       title: 'Action',
       bare: true,
-      width: '7rem',
+      width: '7.5rem',
       cell: (popup) => <Action popup={popup} act={act} />,
     },
   ];
 }
 
-function Name({ id, definition, draft, version }: Popup) {
+function Name({ id, definition, draft, version, placement }: Popup) {
   const title = titleOf(definition);
   return (
     <>
@@ -299,7 +294,9 @@ function Name({ id, definition, draft, version }: Popup) {
           <Chip tone="accent">Draft waiting</Chip>
         </span>
       )}
-      {title && <span class="under">{title}</span>}
+      <span class="under" title={title}>
+        {[placement.join(', '), title].filter(Boolean).join(' · ')}
+      </span>
     </>
   );
 }
@@ -307,12 +304,11 @@ function Name({ id, definition, draft, version }: Popup) {
 function State({ effective_status: status, status: own, override, updated_at: at }: Popup) {
   return (
     <>
-      <StatusChip status={status} own={override ? own : null} />
-      {at && (
-        <span class="under">
-          <Time at={at} form="relative" />
-        </span>
-      )}
+      <StatusChip status={status} />
+      <span class="under">
+        {override && own !== status && `over ${own}${at ? ', ' : ''}`}
+        {at && <Time at={at} form="relative" />}
+      </span>
     </>
   );
 }
@@ -355,7 +351,8 @@ function Pages({ page, shown, total, hasMore, go }: PagesProps) {
   return (
     <nav class="pages" aria-label="Pages of the list">
       <span class="soft">
-        {count(first)} to {count(first + shown - 1)} of {count(total)} popups
+        {total > shown && `${count(first)} to ${count(first + shown - 1)} of `}
+        {many(total, 'popup')}
       </span>
       {total > shown && (
         <>

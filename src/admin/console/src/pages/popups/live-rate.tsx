@@ -18,5 +18,5 @@ export function rateOf(id: string): number | null {
 
 /** Of when the live figures are. */
 export function LiveTime() {
-  return <>{live.value ? 'now, on this node' : `${NOTHING} no live figures`}</>;
+  return <>{live.value ? 'on this node' : `${NOTHING} no live figures`}</>;
 }

@@ -97,7 +97,7 @@ function Today({ popup }: { popup: Popup }) {
   return (
     <>
       <Figures>
-        <Figure label="Shows" value={<LiveRate id={popup.id} />} asOf={<LiveTime />} />
+        <Figure label="Shows now" value={<LiveRate id={popup.id} />} asOf={<LiveTime />} />
         <Figure
           label="Shows"
           value={count(totals?.decided)}
@@ -130,9 +130,10 @@ function LiveCourse({ id }: { id: string }) {
     return rate ?? (left > 0 ? null : 0);
   });
   return (
-    <Section card title="Now">
+    <Section card title="Shows now">
       <Chart
-        live
+        bare
+        liveSeconds={120}
         title="Shows"
         unit="a second, on this node, last 2 minutes"
         times={times}

@@ -189,7 +189,7 @@ function DeleteDialog({ popup, onClose, onDone }: DeleteProps) {
       onClose={onClose}
       actions={
         <>
-          <Button onClick={onClose} autofocus>
+          <Button onClick={onClose} data-first>
             Cancel
           </Button>
           <Button kind="danger" busy={busy} onClick={run}>

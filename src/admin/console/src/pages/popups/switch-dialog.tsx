@@ -74,7 +74,7 @@ export function SwitchDialog({ popup, what, onClose, onDone }: SwitchProps) {
             <Button
               kind={what === 'archive' ? 'danger' : 'primary'}
               busy={isRunning}
-              autofocus
+              data-first
               onClick={run}
             >
               {TITLES[what]}
@@ -143,7 +143,7 @@ function Steps({ progress, around }: { progress: Progress; around: Surroundings 
         <dd class="marks">
           {all.map((id) => {
             const seen = shards.find(({ shard }) => shard === id);
-            const after = seen ? ` ${milliseconds(seen.after_ms)}` : '';
+            const after = seen ? ` after ${milliseconds(seen.after_ms)}` : '';
             return <Mark key={id} done={Boolean(seen) || isAnswered}>{`${id}${after}`}</Mark>;
           })}
           {all.length === 0 && NOTHING}
@@ -155,7 +155,7 @@ function Steps({ progress, around }: { progress: Progress; around: Surroundings 
           <dd class="marks">
             {others.map(({ node, host, seen, after_ms: after }) => (
               <Mark key={node} done={Boolean(seen)}>
-                {`${host}${seen && after !== undefined ? ` ${milliseconds(after)}` : ''}`}
+                {`${host}${seen && after !== undefined ? ` after ${milliseconds(after)}` : ''}`}
                 {done && !seen ? ' has not said so yet' : ''}
               </Mark>
             ))}

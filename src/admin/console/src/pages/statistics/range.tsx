@@ -90,10 +90,12 @@ interface RangeProps {
   readonly range: Range;
   readonly change: (some: Record<string, string>) => void;
   readonly isOne: boolean;
+  readonly before?: ComponentChildren;
+  /** What stands at the end of the row. */
   readonly children?: ComponentChildren;
 }
 
-export function RangeFields({ range, change, isOne, children }: RangeProps) {
+export function RangeFields({ range, change, isOne, before, children }: RangeProps) {
   const { preset, zone, by } = range;
   const spans = ['24h', '7d', '30d', ...(isOne ? ['90d'] : [])];
   const names: Record<string, string> = {
@@ -110,8 +112,8 @@ export function RangeFields({ range, change, isOne, children }: RangeProps) {
   };
   return (
     <div class="range">
-      {children}
-      <div class="row">
+      {before}
+      <div class="row range-row">
         <Segments
           label="Range"
           value={preset}
@@ -131,6 +133,7 @@ export function RangeFields({ range, change, isOne, children }: RangeProps) {
           onPick={(value) => change({ by: value })}
         />
         <Zone zone={zone} pick={(tz) => change({ tz: tz === ZONE ? '' : tz })} />
+        {children}
       </div>
       {preset === 'custom' && <Moments range={range} change={change} />}
     </div>
@@ -169,7 +172,6 @@ function Zone({ zone, pick }: { zone: string; pick: (zone: string) => void }) {
     <div class="range-zone">
       <TextField
         label="Time zone"
-        bare
         list="zones"
         spellcheck={false}
         value={text}

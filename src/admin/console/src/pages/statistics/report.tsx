@@ -48,16 +48,16 @@ export function Report({ popup, before }: ReportProps) {
   const csv = value && new URLSearchParams(csvQuery(value, popup)).toString();
   return (
     <div class="stack" aria-busy={busy}>
-      <RangeFields range={range} change={change} isOne={isOne}>
-        <div class="row">
-          {before}
-          {csv && (
-            <a class="button report-csv" href={`/v1/stats?${csv}`} download={`${popup ?? 'popups'}.csv`}>
-              <Icon name="download" />
-              CSV
-            </a>
-          )}
-        </div>
+      <RangeFields range={range} change={change} isOne={isOne} before={before}>
+        <a
+          class="button report-csv"
+          href={csv && `/v1/stats?${csv}`}
+          download={`${popup ?? 'popups'}.csv`}
+          aria-disabled={!csv || undefined}
+        >
+          <Icon name="download" />
+          CSV
+        </a>
       </RangeFields>
       {error ? <Failure error={error} what="The statistics could not be loaded" /> : null}
       {!value && !error && !range.wrong && <Skeleton height="30rem" />}
@@ -84,7 +84,8 @@ function Told({ stats, isOne, order }: ToldProps) {
   const span = `${moment(Date.parse(from), tz)} to ${moment(Date.parse(to), tz)}`;
   return (
     <>
-      <Totals stats={stats} span={span} />
+      <p class="soft small">{span}</p>
+      {stats.rows.length > 0 && <Totals stats={stats} />}
       {stats.warnings.map((line) => (
         <Notice key={line}>{`${line[0]?.toUpperCase() ?? ''}${line.slice(1)}.`}</Notice>
       ))}
@@ -100,21 +101,18 @@ function Told({ stats, isOne, order }: ToldProps) {
   );
 }
 
-function Totals({ stats, span }: { stats: Stats; span: string }) {
+function Totals({ stats }: { stats: Stats }) {
   const { totals, uniques_error: deviation } = stats;
   const of = (part: number | null) => `${share(part, totals.decided)} of shows`;
   return (
-    <>
-      <p class="soft small">{span}</p>
-      <Figures>
-        <Figure label="Shows" value={count(totals.decided)} asOf={confirmedOf(totals)} />
-        <Figure label="Unique users" {...uniquesOf(totals, deviation)} />
-        <Figure label="Clicks" value={count(totals.clicked)} asOf={of(totals.clicked)} />
-        <Figure label="Dismissals" value={count(totals.dismissed)} asOf={of(totals.dismissed)} />
-        <Figure label="Ignored" {...ignoredOf(totals)} />
-        <Figure label="Conversions" value={count(totals.converted)} asOf={of(totals.converted)} />
-      </Figures>
-    </>
+    <Figures>
+      <Figure label="Shows" value={count(totals.decided)} asOf={confirmedOf(totals)} />
+      <Figure label="Unique users" {...uniquesOf(totals, deviation)} />
+      <Figure label="Clicks" value={count(totals.clicked)} asOf={of(totals.clicked)} />
+      <Figure label="Dismissals" value={count(totals.dismissed)} asOf={of(totals.dismissed)} />
+      <Figure label="Ignored" {...ignoredOf(totals)} />
+      <Figure label="Conversions" value={count(totals.converted)} asOf={of(totals.converted)} />
+    </Figures>
   );
 }
 
@@ -212,7 +210,7 @@ function Courses({ stats, isOne, order }: ToldProps) {
         />
       }
     >
-      <Chart title={label} unit={unit} times={times} series={series} zone={stats.tz} height={240} />
+      <Chart bare title={label} unit={unit} times={times} series={series} zone={stats.tz} height={240} />
       {isCut(stats) && (
         <p class="soft small">
           The last {stats.by === 'day' ? 'day' : 'hour'} is not whole: it is counted until{' '}
