@@ -1,6 +1,8 @@
 // Requests to the node that served the console. Its errors are `{"error":{"code","field"},
 // "errors":[...]}`, and are thrown as `Refusal`.
 
+import { isAway, tellAnswered, tellUnreachable } from './connection';
+
 /** What the node refused, or that it can't be reached (`status` 0). */
 export class Refusal extends Error {
   constructor(
@@ -56,8 +58,14 @@ export async function ask<T>(method: string, path: string, asking: Asking = {}):
     });
   } catch (error) {
     if (error instanceof DOMException && error.name === 'AbortError') throw error;
+    tellUnreachable();
     throw new Refusal(0, 'unreachable', null, []);
   }
+  if (isAway(response.status)) {
+    tellUnreachable();
+    throw new Refusal(response.status, 'unreachable', null, []);
+  }
+  tellAnswered();
   const text = await response.text();
   const body = read(text);
   if (!response.ok) {
