@@ -49,7 +49,8 @@ export function lineChanges(before: string, after: string): Line[] {
   let head = 0;
   while (head < a.length && head < b.length && a[head] === b[head]) head += 1;
   let tail = 0;
-  while (tail < a.length - head && tail < b.length - head && a.at(-1 - tail) === b.at(-1 - tail)) tail += 1;
+  while (tail < a.length - head && tail < b.length - head && a.at(-1 - tail) === b.at(-1 - tail))
+    tail += 1;
   const same = (text: string): Line => ({ kind: 'same', text });
   const middle = between(a.slice(head, a.length - tail), b.slice(head, b.length - tail));
   return [...a.slice(0, head).map(same), ...middle, ...a.slice(a.length - tail).map(same)];
@@ -64,7 +65,8 @@ function between(a: string[], b: string[]): Line[] {
   const at = (i: number, j: number) => longest[i * width + j] ?? 0;
   for (let i = a.length - 1; i >= 0; i -= 1) {
     for (let j = b.length - 1; j >= 0; j -= 1) {
-      longest[i * width + j] = a[i] === b[j] ? at(i + 1, j + 1) + 1 : Math.max(at(i + 1, j), at(i, j + 1));
+      longest[i * width + j] =
+        a[i] === b[j] ? at(i + 1, j + 1) + 1 : Math.max(at(i + 1, j), at(i, j + 1));
     }
   }
   const lines: Line[] = [];

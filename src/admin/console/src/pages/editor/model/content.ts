@@ -5,8 +5,22 @@ export type Content = Record<string, unknown>;
 
 /** The members that the snippet reads, as `docs/integrate.md` lists them. */
 export const KNOWN = [
-  'style', 'title', 'text', 'body', 'button', 'url', 'link', 'new_tab', 'dismiss', 'image',
-  'image_alt', 'position', 'close', 'theme', 'dir', 'lang',
+  'style',
+  'title',
+  'text',
+  'body',
+  'button',
+  'url',
+  'link',
+  'new_tab',
+  'dismiss',
+  'image',
+  'image_alt',
+  'position',
+  'close',
+  'theme',
+  'dir',
+  'lang',
 ];
 
 export interface Variant {
@@ -31,7 +45,9 @@ function contents(value: unknown): Record<string, Content> {
 export function variantsOf(definition: Record<string, unknown>): Variant[] {
   const { variants, content, locales } = definition;
   if (!Array.isArray(variants)) {
-    return [{ key: '', weight: 1, content: isObject(content) ? content : {}, locales: contents(locales) }];
+    return [
+      { key: '', weight: 1, content: isObject(content) ? content : {}, locales: contents(locales) },
+    ];
   }
   return variants.map((item: unknown, index) => {
     const variant = isObject(item) ? item : {};
@@ -64,7 +80,11 @@ export function contentFor(variant: Variant | undefined, locale: string): Conten
   if (!variant) return {};
   const plain = (text: string) => text.toLowerCase().replaceAll('_', '-');
   const byName = new Map(Object.entries(variant.locales).map(([name, it]) => [plain(name), it]));
-  for (let asked = plain(locale); asked; asked = asked.slice(0, Math.max(0, asked.lastIndexOf('-')))) {
+  for (
+    let asked = plain(locale);
+    asked;
+    asked = asked.slice(0, Math.max(0, asked.lastIndexOf('-')))
+  ) {
     const found = byName.get(asked);
     if (found) return found;
   }

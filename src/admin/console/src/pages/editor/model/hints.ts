@@ -15,7 +15,12 @@ export interface Problem {
 type Members = Record<string, unknown>;
 
 const DURATIONS = [
-  'after_shown', 'after_ignored', 'after_dismissed', 'after_clicked', 'after_converted', 'ignore_after',
+  'after_shown',
+  'after_ignored',
+  'after_dismissed',
+  'after_clicked',
+  'after_converted',
+  'ignore_after',
 ];
 
 /** Bytes of a content, as the node counts them. */
@@ -65,13 +70,19 @@ function numbers(definition: Members): Problem[] {
       const { n, per } = (cap ?? {}) as Members;
       const field = `caps[${index}].per`;
       const isSpan = (durationMs(per) ?? 0) > 0;
-      const spans = isSpan ? [] : [error(field, 'expected a duration longer than 0, such as "24h"')];
+      const spans = isSpan
+        ? []
+        : [error(field, 'expected a duration longer than 0, such as "24h"')];
       return [...inRange(n, `caps[${index}].n`, { low: 1, high: 16, whole: true }), ...spans];
     }),
   );
 }
 
-function inRange(value: unknown, field: string, range: { low: number; high: number; whole: boolean }): Problem[] {
+function inRange(
+  value: unknown,
+  field: string,
+  range: { low: number; high: number; whole: boolean },
+): Problem[] {
   if (value === undefined) return [];
   const { low, high, whole } = range;
   const fits = typeof value === 'number' && value >= low && value <= high;
@@ -93,7 +104,9 @@ function schedule(definition: Members): Problem[] {
   const found: Problem[] = [];
   for (const [field, value] of Object.entries({ starts_at, ends_at })) {
     if (value !== undefined && momentOf(value) === undefined) {
-      found.push(error(field, 'expected a date and time with an offset: 2026-03-01T00:00:00+01:00'));
+      found.push(
+        error(field, 'expected a date and time with an offset: 2026-03-01T00:00:00+01:00'),
+      );
     }
   }
   if (tz !== undefined && tz !== 'user' && !(typeof tz === 'string' && isZone(tz))) {
@@ -102,7 +115,12 @@ function schedule(definition: Members): Problem[] {
   const [from, to] = [momentOf(starts_at), momentOf(ends_at)];
   if (from !== undefined && to !== undefined && to <= from) {
     found.push(error('ends_at', 'is not after starts_at'));
-  } else if (from !== undefined && to !== undefined && Array.isArray(windows) && windows.length > 0) {
+  } else if (
+    from !== undefined &&
+    to !== undefined &&
+    Array.isArray(windows) &&
+    windows.length > 0
+  ) {
     const planned = readSchedule(definition);
     if (planned.windows.length > 0 && nextOpening(planned, from) === undefined) {
       const message = 'none opens between starts_at and ends_at';
@@ -115,8 +133,10 @@ function schedule(definition: Members): Problem[] {
 function target(definition: Members): Problem[] {
   const { rules, depth } = sizeOf(definition['target']);
   const found: Problem[] = [];
-  if (rules > RULES_MAX) found.push(error('target', `has ${rules} rules; expected at most ${RULES_MAX}`));
-  if (depth > DEPTH_MAX) found.push(error('target', `is ${depth} levels deep; expected at most ${DEPTH_MAX}`));
+  if (rules > RULES_MAX)
+    found.push(error('target', `has ${rules} rules; expected at most ${RULES_MAX}`));
+  if (depth > DEPTH_MAX)
+    found.push(error('target', `is ${depth} levels deep; expected at most ${DEPTH_MAX}`));
   return found;
 }
 

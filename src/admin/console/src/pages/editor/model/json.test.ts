@@ -20,21 +20,33 @@ function node(text: string) {
 test('a path finds its line, or the last thing that is there', () => {
   const root = node(TEXT);
   const line = (field: string) => lineOf(TEXT, rangeOf(root, pathOf(field)).start).line;
-  expect(['caps[0].n', 'caps[0].per', 'content.title', 'content.nothing', 'nothing', ''].map(line)).toEqual([
-    4, 4, 5, 5, 1, 1,
-  ]);
+  expect(
+    ['caps[0].n', 'caps[0].per', 'content.title', 'content.nothing', 'nothing', ''].map(line),
+  ).toEqual([4, 4, 5, 5, 1, 1]);
   const { start, end } = rangeOf(root, pathOf('caps[0].n'));
   expect(TEXT.slice(start, end)).toBe('"n": 17');
 });
 
 test('fields and paths are each other', () => {
-  for (const field of ['id', 'caps[0].n', 'target.all[1].not.value', 'locales.de-AT.title', 'variants[2]']) {
+  for (const field of [
+    'id',
+    'caps[0].n',
+    'target.all[1].not.value',
+    'locales.de-AT.title',
+    'variants[2]',
+  ]) {
     expect(fieldOf(pathOf(field))).toBe(field);
   }
 });
 
 test('values are those of JSON.parse', () => {
-  for (const text of [TEXT, '[]', '{}', ' [1e3, -0.5, true, false, null, "\\"\\\\/\\n"] ', '{"__proto__": {"a": 1}}']) {
+  for (const text of [
+    TEXT,
+    '[]',
+    '{}',
+    ' [1e3, -0.5, true, false, null, "\\"\\\\/\\n"] ',
+    '{"__proto__": {"a": 1}}',
+  ]) {
     expect(JSON.stringify(valueOf(node(text)))).toBe(JSON.stringify(JSON.parse(text)));
   }
 });
@@ -82,7 +94,9 @@ test('an edit changes its value and no other character', () => {
   const edited = withValue(TEXT, ['caps', 0, 'n'], 2);
   expect(edited).toBe(TEXT.replace('17', '2'));
   expect(withValue(edited, ['caps', 0, 'n'], 17)).toBe(TEXT);
-  expect(withValue(TEXT, ['priority'], new RawJson('-9223372036854775808'))).toContain('-9223372036854775808,');
+  expect(withValue(TEXT, ['priority'], new RawJson('-9223372036854775808'))).toContain(
+    '-9223372036854775808,',
+  );
 });
 
 test('members come and go; what no form knows stays', () => {
@@ -118,7 +132,9 @@ test('any edit leaves JSON that has the value', () => {
 });
 
 test('laid out is the same JSON, and laid out again the same text', () => {
-  const text = laidOut('{"a":[{"days":["mon"],"from":"09:00"}],"content":{"title":"T"},"n":1.50,"e":{}}');
+  const text = laidOut(
+    '{"a":[{"days":["mon"],"from":"09:00"}],"content":{"title":"T"},"n":1.50,"e":{}}',
+  );
   expect(text).toBe(
     '{\n  "a": [\n    {\n      "days": ["mon"],\n      "from": "09:00"\n    }\n  ],\n' +
       '  "content": {\n    "title": "T"\n  },\n  "n": 1.50,\n  "e": {}\n}\n',

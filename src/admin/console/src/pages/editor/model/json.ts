@@ -42,7 +42,9 @@ class Broken extends Error {
 }
 
 /** Reads a text; gives its root or the first error. */
-export function parseJson(text: string): { node: JsonNode; error: null } | { node: null; error: JsonError } {
+export function parseJson(
+  text: string,
+): { node: JsonNode; error: null } | { node: null; error: JsonError } {
   const reader = new Reader(text);
   try {
     return { node: reader.whole(), error: null };
@@ -134,7 +136,10 @@ class Reader {
       end += character === '\\' ? 2 : 1;
     }
     this.at = end + 1;
-    return { ...this.scalar(start, 'not a text: a \\ or control character is wrong'), kind: 'text' };
+    return {
+      ...this.scalar(start, 'not a text: a \\ or control character is wrong'),
+      kind: 'text',
+    };
   }
 
   private word(): JsonNode {
@@ -147,7 +152,8 @@ class Reader {
     this.at = start + word.length;
     const hint = `${word.slice(0, 20)} is no value: texts stand in double quotes`;
     const node = this.scalar(start, hint);
-    const kind = node.scalar === null ? 'null' : typeof node.scalar === 'number' ? 'number' : 'boolean';
+    const kind =
+      node.scalar === null ? 'null' : typeof node.scalar === 'number' ? 'number' : 'boolean';
     return { ...node, kind };
   }
 

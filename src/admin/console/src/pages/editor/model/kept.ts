@@ -29,7 +29,8 @@ export function keep(shelf: Shelf, node: string, id: string, kept: Kept): boolea
   if (json.length > KEPT_CHARACTERS_MAX) return false;
   const key = keyOf(node, id);
   const others = all(shelf).filter((other) => other.key !== key);
-  for (const old of others.slice(0, Math.max(0, others.length - KEPT_MAX + 1))) shelf.removeItem(old.key);
+  for (const old of others.slice(0, Math.max(0, others.length - KEPT_MAX + 1)))
+    shelf.removeItem(old.key);
   // A full shelf makes room for what is being written now.
   for (const old of [...others, null]) {
     try {

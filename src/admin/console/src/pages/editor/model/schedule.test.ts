@@ -11,19 +11,32 @@ test.each([
   ['Australia/Lord_Howe', '2026-04-04T15:00:00Z', '2026-10-03T15:30:00Z'],
 ])('%s changes its clock twice in 2026', (zone, first, second) => {
   const changes = clockChanges(zone, utc('2026-01-01T00:00:00Z'), utc('2027-01-01T00:00:00Z'));
-  expect(changes.map(({ at }) => new Date(at).toISOString().replace('.000', ''))).toEqual([first, second]);
+  expect(changes.map(({ at }) => new Date(at).toISOString().replace('.000', ''))).toEqual([
+    first,
+    second,
+  ]);
 });
 
 test('a skipped local time is told, one that is there twice is its first', () => {
   const local = (text: string) => Date.parse(`${text}Z`);
   const skipped = fromLocal('Europe/Berlin', local('2026-03-29T02:30:00'));
-  expect([skipped.is, rfc3339('Europe/Berlin', skipped.moment)]).toEqual(['skipped', '2026-03-29T03:30:00+02:00']);
+  expect([skipped.is, rfc3339('Europe/Berlin', skipped.moment)]).toEqual([
+    'skipped',
+    '2026-03-29T03:30:00+02:00',
+  ]);
   const twice = fromLocal('Europe/Berlin', local('2026-10-25T02:30:00'));
-  expect([twice.is, rfc3339('Europe/Berlin', twice.moment)]).toEqual(['twice', '2026-10-25T02:30:00+02:00']);
+  expect([twice.is, rfc3339('Europe/Berlin', twice.moment)]).toEqual([
+    'twice',
+    '2026-10-25T02:30:00+02:00',
+  ]);
   const plain = fromLocal('Asia/Kolkata', local('2026-10-25T02:30:00'));
   expect(rfc3339('Asia/Kolkata', plain.moment)).toBe('2026-10-25T02:30:00+05:30');
   expect(momentOf('2026-10-25T02:30:00+05:30')).toBe(plain.moment);
-  expect([momentOf('2026-10-25'), momentOf(7), rfc3339('UTC', 0)]).toEqual([undefined, undefined, '1970-01-01T00:00:00Z']);
+  expect([momentOf('2026-10-25'), momentOf(7), rfc3339('UTC', 0)]).toEqual([
+    undefined,
+    undefined,
+    '1970-01-01T00:00:00Z',
+  ]);
 });
 
 /** The node's rule, for one moment. */
@@ -54,26 +67,50 @@ test.each([
   const intervals = openIntervals(windows, zone, within);
   for (let at = within.from; at < within.to; at += 600_000) {
     const isOpen = intervals.some(({ from, to }) => at >= from && at < to);
-    expect([new Date(at).toISOString(), isOpen]).toEqual([new Date(at).toISOString(), isInside(windows, zone, at)]);
+    expect([new Date(at).toISOString(), isOpen]).toEqual([
+      new Date(at).toISOString(),
+      isInside(windows, zone, at),
+    ]);
   }
 });
 
 test('rows have the hour that is skipped, and the one that is there twice', () => {
-  const schedule = { windows: readWindows([{ from: '01:00', to: '04:00' }]), zone: 'Europe/Berlin', startsAt: undefined, endsAt: undefined };
+  const schedule = {
+    windows: readWindows([{ from: '01:00', to: '04:00' }]),
+    zone: 'Europe/Berlin',
+    startsAt: undefined,
+    endsAt: undefined,
+  };
   const hours = (rows: ReturnType<typeof dayRows>, part: 'open' | 'skipped' | 'twice') =>
     rows.map((row) => row[part].map(({ from, to }) => [from * 24, to * 24]));
   const spring = dayRows(schedule, utc('2026-03-28T12:00:00Z'), 2);
-  expect(hours(spring, 'open')).toEqual([[[1, 4]], [[1, 2], [3, 4]]]);
+  expect(hours(spring, 'open')).toEqual([
+    [[1, 4]],
+    [
+      [1, 2],
+      [3, 4],
+    ],
+  ]);
   expect(hours(spring, 'skipped')).toEqual([[], [[2, 3]]]);
   const autumn = dayRows(schedule, utc('2026-10-25T12:00:00Z'), 1);
-  expect(hours(autumn, 'open')).toEqual([[[1, 3], [2, 4]]]);
+  expect(hours(autumn, 'open')).toEqual([
+    [
+      [1, 3],
+      [2, 4],
+    ],
+  ]);
   expect(hours(autumn, 'twice')).toEqual([[[2, 3]]]);
 });
 
 test('rows end where the popup does; the next opening is found, or said to be none', () => {
   const run = { startsAt: utc('2026-03-02T10:00:00Z'), endsAt: utc('2026-03-03T12:00:00Z') };
   const rows = dayRows({ windows: [], zone: 'UTC', ...run }, utc('2026-03-01T00:00:00Z'), 4);
-  expect(rows.map(({ open }) => open.map(({ from, to }) => [from * 24, to * 24]))).toEqual([[], [[10, 24]], [[0, 12]], []]);
+  expect(rows.map(({ open }) => open.map(({ from, to }) => [from * 24, to * 24]))).toEqual([
+    [],
+    [[10, 24]],
+    [[0, 12]],
+    [],
+  ]);
   const windows = readWindows([{ days: ['wed'], from: '09:00', to: '10:00' }]);
   expect(nextOpening({ windows, zone: 'UTC', ...run }, 0)).toBeUndefined();
   const open = { windows, zone: 'UTC', startsAt: undefined, endsAt: undefined };
@@ -81,8 +118,14 @@ test('rows end where the popup does; the next opening is found, or said to be no
 });
 
 test('windows that can not be read are left out', () => {
-  expect(readWindows([{ from: '9:00', to: '10:00' }, { from: '24:00', to: '01:00' }, null, 7, { from: '01:00', to: '24:00' }])).toEqual([
-    { days: [], from: 3_600_000, to: DAY_MS },
-  ]);
+  expect(
+    readWindows([
+      { from: '9:00', to: '10:00' },
+      { from: '24:00', to: '01:00' },
+      null,
+      7,
+      { from: '01:00', to: '24:00' },
+    ]),
+  ).toEqual([{ days: [], from: 3_600_000, to: DAY_MS }]);
   expect(readWindows('x')).toEqual([]);
 });

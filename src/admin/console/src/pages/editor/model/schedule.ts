@@ -1,7 +1,15 @@
 // When a popup's windows are open: the rule of the node (a local time is inside where it is on one
 // of the days and in [from, to); `to` at or before `from` runs past midnight and belongs to the day
 // on which it starts), as intervals of moments and as rows of local days for the time line.
-import { clockChanges, DAY_MS, fromLocal, momentOf, offsetMs, toLocal, type ClockChange } from './zones';
+import {
+  clockChanges,
+  DAY_MS,
+  fromLocal,
+  momentOf,
+  offsetMs,
+  toLocal,
+  type ClockChange,
+} from './zones';
 
 export const DAYS = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const;
 export type Day = (typeof DAYS)[number];
@@ -61,7 +69,11 @@ function dayName(local: number): Day {
 }
 
 /** When windows are open within [from, to), in order, without overlaps. No windows: always. */
-export function openIntervals(windows: readonly Window[], zone: string, within: Interval): Interval[] {
+export function openIntervals(
+  windows: readonly Window[],
+  zone: string,
+  within: Interval,
+): Interval[] {
   if (windows.length === 0) return within.from < within.to ? [within] : [];
   const found: Interval[] = [];
   for (const part of steadyParts(zone, within.from, within.to)) {

@@ -99,7 +99,11 @@ export function newGroup(kind: 'all' | 'any' | 'not'): Rule {
 }
 
 /** A tree with the node at a path changed; the path is within the target, `undefined` takes it out. */
-export function changed(rule: unknown, path: JsonPath, change: (rule: unknown) => unknown): unknown {
+export function changed(
+  rule: unknown,
+  path: JsonPath,
+  change: (rule: unknown) => unknown,
+): unknown {
   const [step, ...rest] = path;
   if (step === undefined) return change(rule);
   if (Array.isArray(rule)) {

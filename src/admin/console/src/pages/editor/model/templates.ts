@@ -58,7 +58,10 @@ export const TEMPLATES: readonly Template[] = [
 ];
 
 /** The id, or with -2, -3 ... behind it the first that is free. */
-export async function freeId(id: string, isTaken: (id: string) => Promise<boolean>): Promise<string> {
+export async function freeId(
+  id: string,
+  isTaken: (id: string) => Promise<boolean>,
+): Promise<string> {
   for (let number = 1; number < 100; number += 1) {
     const tried = number === 1 ? id : `${id.slice(0, 60)}-${number}`;
     if (!(await isTaken(tried))) return tried;
@@ -68,6 +71,12 @@ export async function freeId(id: string, isTaken: (id: string) => Promise<boolea
 
 /** A title as an id. */
 export function idFrom(title: string): string {
-  const plain = title.normalize('NFKD').replaceAll(/[\u0300-\u036f]/g, '').toLowerCase();
-  return plain.replaceAll(/[^a-z0-9_]+/g, '-').replaceAll(/^-+|-+$/g, '').slice(0, 64);
+  const plain = title
+    .normalize('NFKD')
+    .replaceAll(/[\u0300-\u036f]/g, '')
+    .toLowerCase();
+  return plain
+    .replaceAll(/[^a-z0-9_]+/g, '-')
+    .replaceAll(/^-+|-+$/g, '')
+    .slice(0, 64);
 }

@@ -8,9 +8,29 @@ export class RawJson {
 
 /** Members of a definition in the order in which people read them. */
 const ORDER = [
-  'id', 'status', 'placement', 'priority', 'starts_at', 'ends_at', 'windows', 'tz', 'max_shows',
-  'caps', 'after_shown', 'after_ignored', 'after_dismissed', 'after_clicked', 'after_converted',
-  'ignore_after', 'quiet_exempt', 'rollout', 'on_failure', 'target', 'content', 'locales', 'variants',
+  'id',
+  'status',
+  'placement',
+  'priority',
+  'starts_at',
+  'ends_at',
+  'windows',
+  'tz',
+  'max_shows',
+  'caps',
+  'after_shown',
+  'after_ignored',
+  'after_dismissed',
+  'after_clicked',
+  'after_converted',
+  'ignore_after',
+  'quiet_exempt',
+  'rollout',
+  'on_failure',
+  'target',
+  'content',
+  'locales',
+  'variants',
 ];
 
 /** What is no longer than that and has no parts with parts of their own stays in one line. */
@@ -84,7 +104,8 @@ function nested(path: JsonPath, value: unknown): unknown {
   if (step === undefined) return value;
   const inner = nested(rest, value);
   if (inner instanceof RawJson) {
-    const json = typeof step === 'number' ? `[${inner.json}]` : `{${JSON.stringify(step)}:${inner.json}}`;
+    const json =
+      typeof step === 'number' ? `[${inner.json}]` : `{${JSON.stringify(step)}:${inner.json}}`;
     return new RawJson(json);
   }
   return typeof step === 'number' ? [inner] : { [step]: inner };
@@ -101,7 +122,8 @@ function replaced(text: string, node: JsonNode, value: unknown): string {
 }
 
 function inserted(text: string, parent: JsonNode, step: string | number, value: unknown): string {
-  const isInline = !text.slice(parent.start, parent.end).includes('\n') && parent.end - parent.start > 2;
+  const isInline =
+    !text.slice(parent.start, parent.end).includes('\n') && parent.end - parent.start > 2;
   const indent = indentAt(text, parent.start);
   const inner = isInline ? '' : `${indent}  `;
   const name = typeof step === 'string' ? `${JSON.stringify(step)}: ` : '';
@@ -116,7 +138,8 @@ function inserted(text: string, parent: JsonNode, step: string | number, value: 
     return text.slice(0, parent.start) + body + text.slice(parent.end);
   }
   const gap = isInline ? ' ' : `\n${inner}`;
-  const before = parent.start === firstOf(text) && typeof step === 'string' ? successor(parent, step) : -1;
+  const before =
+    parent.start === firstOf(text) && typeof step === 'string' ? successor(parent, step) : -1;
   const at = starts[before];
   if (at !== undefined) return `${text.slice(0, at)}${made},${gap}${text.slice(at)}`;
   const last = parent.kind === 'object' ? parent.members.at(-1)?.node : parent.items.at(-1);

@@ -46,6 +46,9 @@ export function frequencyWords(definition: Members): string[] {
   const gaps = GAPS.map(({ member, fallback, after }) =>
     gapWords(after, gapOf(definition, member, fallback)),
   );
-  const first = limits.length > 0 ? `A user sees it ${limits.join(', ')}.` : 'A user may see it any number of times.';
+  const first =
+    limits.length > 0
+      ? `A user sees it ${limits.join(', ')}.`
+      : 'A user may see it any number of times.';
   return [first, `It rests: ${gaps.join('; ')}.`];
 }
