@@ -4,13 +4,14 @@ import './shell.css';
 import './layers.css';
 import type { ComponentType } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { Route, Router, Switch, useLocation } from 'wouter-preact';
+import { Link, Route, Router, Switch, useLocation } from 'wouter-preact';
 import { askAgain, returns } from '../api/connection';
 import { loadSession, may, session } from '../api/session';
 import Login from '../pages/access/login';
-import { Button, LinkButton } from '../ui/button';
+import { Button } from '../ui/button';
 import { listenForKeys } from '../ui/keys';
 import { Empty, Notice, Skeleton } from '../ui/notice';
+import { PageHead } from '../ui/page';
 import { Toasts } from '../ui/toast';
 import { ConnectionBar } from './connection-bar';
 import { FrameKeys } from './frame-keys';
@@ -85,9 +86,13 @@ function Away() {
 
 function Unknown() {
   return (
-    <Empty title="There is no such page" actions={<LinkButton href="/popups">Popups</LinkButton>}>
+    <>
+      <PageHead title="There is no such page" />
       <p>The address may be mistyped, or of another version of nudged.</p>
-    </Empty>
+      <p>
+        <Link href="/popups">All popups</Link>
+      </p>
+    </>
   );
 }
 
@@ -136,10 +141,10 @@ function Loaded({ page, params }: { page: Page; params: Record<string, string> }
 
 function Forbidden({ title }: { title: string }) {
   return (
-    <Empty title={title}>
-      <h1 class="hidden">{title}</h1>
+    <>
+      <PageHead title={title} />
       <p>Your token has no right to this page. Ask who runs this node for another role.</p>
-    </Empty>
+    </>
   );
 }
 

@@ -10,8 +10,8 @@ import { Dialog } from '../../ui/dialog';
 import { Empty, Failure, Skeleton } from '../../ui/notice';
 import { Time } from '../../ui/time';
 import { toast } from '../../ui/toast';
+import { Diff } from '../editor/diff';
 import { listWords } from './in-words';
-import { Members } from './members';
 
 const LINES = 25;
 
@@ -122,10 +122,10 @@ function Line({ line, isNow, onBack }: LineProps) {
   return (
     <li class="version">
       <div class="version-head">
-        <h3>
+        <h2>
           {changeWords(line)}
           {isText(line) && ` · version ${line.version}`}
-        </h3>
+        </h2>
         {isNow && <Chip tone="accent">in force</Chip>}
         <span>
           <Time at={line.at} />
@@ -133,8 +133,8 @@ function Line({ line, isNow, onBack }: LineProps) {
         <span class="soft">{line.who}</span>
         {onBack && isText(line) && line.definition && (
           <span class="version-act">
-            <Button small aria-label={`Roll back to version ${line.version}`} onClick={onBack}>
-              Roll back to this
+            <Button small onClick={onBack}>
+              Roll back to this<span class="hidden">, version {line.version}</span>
             </Button>
           </span>
         )}
@@ -142,7 +142,7 @@ function Line({ line, isNow, onBack }: LineProps) {
       {members.length > 0 && (
         <details onToggle={(event) => setOpen(event.currentTarget.open)}>
           <summary>{listWords(members, 'and')}</summary>
-          {open && line.diff && <Members diff={line.diff} />}
+          {open && <Diff {...sidesOf(line)} />}
         </details>
       )}
     </li>
@@ -174,7 +174,6 @@ function BackDialog({ popup, line, onClose, onDone }: BackProps) {
       },
     );
   };
-  const diff = difference(popup.definition, line.definition ?? { id: popup.id });
   return (
     <Dialog
       wide
@@ -193,24 +192,23 @@ function BackDialog({ popup, line, onClose, onDone }: BackProps) {
         Its definition of then becomes version {popup.version + 1}, in force everywhere within a
         second. What is between stays in this list.
       </p>
-      {Object.keys(diff).length ? (
-        <Members diff={diff} />
-      ) : (
-        <p class="soft">The two are the same but for what is not in a definition.</p>
-      )}
+      <Diff
+        before={popup.definition}
+        after={line.definition}
+        names={[`Version ${popup.version}`, `Version ${line.version}`]}
+      />
       {error ? <Failure error={error} what="Not rolled back" /> : null}
     </Dialog>
   );
 }
 
-/** Members that differ, as in a line of the history. */
-function difference(now: object, then: object): Record<string, readonly [unknown, unknown]> {
-  const [before, after] = [now, then] as Record<string, unknown>[];
-  const names = new Set([...Object.keys(now), ...Object.keys(then)]);
-  const differs = [...names].filter(
-    (name) => JSON.stringify(before?.[name]) !== JSON.stringify(after?.[name]),
-  );
-  return Object.fromEntries(
-    differs.map((name) => [name, [before?.[name] ?? null, after?.[name] ?? null] as const]),
-  );
+/** The definition that a line made, and the one before it: its diff says what was otherwise. */
+function sidesOf({ definition, diff }: HistoryLine): { before: unknown; after: unknown } {
+  const [before, after]: Record<string, unknown>[] = [{ ...definition }, { ...definition }];
+  for (const [name, [was, is]] of Object.entries(diff ?? {})) {
+    if (was === null) delete before?.[name];
+    else if (before) before[name] = was;
+    if (!definition && after && is !== null) after[name] = is;
+  }
+  return { before, after };
 }
