@@ -83,7 +83,7 @@ async function take(browser, node, { path, before, settle = 500 }, look) {
   await before?.(page);
   await page.waitForLoadState('networkidle', { timeout: 1_500 }).catch(() => {});
   await page.waitForTimeout(settle);
-  const picture = await page.screenshot({ type: 'jpeg', quality: QUALITY, fullPage });
+  const picture = await page.screenshot({ type: 'png', fullPage });
   await visitor.context.close();
   for (const error of visitor.errors) console.error(`${path}: ${error}`);
   return picture;
@@ -94,7 +94,7 @@ async function sheet(browser, pictures) {
   const context = await browser.newContext({ viewport: { width: 1300, height: 1000 } });
   const page = await context.newPage();
   const cell = ({ width, picture }) =>
-    `<img width="${width * SCALE}" src="data:image/jpeg;base64,${picture.toString('base64')}">`;
+    `<img width="${width * SCALE}" src="data:image/png;base64,${picture.toString('base64')}">`;
   const row = (scheme) => pictures.filter((one) => one.scheme === scheme).map(cell).join('');
   await page.setContent(
     `<style>body{margin:0;padding:16px;background:#8a908d;width:max-content}
@@ -135,7 +135,7 @@ try {
     if (hasSheets) writeFileSync(join(into, `${name}.jpg`), await sheet(browser, pictures));
     else
       for (const { scheme, width, picture } of pictures)
-        writeFileSync(join(into, `${name}-${width}-${scheme}.jpg`), picture);
+        writeFileSync(join(into, `${name}-${width}-${scheme}.png`), picture);
   }
 } finally {
   await stop();

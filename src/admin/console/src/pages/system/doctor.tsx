@@ -1,14 +1,14 @@
 // Whether the host is fit, looked at on demand: what was found, why it matters, what mends it.
 import { useState } from 'preact/hooks';
 import { get, Refusal } from '../../api/client';
-import { may, session } from '../../api/session';
+import { may } from '../../api/session';
 import { Button } from '../../ui/button';
 import { Chip, type Tone } from '../../ui/chip';
 import { many } from '../../ui/format';
 import { Empty, Failure, Notice } from '../../ui/notice';
 import { Section } from '../../ui/page';
 import { Time } from '../../ui/time';
-import { rolesWith } from '../access/roles';
+import { WhyNot } from '../access/why-not';
 import { Command } from './outages';
 
 interface Check {
@@ -70,19 +70,6 @@ function RunButton(props: { busy: boolean; onRun: () => void; again?: boolean })
         {busy ? 'Looking …' : again ? 'Look again' : 'Look now'}
       </Button>
       {!allowed && <WhyNot right="run" />}
-    </span>
-  );
-}
-
-/** Why a button is off. */
-export function WhyNot({ right }: { right: 'run' | 'own' }) {
-  const role = session.value?.role;
-  const isReadOnly = session.value?.read_only && !session.value.name;
-  return (
-    <span class="why-not">
-      {isReadOnly
-        ? 'This console is read-only.'
-        : `This needs the role ${rolesWith(right)}${role ? `; yours is ${role}` : ''}.`}
     </span>
   );
 }

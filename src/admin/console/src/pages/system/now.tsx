@@ -13,7 +13,9 @@ export function Now({ status }: { status: Status }) {
   return (
     <>
       <Section title="Requests" beside={<span class="system-as-of">{asOf(told)}</span>}>
-        <Rates told={told} status={status} />
+        <div class="rates">
+          <Rates told={told} status={status} />
+        </div>
         <Courses history={liveHistory.value} />
       </Section>
       <Section title="Shards">
@@ -80,13 +82,18 @@ export function milliseconds(value: number | null | undefined): string {
   return `${Number(value.toPrecision(value < 100 ? 2 : 3))} ms`;
 }
 
+/** Of an axis, whose unit stands above it. */
+function shortMs(value: number | null): string {
+  return value === null ? NOTHING : String(Number(value.toPrecision(2)));
+}
+
 function Courses({ history }: { history: readonly Live[] }) {
   const times = history.map(({ at }) => Date.parse(at) / 1000);
   return (
     <div class="courses">
       <Chart
-        title="Requests, last 2 minutes"
-        unit="per second"
+        title="Requests"
+        unit="per second, last 2 min"
         times={times}
         series={[
           { label: 'Requests', values: history.map(({ totals }) => totals.requests_per_s) },
@@ -96,14 +103,15 @@ function Courses({ history }: { history: readonly Live[] }) {
         live
       />
       <Chart
-        title="Latency, last 2 minutes"
-        unit="milliseconds"
+        title="Latency"
+        unit="ms, last 2 min"
         times={times}
         series={[
           { label: 'p50', values: history.map(({ totals }) => totals.latency_ms.p50) },
           { label: 'p99', values: history.map(({ totals }) => totals.latency_ms.p99) },
         ]}
         height={160}
+        form={shortMs}
         live
       />
     </div>

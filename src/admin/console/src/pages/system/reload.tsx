@@ -6,7 +6,7 @@ import { Button } from '../../ui/button';
 import { Dialog } from '../../ui/dialog';
 import { many } from '../../ui/format';
 import { Failure, Notice } from '../../ui/notice';
-import { WhyNot } from './doctor';
+import { WhyNot } from '../access/why-not';
 
 interface Reloaded {
   readonly version: number;

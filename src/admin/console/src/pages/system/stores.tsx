@@ -3,7 +3,7 @@ import type { ComponentChildren } from 'preact';
 import { live } from '../../api/live';
 import { Chip, type Tone } from '../../ui/chip';
 import { Facts } from '../../ui/figure';
-import { bytes, count, duration, many } from '../../ui/format';
+import { bytes, count, duration, many, NOTHING } from '../../ui/format';
 import { Section } from '../../ui/page';
 import { Time } from '../../ui/time';
 import type { Journal, Redis, Sql, Status } from './status';
@@ -39,7 +39,7 @@ function Store({ name, tone, state, facts, note }: StoreProps) {
       <h3 class="store-name">
         {name} <Chip tone={tone}>{state}</Chip>
       </h3>
-      <Facts facts={facts} />
+      {facts.length > 0 && <Facts facts={facts} />}
       {note && <p class="store-note">{note}</p>}
     </article>
   );
@@ -61,7 +61,7 @@ function JournalCard({ journal, status }: { journal: Journal; status: Status }) 
         ['Answered when', status.ack === 'synced' ? 'on disk' : 'written'],
         ['Not in SQL yet', `${bytes(journal.unapplied_bytes)} of ${bytes(budget)}`],
         ['Size', `${bytes(journal.bytes)} of ${bytes(bound)}`],
-        ['Failed writes', many(journal.failures ?? 0, 'write')],
+        ['Failed writes', count(journal.failures ?? 0)],
       ]}
       note={journal.lacks}
     />
@@ -80,8 +80,8 @@ function SqlCard({ sql }: { sql: Sql }) {
         ['Lag', `${many(sql.lag, 'record')}, ${duration(sql.lag_ms / 1000)}`],
         ['Records applied', count(sql.applied)],
         ['Failed transactions', count(sql.failures ?? 0)],
-        ['Events are kept', sql.retention?.events ?? '–'],
-        ['Users are kept', kept(sql.retention?.users)],
+        ['Events are kept', kept(sql.retention?.events)],
+        ['Users without a popup', kept(sql.retention?.users)],
         ['Last error', sql.last_error ? <Time at={sql.last_error.at} /> : 'none since the start'],
       ]}
       note={sql.unfit}
@@ -89,9 +89,14 @@ function SqlCard({ sql }: { sql: Sql }) {
   );
 }
 
-function kept(users: string | undefined): string {
-  if (users === undefined) return '–';
-  return users === 'never' ? 'for good' : `${users} without a popup`;
+const UNITS: Readonly<Record<string, string>> = { d: 'day', h: 'hour', m: 'minute', s: 'second' };
+
+/** `400d` as nudged.toml has it, in words. */
+function kept(age: string | undefined): string {
+  if (age === undefined) return NOTHING;
+  if (age === 'never') return 'for good';
+  const [, number, unit] = /^(\d+)([dhms])$/.exec(age) ?? [];
+  return number && unit ? many(Number(number), UNITS[unit] ?? unit) : age;
 }
 
 const STATES: Readonly<Record<string, readonly [words: string, tone: Tone]>> = {

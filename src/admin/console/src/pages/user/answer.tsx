@@ -5,13 +5,12 @@ import { get, Refusal } from '../../api/client';
 import { useLoad } from '../../api/load';
 import { Button } from '../../ui/button';
 import { Chip } from '../../ui/chip';
-import { duration } from '../../ui/format';
 import { Failure, Notice, Skeleton } from '../../ui/notice';
 import { Section } from '../../ui/page';
 import { type Column, Table } from '../../ui/table';
 import { Time } from '../../ui/time';
 import { Form } from './form';
-import { inOrder, isElsewhere, known, reasonWords, verdict } from './gates';
+import { inOrder, isElsewhere, known, nextToOpen, reasonWords, verdict } from './gates';
 import { fieldOf, isPlain, readQuestion, writeQuestion } from './question';
 import type { Candidate, Explanation } from './remembered';
 
@@ -75,10 +74,7 @@ function Headline({ told, now }: { told: Explanation; now: boolean }) {
       </p>
       {!told.popup && (
         <p class="answer-reason">
-          Because {reasonWords(told.reason)}.
-          {told.next_in !== null && (
-            <> The first of what holds it back ends in {duration(told.next_in)}.</>
-          )}
+          Because {reasonWords(told.reason)}. <NextChance told={told} />
         </p>
       )}
       {told.warnings.map((warning) => (
@@ -90,13 +86,29 @@ function Headline({ told, now }: { told: Explanation; now: boolean }) {
   );
 }
 
+function NextChance({ told }: { told: Explanation }) {
+  const next = nextToOpen(told.candidates);
+  if (!next) return <>Time alone changes nothing here.</>;
+  return (
+    <>
+      The first that time opens is <Link href={`/popups/${next.id}`}>{next.id}</Link>,{' '}
+      <Time at={next.opens_at} zone={zoneOf(told)} />.
+    </>
+  );
+}
+
+/** The zone that was asked for; where none was, moments are told in the browser's. */
+function zoneOf({ tz }: Explanation): string | undefined {
+  return tz === 'UTC' ? undefined : tz;
+}
+
 function Candidates({ told }: { told: Explanation }) {
   const [shown, setShown] = useState(ROWS);
   const [isWhole, setWhole] = useState(false);
   const all = inOrder(told);
   const here = isWhole ? all : all.filter((one) => !isElsewhere(one));
   const hidden = all.length - here.length;
-  const zone = told.tz === 'UTC' ? undefined : told.tz;
+  const zone = zoneOf(told);
   const rows = here.slice(0, shown);
   return (
     <div class="candidates">
@@ -116,7 +128,7 @@ function Candidates({ told }: { told: Explanation }) {
         )}
         {hidden > 0 && (
           <Button onClick={() => setWhole(true)}>
-            Show {hidden} more that {hidden === 1 ? 'is' : 'are'} not live, or elsewhere
+            {hidden} more, not live or elsewhere
           </Button>
         )}
       </div>
@@ -171,5 +183,13 @@ function Why({ why, zone }: { why: string; zone: string | undefined }) {
 
 function Opens({ candidate, zone }: { candidate: Candidate; zone: string | undefined }) {
   const at = candidate.opens_at;
-  return at ? <Time at={at} zone={zone} /> : <span class="user-none">not by time</span>;
+  if (!at) return <span class="soft">not by time</span>;
+  return (
+    <span class="candidate-opens">
+      <Time at={at} zone={zone} form="relative" />
+      <span class="soft">
+        <Time at={at} zone={zone} form="absolute" />
+      </span>
+    </span>
+  );
 }

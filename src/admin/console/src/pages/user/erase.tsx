@@ -66,6 +66,7 @@ export function Erase({ user, onClose, onErased }: EraseProps) {
             setWrong('');
           }}
           error={wrong}
+          autoFocus
           spellcheck={false}
         />
         {error ? <Failure error={error} what="The user was not erased" /> : null}

@@ -48,11 +48,10 @@ export function Form({ question, known, busy, wrong, onAsk }: FormProps) {
           ))}
         </datalist>
         <TextField
-          label={`Moment (${ZONE})`}
+          label={`When (${ZONE}), empty for now`}
           type="datetime-local"
           value={toLocal(draft.at)}
           onText={(text) => change({ at: fromLocal(text) })}
-          hint={draft.at ? undefined : 'now, if empty'}
           error={error('at')}
         />
         <div class="question-actions">

@@ -21,18 +21,18 @@ const GATES: Readonly<Record<string, readonly [words: string, tone: Tone]>> = {
 /** Reasons for nothing, where it is no gate of a popup. */
 const REASONS: Readonly<Record<string, string>> = {
   none: 'no live popup is for this placement',
-  degraded: 'what this user has seen is not known at the moment, and that holds popups back',
+  degraded: 'what they have seen is not known at the moment, and that holds popups back',
   status: 'no popup of this placement is live',
   schedule: 'the popups for this placement are outside their dates',
   window: 'the popups for this placement are outside their hours',
   target: 'no popup of this placement is for such a user',
-  rollout: 'the user is outside the rollout',
-  max_shows: 'the user has had all shows of what is there',
-  gap: 'what the user has seen is resting',
+  rollout: 'they are outside the rollout',
+  max_shows: 'they have had all shows of what is there',
+  gap: 'what they have seen is not due again yet',
   cap: 'a cap is full',
-  quiet: 'the user has just been shown a popup, and quiet time holds all others back',
-  day: 'the user has had as many popups today as one may have',
-  session: 'the user has had as many popups in this session as one may have',
+  quiet: 'they have just been shown a popup, and quiet time holds all others back',
+  day: 'they have had as many popups today as one may have',
+  session: 'they have had as many popups in this session as one may have',
 };
 
 export function verdict(candidate: Candidate, shown: string | null): readonly [string, Tone] {
@@ -48,6 +48,13 @@ export function reasonWords(reason: string | null): string {
 /** Those about which nothing can be said of the user: they are not live, or for elsewhere. */
 export function isElsewhere({ gate }: Candidate): boolean {
   return gate === 'status' || gate === 'placement';
+}
+
+/** Of what holds popups back here, the first that time alone ends. */
+export function nextToOpen(candidates: readonly Candidate[]): Candidate | undefined {
+  const isDue = (one: Candidate) => one.gate !== null && one.opens_at && !isElsewhere(one);
+  const at = (one: Candidate) => Date.parse(one.opens_at ?? '');
+  return candidates.filter(isDue).sort((a, b) => at(a) - at(b))[0];
 }
 
 const RANK: Readonly<Record<string, number>> = { target: 2, rollout: 2, window: 2, schedule: 3 };

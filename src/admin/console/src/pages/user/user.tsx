@@ -4,12 +4,13 @@ import { useEffect, useState } from 'preact/hooks';
 import { useLocation } from 'wouter-preact';
 import { Refusal } from '../../api/client';
 import { useLoad } from '../../api/load';
-import { may, session } from '../../api/session';
+import { may } from '../../api/session';
 import { Button } from '../../ui/button';
 import { TextField } from '../../ui/field';
 import { Empty, Failure, Notice, Skeleton } from '../../ui/notice';
 import { PageHead, Section } from '../../ui/page';
 import { Time } from '../../ui/time';
+import { WhyNot } from '../access/why-not';
 import { Answer } from './answer';
 import { Erase } from './erase';
 import { type Erasure, isUnknown, loadUser, type UserState } from './remembered';
@@ -138,18 +139,13 @@ function failed(error: unknown): string {
 }
 
 function EraseButton({ onClick }: { onClick: () => void }) {
-  const allowed = may('own');
-  const role = session.value?.role;
-  const why = allowed ? undefined : `Erasing needs the role admin${role ? `; yours is ${role}` : ''}`;
   return (
-    <>
-      <Button kind="danger" disabled={!allowed} aria-describedby="erase-why" onClick={onClick}>
+    <span class="with-reason">
+      {!may('own') && <WhyNot right="own" />}
+      <Button kind="danger" disabled={!may('own')} onClick={onClick}>
         Erase this user
       </Button>
-      <span id="erase-why" class="user-why-not">
-        {why}
-      </span>
-    </>
+    </span>
   );
 }
 
