@@ -1,1 +1,0 @@
-import{g as e}from"./index-B9q0H9oT.js";function t({params:t}){return e(`h1`,{children:[`Editor `,t.id??t.user??``]})}export{t as default};
