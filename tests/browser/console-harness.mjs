@@ -157,7 +157,14 @@ export async function fits(page, width = 360) {
   const wide = await page.evaluate(() => {
     const { scrollWidth, clientWidth } = document.documentElement;
     if (scrollWidth <= clientWidth) return null;
-    const sticksOut = (element) => element.getBoundingClientRect().right > clientWidth + 1;
+    const scrolls = (element) => getComputedStyle(element).overflowX !== 'visible';
+    const isWithin = (element) => {
+      for (let room = element.parentElement; room && room !== document.body; room = room.parentElement)
+        if (scrolls(room)) return true;
+      return false;
+    };
+    const sticksOut = (element) =>
+      element.getBoundingClientRect().right > clientWidth + 1 && !isWithin(element);
     const all = [...document.querySelectorAll('body *')].filter(sticksOut);
     return all.slice(0, 3).map((element) => element.outerHTML.slice(0, 200));
   });

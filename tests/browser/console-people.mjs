@@ -183,6 +183,191 @@ const users = {
   },
 };
 
+const system = {
+  async 'the system: shards, stores and what is out of order, as it is now'({ node, visitor }) {
+    const { open } = await visitor();
+    const page = await open('/system');
+    await shows(page, 'Takes records');
+    await shows(page, 'of the last second, live');
+    await until('a rate', async () => {
+      await node.decide('somebody');
+      return !/Requests\s*(–|0 \/s)/.test(await page.locator('.rates').innerText());
+    });
+    const words = await text(page);
+    for (const part of ['Ready', 'Shard 0', 'Keeps up', 'Not used', 'this one', 'as here'])
+      holds(words.includes(part), `${part}: ${words}`);
+    await accessible(page);
+    await fits(page);
+    await steady(page);
+    await keyTo(page, 'link', 'Host', 'Enter');
+    await shows(page, 'Limits in effect');
+    await shows(page, 'nudged.db');
+    await accessible(page, 'host');
+    await fits(page);
+  },
+
+  async 'the log comes by itself, is held, and is searched'({ node, visitor }) {
+    const { open } = await visitor();
+    const page = await open('/system?view=log');
+    await shows(page, 'nudged is ready for requests');
+    await page.getByLabel('Find in the log').fill('user_erased');
+    await shows(page, 'No line has this');
+    await node.ask('DELETE', '/v1/users/somebody-else');
+    await page.getByRole('log').getByText('user_erased').waitFor();
+    await page.getByLabel('Find in the log').fill('');
+    await page.getByText('Errors', { exact: true }).click();
+    await shows(page, 'No lines of this level');
+    await keyTo(page, 'button', 'Hold', 'Enter');
+    await button(page, 'Go on').waitFor();
+    await accessible(page);
+    await fits(page);
+  },
+
+  async 'the audit says who changed what'({ node, visitor }) {
+    await node.popup('audited');
+    await node.ask('POST', '/v1/popups/audited/pause');
+    const { open } = await visitor();
+    const page = await open('/system?view=audit');
+    await page.getByRole('link', { name: 'audited' }).first().waitFor();
+    const words = await text(page);
+    for (const part of ['paused', 'created', '127.0.0.1'])
+      holds(words.includes(part), `${part}: ${words}`);
+    await accessible(page);
+    await fits(page);
+  },
+
+  async 'doctor looks when it is asked, and its commands are to be copied'({ visitor }) {
+    const { open, context } = await visitor();
+    await context.grantPermissions(['clipboard-read', 'clipboard-write']);
+    const page = await open('/system?view=doctor');
+    await keyTo(page, 'button', 'Look now', 'Enter');
+    await shows(page, 'io_uring');
+    await accessible(page);
+    await fits(page);
+    const copy = button(page, /^Copy /).first();
+    if (await copy.count()) {
+      await copy.click();
+      const kept = await page.evaluate(() => navigator.clipboard.readText());
+      equal(`Copy ${kept}`, await copy.getAttribute('aria-label'));
+    }
+  },
+
+  async 'a reload says what it did'({ visitor }) {
+    const { open } = await visitor();
+    const page = await open('/system');
+    await keyTo(page, 'button', 'Reload', 'Enter');
+    const dialog = page.getByRole('dialog');
+    await dialog.getByRole('button', { name: 'Reload' }).focus();
+    await press(page, 'Enter');
+    await shows(page, 'No popup changed.');
+    await accessible(page);
+    await press(page, 'Escape');
+    await dialog.waitFor({ state: 'detached' });
+    // The focus is back where it came from.
+    const focused = () => page.evaluate(() => document.activeElement.innerText);
+    equal(await focused(), 'Reload');
+  },
+
+  async 'a node that dies and comes back'({ start, visitor }) {
+    const node = await start();
+    const { open } = await visitor({ node, allow: [/Failed to load resource/, /ERR_/] });
+    const page = await open('/system');
+    await shows(page, 'of the last second, live');
+    await node.kill();
+    await shows(page, 'The node does not answer');
+    await shows(page, 'waiting for live figures');
+    await node.start();
+    await page.getByText('The node does not answer').waitFor({ state: 'detached' });
+    await shows(page, 'of the last second, live');
+    await until('its new life', async () => /up \d s/.test(await text(page)));
+  },
+};
+
+const access = {
+  async 'a token is made, shown once, used and revoked'({ node, visitor }) {
+    const { open, context } = await visitor({ allow: [/status of 409/] });
+    await context.grantPermissions(['clipboard-read', 'clipboard-write']);
+    const page = await open('/access');
+    await node.token('already there', 'viewer');
+    await keyTo(page, 'button', 'Make a token', 'Enter');
+    await page.getByRole('dialog').waitFor();
+    await press(page, 'Enter');
+    await shows(page, 'Give it a name.');
+    await press(page, { type: 'already there' });
+    await press(page, 'Enter');
+    await until('refused beside its field', async () => {
+      const invalid = await page.getByLabel('Name').getAttribute('aria-invalid');
+      return invalid === 'true' && !(await text(page)).includes('Give it a name.');
+    });
+    await accessible(page, 'the form');
+    await page.getByLabel('Name').fill(HOSTILE.slice(0, 60));
+    await keyTo(page, 'radio', /viewer/, 'ArrowDown', 'Enter');
+    await shows(page, 'Keep it now');
+    await accessible(page, 'the secret');
+    await fits(page);
+    await keyTo(page, 'button', 'Copy the token', 'Enter');
+    const secret = await page.evaluate(() => navigator.clipboard.readText());
+    holds(/^nudged_[0-9a-f]{64}$/.test(secret), secret);
+    await keyTo(page, 'button', 'I have kept it', 'Enter');
+    const made = page.locator('tr', { hasText: HOSTILE.slice(0, 60) });
+    await made.waitFor();
+    holds((await made.innerText()).includes('editor'), 'its role');
+    holds(!(await page.content()).includes(secret), 'it is nowhere any more');
+    const asked = () =>
+      fetch(`${node.admin}/v1/status`, { headers: { Authorization: `Bearer ${secret}` } });
+    equal((await asked()).status, 200);
+    await made.getByRole('button').click();
+    await accessible(page, 'the warning');
+    await button(page, 'Revoke it').click();
+    await made.waitFor({ state: 'detached' });
+    equal((await asked()).status, 401);
+    await accessible(page);
+    await fits(page);
+  },
+
+  async 'a viewer is refused what a viewer may not'({ node, visitor }) {
+    const token = await node.token('a viewer', 'viewer');
+    const { open, context } = await visitor({ token, allow: [/status of 403/] });
+    const page = await open('/access');
+    await shows(page, 'which has the role viewer');
+    await shows(page, 'Tokens are for admins');
+    equal(await button(page, 'Make a token').count(), 0);
+    await accessible(page);
+    await page.goto('/console/users/ann');
+    await until('off', () => button(page, 'Erase this user').isDisabled());
+    await shows(page, 'This needs the role admin; yours is viewer.');
+    await page.goto('/console/system?view=doctor');
+    await until('off', () => button(page, 'Look now').isDisabled());
+    await until('off', () => button(page, 'Reload').isDisabled());
+    await accessible(page);
+    await fits(page);
+    // The API holds what the page shows.
+    const headers = { Origin: node.console };
+    const asked = [
+      context.request.delete('/v1/users/ann', { headers }),
+      context.request.post('/v1/reload', { headers }),
+      context.request.get('/v1/tokens'),
+      context.request.get('/v1/doctor'),
+    ];
+    equal((await Promise.all(asked)).map((answer) => answer.status()), [403, 403, 403, 403]);
+  },
+
+  async 'what the API refuses is told where it was pressed'({ node, visitor }) {
+    const token = await node.token('a former admin', 'admin');
+    const { open } = await visitor({ token, allow: [/status of 403/] });
+    const page = await open('/users/ann');
+    await button(page, 'Erase this user').click();
+    const line = 'the token "x" has the role viewer: needed is admin';
+    const body = JSON.stringify({ error: { code: 'role_required' }, errors: [line] });
+    const answer = { status: 403, contentType: 'application/json', body };
+    await page.route('**/v1/users/ann', (route) => route.fulfill(answer));
+    await page.getByLabel('Type ann to confirm').fill('ann');
+    await button(page, 'Erase for good').click();
+    await shows(page, line);
+    await accessible(page);
+  },
+};
+
 const tests = {
   async 'the harness sees what is wrong with a page'({ visitor }) {
     const { open, check, errors } = await visitor();
@@ -198,6 +383,8 @@ const tests = {
     errors.length = 0;
   },
   ...users,
+  ...system,
+  ...access,
 };
 
 await runConsole(tests);

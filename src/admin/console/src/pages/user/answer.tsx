@@ -1,5 +1,5 @@
 // What a user would see, and for each popup why or why not.
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { Link, useLocation, useSearch } from 'wouter-preact';
 import { get, Refusal } from '../../api/client';
 import { useLoad } from '../../api/load';
@@ -17,7 +17,7 @@ import type { Candidate, Explanation } from './remembered';
 /** Rows at first, and with each further press. */
 const ROWS = 50;
 
-export function Answer({ user }: { user: string }) {
+export function Answer({ user, onAnswered }: { user: string; onAnswered: () => void }) {
   const search = useSearch();
   const [, go] = useLocation();
   const question = readQuestion(search);
@@ -27,11 +27,14 @@ export function Answer({ user }: { user: string }) {
   const told = useLoad(`explain ${asked}`, (signal) =>
     get<Explanation>(`/v1/explain?${asked}`, {}, signal),
   );
+  const isAnswered = Boolean(told.value ?? told.error);
+  useEffect(() => {
+    if (isAnswered) onAnswered();
+  }, [isAnswered]);
   const wrong = told.error instanceof Refusal && told.error.status === 400 ? told.error : null;
   return (
     <Section title="What they would see" card>
       <Form
-        key={query}
         question={question}
         known={known(told.value?.candidates ?? [])}
         busy={told.busy}

@@ -1,10 +1,10 @@
 // The question: where, when, and with what the page would send. What is wrong stands beside it.
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { Button } from '../../ui/button';
 import { TextField } from '../../ui/field';
 import { ZONE } from '../../ui/format';
 import { Notice } from '../../ui/notice';
-import { fromLocal, isPlain, type Question, toLocal } from './question';
+import { fromLocal, isPlain, type Question, toLocal, writeQuestion } from './question';
 
 interface FormProps {
   readonly question: Question;
@@ -20,6 +20,8 @@ const PLAIN = { at: '', session: '', locale: '', tz: '', attributes: [] };
 
 export function Form({ question, known, busy, wrong, onAsk }: FormProps) {
   const [draft, setDraft] = useState(question);
+  // Another question came by the browser's way back, or a link. The form stays, with its focus.
+  useEffect(() => setDraft(question), [writeQuestion(question)]);
   const [open, setOpen] = useState(!isPlain(question) || (wrong !== null && wrong.field !== 'placement'));
   const change = (part: Partial<Question>) => setDraft((before) => ({ ...before, ...part }));
   const error = (field: string) => (wrong?.field === field ? wrong.words : undefined);

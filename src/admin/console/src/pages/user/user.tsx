@@ -103,6 +103,8 @@ function OneUser({ user }: { user: string }) {
   const [erased, setErased] = useState<Erasure | null>(null);
   // Grows with each erasure: what is shown is of after it.
   const [turn, setTurn] = useState(0);
+  // What stands below comes after what is above it, so that nothing moves under who reads.
+  const [isAnswered, setAnswered] = useState(false);
   return (
     <>
       <PageHead title={<span class="user-name">{user}</span>} back={{ href: '/users', label: 'Users' }}>
@@ -112,11 +114,17 @@ function OneUser({ user }: { user: string }) {
       {erased && <Erased erasure={erased} />}
       {state.error ? <Failure error={state.error} what={failed(state.error)} /> : null}
       {state.value && <About state={state.value} erased={erased !== null} />}
-      <Answer key={`answer ${turn}`} user={user} />
-      <Section title="What is remembered" beside={state.value && <Home state={state.value} />}>
-        {state.value ? <Memory state={state.value} /> : !state.error && <Skeleton lines={4} />}
-      </Section>
-      <Timeline key={`timeline ${turn}`} user={user} />
+      {state.value || state.error ? (
+        <Answer key={`answer ${turn}`} user={user} onAnswered={() => setAnswered(true)} />
+      ) : (
+        <Skeleton height="20rem" />
+      )}
+      {state.value && isAnswered && (
+        <Section title="What is remembered" beside={<Home state={state.value} />}>
+          <Memory state={state.value} />
+        </Section>
+      )}
+      {isAnswered && <Timeline key={`timeline ${turn}`} user={user} />}
       {erasing && (
         <Erase
           user={user}
