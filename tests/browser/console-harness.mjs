@@ -62,17 +62,22 @@ export async function runConsole(tests, seed = async () => {}) {
   console.log(JSON.stringify(told));
 }
 
-/** Ends the nodes that a test starts. */
+/** Ends the nodes that a test starts, behind the pages that look at them. */
 function withNodes(test, usual) {
   return async (given) => {
-    const nodes = [];
+    const [nodes, visitors] = [[], []];
+    const visitor = async (options) => {
+      visitors.push(await given.visitor(options));
+      return visitors.at(-1);
+    };
     const start = async (options = {}) => {
       nodes.push(await startNode({ ...usual, ...options }));
       return nodes.at(-1);
     };
     try {
-      await test({ ...given, start });
+      await test({ ...given, start, visitor });
     } finally {
+      await Promise.all(visitors.map(({ context }) => context.close()));
       await Promise.all(nodes.map((node) => node.stop()));
     }
   };

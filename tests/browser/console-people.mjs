@@ -368,6 +368,77 @@ const access = {
   },
 };
 
+const OWNER = 'owner-token-0123456789abcdef';
+
+const sessions = {
+  async 'who comes from elsewhere signs in, goes on where they were, and out'({ start, visitor }) {
+    const node = await start({ token: OWNER });
+    node.allowed.push('admin_refused');
+    await node.visit('ann', ['shown']);
+    const { open, context } = await visitor({ node, allow: [/status of 401/, /status of 429/] });
+    const page = await open('/users/ann?placement=cart');
+    equal(await page.locator('h1').innerText(), 'Sign in to nudged');
+    await accessible(page);
+    await fits(page);
+    await tabTo(page, 'textbox', 'Token');
+    await press(page, 'Enter');
+    await shows(page, 'Paste your token.');
+    await press(page, { type: 'nudged_wrong' });
+    await press(page, 'Enter');
+    await shows(page, 'This token is not known here');
+    await accessible(page, 'a wrong token');
+    // One that is slow is waited for, and said to be.
+    let answer;
+    const asked = new Promise((resolve) => (answer = resolve));
+    await page.route('**/v1/session', async (route) => {
+      if (route.request().method() === 'POST') await asked;
+      await route.continue();
+    });
+    await page.getByLabel('Token').fill(await node.token('an editor', 'editor'));
+    await press(page, 'Enter');
+    await shows(page, 'It is still being asked');
+    answer();
+    await until('where they were', async () => (await page.locator('h1').innerText()) === 'ann');
+    equal(new URL(page.url()).search, '?placement=cart');
+    const [cookie] = await context.cookies();
+    equal([cookie.httpOnly, cookie.sameSite, cookie.path], [true, 'Strict', '/']);
+    await shows(page, 'On screen');
+    // The session ends elsewhere: the page is here again after the next.
+    const { tokens } = await node.ask('GET', '/v1/tokens');
+    await node.ask('DELETE', `/v1/tokens/${tokens[0].id}`);
+    await button(page, 'Ask').click();
+    await until('signed out', async () => (await page.locator('h1').innerText()).includes('Sign in'));
+    await page.getByLabel('Token').fill(OWNER);
+    await press(page, 'Enter');
+    await until('back', async () => (await page.locator('h1').innerText()) === 'ann');
+    await keyTo(page, 'button', 'Sign out', 'Enter');
+    await until('out', async () => (await page.locator('h1').innerText()).includes('Sign in'));
+    equal(await context.cookies(), []);
+  },
+
+  async 'a read-only console says so, and a token lifts it'({ start, visitor }) {
+    const node = await start({ config: '[console]\naccess = "read-only"\n' });
+    const token = await node.token('lifts it', 'admin');
+    const { open, context } = await visitor({ node, allow: [/status of 403/] });
+    const page = await open('/access');
+    await shows(page, 'This console is read-only');
+    await accessible(page);
+    await fits(page);
+    await page.goto('/console/users/ann');
+    await until('off', () => button(page, 'Erase this user').isDisabled());
+    await shows(page, 'This console is read-only.');
+    const headers = { Origin: node.console };
+    const refused = await context.request.delete('/v1/users/ann', { headers });
+    equal([refused.status(), (await refused.json()).error.code], [403, 'read_only']);
+    await page.goto('/console/access');
+    await keyTo(page, 'link', 'Sign in with a token', 'Enter');
+    await keyTo(page, 'textbox', 'Token', { type: token }, 'Enter');
+    await page.waitForURL(/\/console\/popups/);
+    await page.goto('/console/users/ann');
+    await until('on', () => button(page, 'Erase this user').isEnabled());
+  },
+};
+
 const tests = {
   async 'the harness sees what is wrong with a page'({ visitor }) {
     const { open, check, errors } = await visitor();
@@ -385,6 +456,7 @@ const tests = {
   ...users,
   ...system,
   ...access,
+  ...sessions,
 };
 
 await runConsole(tests);
