@@ -149,7 +149,7 @@ const tests = {
     await page.getByText('Before', { exact: true }).waitFor();
     await node.start();
     await node.popup('dying', { content: { title: 'After' } });
-    await page.getByText('After').waitFor();
+    await page.getByText('After', { exact: true }).waitFor();
     await until('the bar is gone', async () => !(await page.locator('.connection-bar').count()));
     check();
   },
@@ -170,7 +170,7 @@ const tests = {
     await page.getByText('in force').waitFor();
     await page.locator('summary', { hasText: 'content' }).first().click();
     await page.getByRole('region', { name: 'Members that differ' }).waitFor();
-    await keyTo(page, 'button', 'Roll back to this, version 1', 'Enter');
+    await keyTo(page, 'button', 'Roll back to this version 1', 'Enter');
     const dialog = page.getByRole('dialog', { name: 'Roll versioned back to version 1?' });
     await dialog.getByText('First title').waitFor();
     await keyTo(page, 'button', 'Roll back', 'Enter');

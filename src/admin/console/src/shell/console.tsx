@@ -4,7 +4,7 @@ import './shell.css';
 import './layers.css';
 import type { ComponentType } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { Link, Route, Router, Switch, useLocation } from 'wouter-preact';
+import { Link, matchRoute, Route, Router, Switch, useLocation, useRouter } from 'wouter-preact';
 import { askAgain, returns } from '../api/connection';
 import { loadSession, may, session } from '../api/session';
 import Login from '../pages/access/login';
@@ -18,6 +18,9 @@ import { FrameKeys } from './frame-keys';
 import { Navigation } from './navigation';
 import { PAGES, type Page, type PageProps } from './pages';
 
+/** Where `/console/` leads. */
+const FIRST = '/popups';
+
 export function Console() {
   const [failed, setFailed] = useState(false);
   useEffect(() => {
@@ -27,6 +30,13 @@ export function Console() {
     );
   }, [returns.value]);
   useEffect(() => listenForKeys(), []);
+  const { parser } = useRouter();
+  useEffect(() => {
+    // What will be shown is on its way while the node still says who looks at it.
+    const path = location.pathname.slice('/console'.length) || FIRST;
+    const page = PAGES.find((known) => matchRoute(parser, known.path, path)[0]);
+    page?.load().catch(() => {});
+  }, []);
   const who = session.value;
   if (failed && !who) return <Away />;
   if (!who) return null;
@@ -98,7 +108,7 @@ function Unknown() {
 
 function First() {
   const [, go] = useLocation();
-  useEffect(() => go('/popups', { replace: true }), []);
+  useEffect(() => go(FIRST, { replace: true }), []);
   return null;
 }
 

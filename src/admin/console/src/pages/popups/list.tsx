@@ -3,7 +3,7 @@ import './popups.css';
 import { useEffect, useState } from 'preact/hooks';
 import { Link, useSearchParams } from 'wouter-preact';
 import { get } from '../../api/client';
-import { catalogChange, useLive } from '../../api/live';
+import { useCatalogChange, useLive } from '../../api/live';
 import { type Popup, type PopupPage, switchFor, titleOf } from '../../api/popups';
 import { useEvery, useLoad } from '../../api/load';
 import { may } from '../../api/session';
@@ -63,10 +63,7 @@ export default function Popups() {
     return loaded;
   });
   useEvery(RELOAD_MS, reload);
-  const changed = catalogChange.value?.version;
-  useEffect(() => {
-    if (changed !== undefined) reload();
-  }, [changed]);
+  useCatalogChange(null, reload);
   const [acting, setActing] = useState<{ popup: Popup; what: Switch } | null>(null);
   const act = (popup: Popup) => {
     const what = switchFor(popup);

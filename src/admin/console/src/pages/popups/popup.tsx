@@ -3,7 +3,7 @@ import './popups.css';
 import { useEffect, useState } from 'preact/hooks';
 import { useLocation, useSearchParams } from 'wouter-preact';
 import { Refusal } from '../../api/client';
-import { catalogChange, useLive } from '../../api/live';
+import { useCatalogChange, useLive } from '../../api/live';
 import { useLoad } from '../../api/load';
 import { deletePopup, loadPopup, type Popup, switchFor } from '../../api/popups';
 import { may } from '../../api/session';
@@ -32,10 +32,7 @@ export default function PopupPage({ params }: PageProps) {
   const { value: popup, error, reload } = useLoad(`popup ${id}`, (signal) =>
     loadPopup(id, signal),
   );
-  const change = catalogChange.value;
-  useEffect(() => {
-    if (change && (change.changed === null || change.changed.includes(id))) reload();
-  }, [change?.version, change]);
+  useCatalogChange(id, reload);
   if (!popup) {
     if (error instanceof Refusal && error.status === 404) return <NoPopup id={id} />;
     return (

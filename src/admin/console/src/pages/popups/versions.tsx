@@ -134,7 +134,7 @@ function Line({ line, isNow, onBack }: LineProps) {
         {onBack && isText(line) && line.definition && (
           <span class="version-act">
             <Button small onClick={onBack}>
-              Roll back to this<span class="hidden">, version {line.version}</span>
+              Roll back to this <span class="hidden">version {line.version}</span>
             </Button>
           </span>
         )}
