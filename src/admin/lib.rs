@@ -7,7 +7,8 @@
 //!
 //! `socket` addresses · `stream` connections with and without TLS · `certificate` its last days ·
 //! `listener` who gets in · `connection` one connection · `routes` which handler answers ·
-//! `access`, `token` who may ask, `roles` what, `tokens` theirs · `service` what handlers share:
+//! `access`, `token` who may ask, `roles` what, `tokens` theirs · `console` files of the web
+//! console, `session`, `sessions`, `cookie` who has signed in to it · `service` what handlers share:
 //! the node, its time, SQL · `changes`, `drafts` what operators change · `popups`, `history`,
 //! `users`, `timeline`, `stats` (`csv`), `explain`, `preview`, `status`, `metrics` what they see,
 //! `arbiter` of Redis, `process` of the process, `lag` how late SQL is, `popup_totals` by popup,
@@ -24,6 +25,8 @@ mod backup;
 mod certificate;
 mod changes;
 mod connection;
+mod console;
+mod cookie;
 mod csv;
 mod drafts;
 mod explain;
@@ -48,6 +51,8 @@ mod refusals;
 mod roles;
 mod routes;
 mod service;
+mod session;
+mod sessions;
 mod socket;
 mod stats;
 mod status;
@@ -68,7 +73,7 @@ use access::AdminAccess;
 use hosts::AdminHosts;
 use listener::Running;
 use nudged_base::clock::NodeClock;
-use nudged_config::Config;
+use nudged_config::{AdminAddress, Config};
 use nudged_store::StoreReader;
 use routes::Router;
 use service::Service;
@@ -158,7 +163,8 @@ pub fn start(
     };
     let socket = listener.try_clone()?;
     let address = listener.address().to_owned();
-    let access = AdminAccess::new(token, !config.admin.is_local());
+    let is_tls = matches!(config.admin, AdminAddress::Tls(_));
+    let access = AdminAccess::new(token, !config.admin.is_local(), is_tls);
     let hosts = AdminHosts::new(&config);
     let service = Service::new(node, clock, reader);
     let ready = service.ready();

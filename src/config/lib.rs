@@ -37,8 +37,8 @@ pub use network::Network;
 pub use problem::{ProblemKind, Problems, SettingProblem, SettingSource};
 pub use reload::{Difference, reloadable_difference};
 pub use schema::{
-    AckMode, AdminAddress, Config, CorsSettings, Count, DataListener, JournalSettings, KeySettings,
-    LimitSettings, LogFormat, LogSettings, MysqlSettings, ProxySettings, QueueMode, RedisSettings,
+    AckMode, AdminAddress, Config, ConsoleAccess, CorsSettings, Count, DataListener,
+    JournalSettings, KeySettings, LimitSettings, LogFormat, LogSettings, MysqlSettings, ProxySettings, QueueMode, RedisSettings,
     SecretText, TlsSettings, TlsVersion,
 };
 pub use url::UrlProblem;
