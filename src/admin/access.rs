@@ -177,9 +177,7 @@ impl AdminAccess {
         match credentials {
             Credentials::Nothing if self.is_required => Err(NotAdmitted::NoToken),
             Credentials::Nothing => Ok(AdminAsker::Anybody),
-            Credentials::Token(sent) => {
-                self.holder(sent, publisher).ok_or(NotAdmitted::WrongToken)
-            }
+            Credentials::Token(sent) => self.holder(sent, publisher).ok_or(NotAdmitted::WrongToken),
             Credentials::Session(session) => {
                 let token = self.sessions.token_of(session, now);
                 let holder = token.and_then(|token| self.holder(&token, publisher));
@@ -253,7 +251,8 @@ impl AdminAccess {
         counts.map(|(reason, count)| (reason, count.load(Ordering::Relaxed)))
     }
 
-    /// Refuses a session that has ended, at once: nobody guesses its secret. The browser forgets it.
+    /// Refuses a session that has ended, at once: nobody guesses its secret. The browser forgets
+    /// it.
     pub(super) fn refuse_session(&self, request: &Request<'_>) -> AdminAnswer {
         self.refused.ended.fetch_add(1, Ordering::Relaxed);
         let answer = AdminAnswer::error(401, "session_ended", None);
@@ -287,5 +286,17 @@ mod tests {
         assert!(refusals.enter().is_none());
         slots.pop();
         assert!(refusals.enter().is_some());
+    }
+
+    #[test]
+    fn only_so_many_may_try_to_sign_in() {
+        let access = AdminAccess::new(None, true, false);
+        let start = MonoNs(1);
+        let taken = (0..100).filter(|_| access.take_sign_in(start).is_ok()).count();
+        assert_eq!(taken, usize::try_from(SIGN_IN_BURST).unwrap());
+        let later = start.plus_ms(2_000);
+        let taken = (0..100).filter(|_| access.take_sign_in(later).is_ok()).count();
+        assert_eq!(taken, usize::try_from(2 * SIGN_INS_PER_S).unwrap());
+        assert_eq!(access.refused()[3], ("rate", 100 - 30 + 100 - 2));
     }
 }

@@ -19,7 +19,7 @@ const USER: &str = "users/";
 const PREVIEW: &str = "preview.html";
 
 /// A file that the build has made.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub(super) struct ConsoleFile {
     /// Its path below the folder.
     name: &'static str,
@@ -29,6 +29,13 @@ pub(super) struct ConsoleFile {
     bytes: &'static [u8],
     /// The same for who takes it so; none where that is not shorter.
     gzip: Option<&'static [u8]>,
+}
+
+impl std::fmt::Debug for ConsoleFile {
+    /// Without its bytes.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(self.name)
+    }
 }
 
 /// Every one. `src/admin/console/build.mjs` writes the list.
@@ -61,10 +68,9 @@ pub(super) fn file_of(path: &str) -> Option<&'static ConsoleFile> {
 
 /// Whether a name below the folder is one of the console's pages.
 fn is_page(name: &str) -> bool {
-    let name = name.strip_suffix('/').unwrap_or(name);
     let is_segment = |segment: &str| !matches!(segment, "" | "." | "..");
-    let is_path = name.is_empty() || name.split('/').all(is_segment);
-    is_path && (name.starts_with(USER) || !name.contains('%'))
+    let mut segments = name.strip_suffix('/').unwrap_or(name).split('/');
+    (name.is_empty() || segments.all(is_segment)) && (name.starts_with(USER) || !name.contains('%'))
 }
 
 /// `GET /console/{path}`

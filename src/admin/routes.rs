@@ -137,12 +137,6 @@ impl Router {
         }
     }
 
-    /// Whether an answer that lasts may go on: who asked for it may still look.
-    pub(super) fn may_go_on(&self, credentials: &Credentials) -> bool {
-        let asker = self.access.asker(credentials, &self.service.publisher, clocks::mono());
-        asker.is_ok_and(|asker| asker.may(Needs::Reading))
-    }
-
     /// What the console lets people do.
     pub(super) fn console(&self) -> ConsoleAccess {
         self.service.publisher.config().console.access

@@ -97,9 +97,9 @@ fn end_of(router: &Router, request: &Request<'_>) {
 
 fn session_json(router: &Router, asker: &AdminAsker) -> Value {
     let is_read_only = router.console() == ConsoleAccess::ReadOnly && !asker.has_token();
-    let may = RIGHTS.into_iter().filter(|(_, needs)| {
-        asker.may(*needs) && (!is_read_only || *needs == Needs::Reading)
-    });
+    let may = RIGHTS
+        .into_iter()
+        .filter(|(_, needs)| asker.may(*needs) && (!is_read_only || *needs == Needs::Reading));
     let may: Vec<&str> = may.map(|(word, _)| word).collect();
     let role = match asker {
         AdminAsker::Named(_, role) => Some(role.word()),

@@ -51,17 +51,11 @@ impl ConsoleSessions {
 
     /// Opens a session of a token with a secret that nobody else has. Where the token has as many
     /// as it may, the one that was longest not used ends.
-    pub(super) fn open(
-        &self,
-        secret: &[u8; CONSOLE_SESSION_BYTES],
-        token: TokenHash,
-        now: MonoNs,
-    ) {
+    pub(super) fn open(&self, secret: &[u8; CONSOLE_SESSION_BYTES], token: TokenHash, now: MonoNs) {
         let mut all = self.lock();
         all.retain(|_, session| !session.is_over(now));
         let of_token = all.iter().filter(|(_, session)| session.token == token);
-        let mut of_token: Vec<_> =
-            of_token.map(|(hash, session)| (session.used, *hash)).collect();
+        let mut of_token: Vec<_> = of_token.map(|(hash, session)| (session.used, *hash)).collect();
         of_token.sort_unstable();
         let spare = (of_token.len() + 1).saturating_sub(CONSOLE_SESSIONS_PER_TOKEN);
         for (_, hash) in of_token.iter().take(spare) {

@@ -38,8 +38,8 @@ pub use problem::{ProblemKind, Problems, SettingProblem, SettingSource};
 pub use reload::{Difference, reloadable_difference};
 pub use schema::{
     AckMode, AdminAddress, Config, ConsoleAccess, CorsSettings, Count, DataListener,
-    JournalSettings, KeySettings, LimitSettings, LogFormat, LogSettings, MysqlSettings, ProxySettings, QueueMode, RedisSettings,
-    SecretText, TlsSettings, TlsVersion,
+    JournalSettings, KeySettings, LimitSettings, LogFormat, LogSettings, MysqlSettings,
+    ProxySettings, QueueMode, RedisSettings, SecretText, TlsSettings, TlsVersion,
 };
 pub use url::UrlProblem;
 pub use value::{ElementProblem, ValueRefusal};

@@ -2,8 +2,8 @@
 
 use super::kept::Repeatable;
 
-/// Whether `If-None-Match` has an entity tag (RFC 9110, 13.1.2: weakly compared), which has no comma
-/// in it. Does not allocate.
+/// Whether `If-None-Match` has an entity tag (RFC 9110, 13.1.2: weakly compared), in which no comma
+/// stands. Does not allocate.
 pub fn has_tag(if_none_match: Option<Repeatable<'_>>, tag: &[u8]) -> bool {
     let Some(field) = if_none_match else { return false };
     let mut known = field.values().flat_map(|value| value.split(|byte| *byte == b','));
