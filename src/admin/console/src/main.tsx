@@ -1,5 +1,9 @@
 import './style/tokens.css';
 import './style/base.css';
+import './ui/controls.css';
+import './ui/layout.css';
+import './ui/table.css';
+import './ui/figures.css';
 import { render } from 'preact';
 import { Console } from './shell/console';
 

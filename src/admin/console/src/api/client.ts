@@ -1,6 +1,8 @@
 // Requests to the node that served the console. Its errors are `{"error":{"code","field"},
 // "errors":[...]}`, and are thrown as `Refusal`.
 
+import { isAway, tellAnswered, tellUnreachable } from './connection';
+
 /** What the node refused, or that it can't be reached (`status` 0). */
 export class Refusal extends Error {
   constructor(
@@ -29,11 +31,17 @@ export interface Reply<T> {
   readonly value: T;
   /** The entity tag, without quotes. */
   readonly tag: string | null;
+  /** The body as it came: for numbers beyond those of JavaScript. */
+  readonly text: string;
 }
 
 interface Asking {
   readonly body?: unknown;
+  /** A body that is JSON already. */
+  readonly json?: string;
   readonly ifMatch?: string | null;
+  /** Only where there is nothing yet. */
+  readonly ifNone?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -43,28 +51,37 @@ export const onSignedOut = { call: (): void => {} };
 /** Asks the node; the path starts with `/`. */
 export async function ask<T>(method: string, path: string, asking: Asking = {}): Promise<Reply<T>> {
   const headers: Record<string, string> = { Accept: 'application/json' };
-  if (asking.body !== undefined) headers['Content-Type'] = 'application/json';
+  const sent = asking.json ?? (asking.body === undefined ? null : JSON.stringify(asking.body));
+  if (sent !== null) headers['Content-Type'] = 'application/json';
   if (asking.ifMatch) headers['If-Match'] = `"${asking.ifMatch}"`;
+  if (asking.ifNone) headers['If-None-Match'] = '*';
   let response: Response;
   try {
     response = await fetch(path, {
       method,
       headers,
-      body: asking.body === undefined ? null : JSON.stringify(asking.body),
+      body: sent,
       signal: asking.signal ?? null,
       credentials: 'same-origin',
     });
   } catch (error) {
     if (error instanceof DOMException && error.name === 'AbortError') throw error;
+    tellUnreachable();
     throw new Refusal(0, 'unreachable', null, []);
   }
+  if (isAway(response.status)) {
+    tellUnreachable();
+    throw new Refusal(response.status, 'unreachable', null, []);
+  }
+  tellAnswered();
   const text = await response.text();
   const body = read(text);
   if (!response.ok) {
     if (response.status === 401 && path !== '/v1/session') onSignedOut.call();
     throw refusal(response.status, body);
   }
-  return { value: body as T, tag: response.headers.get('ETag')?.replaceAll('"', '') ?? null };
+  const tag = response.headers.get('ETag')?.replaceAll('"', '') ?? null;
+  return { value: body as T, tag, text };
 }
 
 /** Asks with GET; the parameters that are there become the query. */
