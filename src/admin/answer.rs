@@ -1,7 +1,7 @@
 //! Replies of the admin API: JSON, or a text for machines. Errors look as those of the data API.
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::input::BadInput;
 use nudged_http::reply::{self, ResponseFlags};
@@ -21,8 +21,8 @@ pub(super) struct AdminAnswer {
     pub(super) body: Vec<u8>,
     /// The methods of the route, where they are told.
     allow: Option<String>,
-    /// The version of the popup that the body tells.
-    version: Option<u32>,
+    /// What tells the body from what was there before: a popup's version, or a draft's revision.
+    tag: Option<u64>,
 }
 
 impl AdminAnswer {
@@ -34,7 +34,7 @@ impl AdminAnswer {
 
     /// A text of another type.
     pub(super) fn text(content_type: &'static str, text: impl Into<Vec<u8>>) -> AdminAnswer {
-        AdminAnswer { status: 200, content_type, body: text.into(), allow: None, version: None }
+        AdminAnswer { status: 200, content_type, body: text.into(), allow: None, tag: None }
     }
 
     /// `{"error":{"code","field"}}`, `field` only where there is one.
@@ -42,9 +42,9 @@ impl AdminAnswer {
         AdminAnswer::json(status, &error_value(code, field))
     }
 
-    /// The same answer with the version as its entity tag.
-    pub(super) fn with_version(self, version: u32) -> AdminAnswer {
-        AdminAnswer { version: Some(version), ..self }
+    /// The same answer with a popup's version, or a draft's revision, as its entity tag.
+    pub(super) fn with_tag(self, tag: impl Into<u64>) -> AdminAnswer {
+        AdminAnswer { tag: Some(tag.into()), ..self }
     }
 
     /// As [`AdminAnswer::error`], with a line for each error beside it.
@@ -54,8 +54,19 @@ impl AdminAnswer {
         field: Option<&str>,
         lines: &[String],
     ) -> AdminAnswer {
+        AdminAnswer::errors_with(status, (code, field), lines, Map::new())
+    }
+
+    /// As [`AdminAnswer::errors`], with more members beside the lines.
+    pub(super) fn errors_with(
+        status: u16,
+        (code, field): (&str, Option<&str>),
+        lines: &[String],
+        members: Map<String, Value>,
+    ) -> AdminAnswer {
         let mut value = error_value(code, field);
         value["errors"] = json!(lines);
+        members.into_iter().for_each(|(name, member)| value[name] = member);
         AdminAnswer::json(status, &value)
     }
 
@@ -91,8 +102,8 @@ impl AdminAnswer {
         if let Some(allow) = &self.allow {
             reply::field(out, "Allow", allow.as_bytes());
         }
-        if let Some(version) = self.version {
-            reply::field(out, "ETag", format!("\"{version}\"").as_bytes());
+        if let Some(tag) = self.tag {
+            reply::field(out, "ETag", format!("\"{tag}\"").as_bytes());
         }
         if self.status == 204 {
             reply::end_without_body(out);

@@ -113,6 +113,19 @@ const VERSION: &[Parameter] = &[Parameter::number(
     "The version to go back to. Default: the one before.",
 )];
 
+const DRAFT: &[Parameter] = &[Parameter::number(
+    "base_version",
+    (0, u32::MAX as u64),
+    "The version that the draft was made from, 0 for none. Default: of a first draft the popup's \
+     version now, of a later one that of the one before.",
+)];
+
+const PUBLISH: &[Parameter] = &[Parameter::number(
+    "revision",
+    (0, u64::MAX),
+    "The revision that the draft must have. Default: any.",
+)];
+
 const TOKEN: &[Parameter] = &[
     Parameter::text("id", 32, "The token's id."),
     Parameter::text("name", WHO_BYTES_MAX, "The token's name, in place of its id."),
@@ -136,9 +149,9 @@ pub(super) const OPERATIONS: &[AdminOperation] = &[
     row(Method::Post, "/v1/popups/{id}/archive", Needs::Switching, NONE),
     row(Method::Post, "/v1/popups/{id}/rollback", Needs::Editing, VERSION),
     row(Method::Get, "/v1/popups/{id}/draft", Needs::Reading, NONE),
-    row(Method::Put, "/v1/popups/{id}/draft", Needs::Editing, NONE),
+    row(Method::Put, "/v1/popups/{id}/draft", Needs::Editing, DRAFT),
     row(Method::Delete, "/v1/popups/{id}/draft", Needs::Editing, NONE),
-    row(Method::Post, "/v1/popups/{id}/publish", Needs::Editing, NONE),
+    row(Method::Post, "/v1/popups/{id}/publish", Needs::Editing, PUBLISH),
     row(Method::Get, "/v1/popups/{id}/history", Needs::Reading, HISTORY),
     row(Method::Get, "/v1/users/{user}", Needs::Reading, NONE),
     row(Method::Delete, "/v1/users/{user}", Needs::Owning, NONE),

@@ -178,7 +178,7 @@ pub(super) fn one(service: &Service, id: &str) -> AdminAnswer {
         Some(known) => {
             let stored = service.publisher.with_overrides(|all| all.stored(id));
             AdminAnswer::json(200, &popup_json(&published, known, stored))
-                .with_version(known.stored.version)
+                .with_tag(known.stored.version)
         }
         None => AdminAnswer::not_found(),
     }
