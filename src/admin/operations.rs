@@ -59,12 +59,27 @@ const LIST: &[Parameter] = &[
         NAME_BYTES_MAX,
         "Popups with this text in their id or in a text of their content, whatever its case.",
     ),
+    Parameter::one_of(
+        "sort",
+        &["id", "priority", "updated", "shows", "clicks"],
+        "What they are sorted by, and by id where that is the same. Shows and clicks are those of \
+         the last 24 hours, counted anew every 10 seconds. Default: id.",
+    ),
+    Parameter::one_of("order", &["asc", "desc"], "Default: by id ascending, else descending."),
+    Parameter::one_of(
+        "stats",
+        &["24h"],
+        "Adds what was counted of each popup of the page in the last 24 hours.",
+    ),
     Parameter::number(
         "limit",
         (1, PAGE_ENTRIES_MAX as u64),
         "Popups of a page; a page of many large ones may have fewer. Default: the most.",
     ),
-    Parameter::popup_id("after", "Popups behind this id: `next_after` of the page before."),
+    Parameter::popup_place(
+        "after",
+        "Popups behind this place: `next_after` of the page before, which was sorted the same.",
+    ),
 ];
 
 const HISTORY: &[Parameter] = &[

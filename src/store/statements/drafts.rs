@@ -116,13 +116,16 @@ impl StoreReader {
         all(&mut self.session.borrow_mut(), COLUMNS)
     }
 
-    /// As [`Store::drafts`], with empty texts.
+    /// As [`Store::drafts`], with the texts of those alone that have no popup yet; the others' are
+    /// empty.
     ///
     /// # Errors
     /// Where the database fails.
     pub fn draft_heads(&self) -> Result<Vec<StoredDraft>, StoreError> {
-        let columns = COLUMNS.replace("definition", "'' AS definition");
-        all(&mut self.session.borrow_mut(), &columns)
+        let has_popup =
+            "EXISTS (SELECT 1 FROM popups WHERE popups.popup_id = popup_drafts.popup_id)";
+        let text = format!("CASE WHEN {has_popup} THEN '' ELSE definition END");
+        all(&mut self.session.borrow_mut(), &COLUMNS.replace("definition", &text))
     }
 
     /// A popup's draft. Not from a replica: who has just put one looks for it.
