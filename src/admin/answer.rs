@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::input::BadInput;
 use nudged_http::reply::{self, ResponseFlags};
@@ -26,8 +26,8 @@ pub(super) struct AdminAnswer {
     pub(super) body: Vec<u8>,
     /// The methods of the route, where they are told.
     allow: Option<String>,
-    /// The version of the popup that the body tells.
-    version: Option<u32>,
+    /// What tells the body from what was there before: a popup's version, or a draft's revision.
+    tag: Option<u64>,
     /// `Cache-Control`.
     cache: &'static str,
     /// Further fields, by their names.
@@ -48,7 +48,7 @@ impl AdminAnswer {
             content_type,
             body: text.into(),
             allow: None,
-            version: None,
+            tag: None,
             cache: UNSTORED,
             fields: Vec::new(),
         }
@@ -59,9 +59,9 @@ impl AdminAnswer {
         AdminAnswer::json(status, &error_value(code, field))
     }
 
-    /// The same answer with the version as its entity tag.
-    pub(super) fn with_version(self, version: u32) -> AdminAnswer {
-        AdminAnswer { version: Some(version), ..self }
+    /// The same answer with a popup's version, or a draft's revision, as its entity tag.
+    pub(super) fn with_tag(self, tag: impl Into<u64>) -> AdminAnswer {
+        AdminAnswer { tag: Some(tag.into()), ..self }
     }
 
     /// The same answer with another status.
@@ -91,8 +91,19 @@ impl AdminAnswer {
         field: Option<&str>,
         lines: &[String],
     ) -> AdminAnswer {
+        AdminAnswer::errors_with(status, (code, field), lines, Map::new())
+    }
+
+    /// As [`AdminAnswer::errors`], with more members beside the lines.
+    pub(super) fn errors_with(
+        status: u16,
+        (code, field): (&str, Option<&str>),
+        lines: &[String],
+        members: Map<String, Value>,
+    ) -> AdminAnswer {
         let mut value = error_value(code, field);
         value["errors"] = json!(lines);
+        members.into_iter().for_each(|(name, member)| value[name] = member);
         AdminAnswer::json(status, &value)
     }
 
@@ -134,8 +145,8 @@ impl AdminAnswer {
         if let Some(allow) = &self.allow {
             reply::field(out, "Allow", allow.as_bytes());
         }
-        if let Some(version) = self.version {
-            reply::field(out, "ETag", format!("\"{version}\"").as_bytes());
+        if let Some(tag) = self.tag {
+            reply::field(out, "ETag", format!("\"{tag}\"").as_bytes());
         }
         for (name, value) in &self.fields {
             reply::field(out, name, value.as_bytes());

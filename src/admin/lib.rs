@@ -9,8 +9,8 @@
 //! `listener` who gets in · `connection` one connection · `routes` which handler answers ·
 //! `access`, `token` who may ask, `roles` what, `tokens` theirs · `console` files of the web
 //! console, `session`, `sessions`, `cookie` who has signed in to it · `service` what handlers
-//! share: the node, its time, SQL · `changes`, `drafts` what operators change · `popups`,
-//! `history`, `users`, `timeline`, `stats` (`csv`), `explain`, `preview`, `status`, `metrics` what
+//! share: the node, its time, SQL · `changes`, `drafts` what operators change · `popups`
+//! (`popup_list`, `popup_facts` of SQL), `history`, `users`, `timeline`, `stats` (`csv`), `explain`, `preview`, `status`, `metrics` what
 //! they see, `arbiter` of Redis, `process` of the process, `lag` how late SQL is, `popup_totals` by
 //! popup, `files` what lies in the data directory, `last_errors` what was wrong · `listeners`
 //! connections by listener · `refusals` what a failure is to them · `answer` replies · `unread`
@@ -43,6 +43,8 @@ mod metrics;
 mod openapi;
 mod operations;
 mod parameters;
+mod popup_facts;
+mod popup_list;
 mod popup_totals;
 mod popups;
 mod preview;

@@ -11,8 +11,8 @@ use super::operations::{self, Needs};
 use super::parameters;
 use super::service::Service;
 use super::{
-    backup, drafts, explain, history, members, metrics, openapi, popups, preview, session, stats,
-    status, timeline, tokens, users,
+    backup, drafts, explain, history, members, metrics, openapi, popup_list, popups, preview,
+    session, stats, status, timeline, tokens, users,
 };
 use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_config::ConsoleAccess;
@@ -169,12 +169,12 @@ fn dispatch(
         },
         AdminRoute::Metrics => Ok(metrics::answer(service, &router.access)),
         AdminRoute::Status => Ok(status::answer(service)),
-        AdminRoute::Popups => popups::list(service, request.query),
+        AdminRoute::Popups => popup_list::answer(service, request.query),
         AdminRoute::Popup(id) => match request.method {
             Method::Put => change(ChangeRequest::Put, id),
             Method::Patch => change(ChangeRequest::Patch, id),
             Method::Delete => change(ChangeRequest::Delete, id),
-            _ => Ok(popups::one(service, id)),
+            _ => popups::one(service, id),
         },
         AdminRoute::Draft(id) => match request.method {
             Method::Put => change(ChangeRequest::PutDraft, id),
