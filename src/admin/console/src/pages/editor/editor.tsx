@@ -13,7 +13,7 @@ import { PageHead } from '../../ui/page';
 import { freeId, TEMPLATES } from './model/templates';
 import { laidOut, withValue } from './model/text';
 import { NewPopup } from './new';
-import { isTaken, loadDraft, loadPopup } from './requests';
+import { isTaken, loadBoth } from './requests';
 import { EditorState, type Start } from './state';
 import { Workbench } from './workbench';
 
@@ -34,7 +34,7 @@ export default function Editor({ params }: PageProps) {
 
 /** What is there of a popup; null if nothing is. */
 async function start(id: string): Promise<Start | null> {
-  const [live, draft] = await Promise.all([loadPopup(id), loadDraft(id)]);
+  const { live, draft } = await loadBoth(id);
   if (!live && !draft) return null;
   const readOnly = live?.origin === 'file' || !may('edit');
   const text = draft?.text ?? live?.text ?? '{}\n';
@@ -47,7 +47,7 @@ async function startNew(begin: string | null, copy: string | null): Promise<Star
   let text = laidOut(JSON.stringify(template?.definition ?? { id: 'new-popup', content: {} }));
   let id = String(template?.definition['id'] ?? 'new-popup');
   if (copy !== null) {
-    const [draft, live] = await Promise.all([loadDraft(copy), loadPopup(copy)]);
+    const { draft, live } = await loadBoth(copy);
     const copied = draft ?? live;
     if (!copied) return null;
     [id, text] = [`${copy.slice(0, 56)}-copy`, copied.text];

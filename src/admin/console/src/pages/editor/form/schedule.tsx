@@ -23,7 +23,7 @@ export function ScheduleForm() {
   return (
     <Section title="When" card>
       <div class="stack">
-        <div class="editor-grid">
+        <div class="editor-grid editor-moments">
           <Moment path={['starts_at']} label="Starts" zone={zone} empty="At once" />
           <Moment path={['ends_at']} label="Ends" zone={zone} empty="Never" />
           <Text

@@ -104,7 +104,7 @@ export function createCode(place: HTMLElement, options: CodeOptions): Code {
         syntaxHighlighting(COLOURS),
         THEME,
         EditorState.readOnly.of(options.readOnly),
-        EditorView.contentAttributes.of({ 'aria-label': 'Definition as JSON' }),
+        EditorView.contentAttributes.of({ 'aria-label': 'Definition as JSON', tabindex: '0' }),
         // Tab leaves the field: it is a page, and not a program's window.
         keymap.of([...defaultKeymap, ...historyKeymap, ...lintKeymap]),
         tell,

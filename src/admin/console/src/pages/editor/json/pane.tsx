@@ -3,7 +3,7 @@
 import { useSignalEffect } from '@preact/signals';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { Button } from '../../../ui/button';
-import { Failure, Skeleton } from '../../../ui/notice';
+import { Failure } from '../../../ui/notice';
 import { useDocument, type EditorDocument } from '../document';
 import { lineOf, pathOf, rangeOf } from '../model/json';
 import { laidOut } from '../model/text';
@@ -17,11 +17,12 @@ function placesOf(doc: EditorDocument): CodePlace[] {
     return [{ from: broken.at, to: broken.at + 1, message: broken.message, kind: 'error' }];
   }
   const { node } = doc.good.value;
-  return doc.problems.value.map(({ field, message, kind }) => {
+  const places = doc.problems.value.map(({ field, message, kind }) => {
     const { start, end } = rangeOf(node, pathOf(field));
     const named = field ? `${field}: ${message}` : message;
     return { from: Math.min(start, text.length), to: end, message: named, kind };
   });
+  return places.toSorted((a, b) => a.from - b.from);
 }
 
 export function JsonPane() {
@@ -52,8 +53,7 @@ export function JsonPane() {
   }, [doc]);
   return (
     <div class="json">
-      <div class="json-place" ref={place} data-lines={doc.text.value.split('\n').length} />
-      {!code && !failed && <Skeleton height="20rem" />}
+      <div class="json-place" ref={place} />
       {failed !== null && <Failure error={failed} what="The editor of the JSON was not loaded" />}
       {code && <Bound code={code} doc={doc} />}
     </div>

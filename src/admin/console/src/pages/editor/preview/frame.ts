@@ -18,15 +18,33 @@ function draw(message: Draw): void {
   // Of a popup without a theme of its own the visitor's system decides: here, the one chosen.
   const content = { theme: message.scheme, ...message.content };
   if (!content.theme) content.theme = message.scheme;
-  takeOff = show(content, {
-    done: (action, url) => {
-      tell({ kind: 'done', action, url: url || null });
-      // It comes back, to be looked at again.
-      setTimeout(() => last && draw(last), 600);
-      return false;
-    },
-  });
+  const done = (action: string, url?: string) => {
+    tell({ kind: 'done', action, url: url || null });
+    // It comes back, to be looked at again.
+    setTimeout(() => last && draw(last), 600);
+    return false;
+  };
+  takeOff = withoutFocus(() => show(content, { done }));
   tell({ kind: 'drawn', shown: takeOff !== null });
+}
+
+/** A modal takes the focus; here it stays with whoever types in the form. */
+function withoutFocus<T>(act: () => T): T {
+  if (document.hasFocus()) return act();
+  const { focus } = HTMLElement.prototype;
+  const { showModal } = HTMLDialogElement.prototype;
+  HTMLElement.prototype.focus = () => {};
+  HTMLDialogElement.prototype.showModal = function () {
+    this.inert = true;
+    showModal.call(this);
+    this.inert = false;
+  };
+  try {
+    return act();
+  } finally {
+    HTMLElement.prototype.focus = focus;
+    HTMLDialogElement.prototype.showModal = showModal;
+  }
 }
 
 function isDraw(data: unknown): data is Draw {
@@ -37,6 +55,7 @@ function isDraw(data: unknown): data is Draw {
 /** A page to see the popup on: shapes where words would be. */
 function drawPage(): void {
   const main = document.createElement('main');
+  main.setAttribute('aria-label', 'Beneath the popup');
   for (const name of ['head', 'line', 'line', 'line short', 'box', 'line', 'line short']) {
     const shape = document.createElement('div');
     shape.className = `shape ${name}`;

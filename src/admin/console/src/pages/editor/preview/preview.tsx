@@ -13,6 +13,10 @@ const DEVICES = {
 } as const;
 type Device = keyof typeof DEVICES;
 
+/** What stands above the preview, and how low it gets at least. */
+const ABOVE_PX = 270;
+const SMALLEST_PX = 420;
+
 const DEVICE_CHOICES = [
   { value: 'phone', label: 'Phone' },
   { value: 'desktop', label: 'Desktop' },
@@ -90,7 +94,8 @@ function Frame({ content, scheme, device }: FrameProps) {
   const [told, setTold] = useState('');
   const [ready, setReady] = useState(false);
   const { width, height } = DEVICES[device];
-  const scale = Math.min(1, (wide || width) / width);
+  const high = Math.max(SMALLEST_PX, window.innerHeight - ABOVE_PX);
+  const scale = Math.min(1, (wide || width) / width, high / height);
   const json = JSON.stringify(content);
   useEffect(() => {
     const hear = (event: MessageEvent) => {
@@ -98,7 +103,6 @@ function Frame({ content, scheme, device }: FrameProps) {
       const message = event.data as Told;
       if (message.kind === 'ready') setReady(true);
       if (message.kind === 'drawn') {
-        if (frame.current) frame.current.inert = false;
         setTold(message.shown ? '' : 'Nothing to see yet: it needs a title, a text or a picture.');
       }
       if (message.kind === 'done') {
@@ -117,8 +121,6 @@ function Frame({ content, scheme, device }: FrameProps) {
   useEffect(() => {
     if (!ready) return;
     const message: Draw = { kind: 'draw', content: JSON.parse(json), scheme };
-    // A modal takes the focus; whoever types in the form keeps it.
-    if (frame.current && document.activeElement !== frame.current) frame.current.inert = true;
     frame.current?.contentWindow?.postMessage(message, location.origin);
   }, [ready, json, scheme]);
   return (
@@ -129,7 +131,6 @@ function Frame({ content, scheme, device }: FrameProps) {
           class="preview-frame"
           title="Preview of the popup"
           src="/console/preview.html"
-          sandbox="allow-scripts allow-same-origin"
           style={{ width: `${width}px`, height: `${height}px`, transform: `scale(${scale})` }}
         />
       </div>
