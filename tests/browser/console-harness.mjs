@@ -62,17 +62,22 @@ export async function runConsole(tests, seed = async () => {}) {
   console.log(JSON.stringify(told));
 }
 
-/** Ends the nodes that a test starts. */
+/** Ends the nodes that a test starts, behind the pages that look at them. */
 function withNodes(test, usual) {
   return async (given) => {
-    const nodes = [];
+    const [nodes, visitors] = [[], []];
+    const visitor = async (options) => {
+      visitors.push(await given.visitor(options));
+      return visitors.at(-1);
+    };
     const start = async (options = {}) => {
       nodes.push(await startNode({ ...usual, ...options }));
       return nodes.at(-1);
     };
     try {
-      await test({ ...given, start });
+      await test({ ...given, start, visitor });
     } finally {
+      await Promise.all(visitors.map(({ context }) => context.close()));
       await Promise.all(nodes.map((node) => node.stop()));
     }
   };
@@ -157,7 +162,14 @@ export async function fits(page, width = 360) {
   const wide = await page.evaluate(() => {
     const { scrollWidth, clientWidth } = document.documentElement;
     if (scrollWidth <= clientWidth) return null;
-    const sticksOut = (element) => element.getBoundingClientRect().right > clientWidth + 1;
+    const scrolls = (element) => getComputedStyle(element).overflowX !== 'visible';
+    const isWithin = (element) => {
+      for (let room = element.parentElement; room && room !== document.body; room = room.parentElement)
+        if (scrolls(room)) return true;
+      return false;
+    };
+    const sticksOut = (element) =>
+      element.getBoundingClientRect().right > clientWidth + 1 && !isWithin(element);
     const all = [...document.querySelectorAll('body *')].filter(sticksOut);
     return all.slice(0, 3).map((element) => element.outerHTML.slice(0, 200));
   });

@@ -15,16 +15,19 @@ const SETPRIV = '/usr/bin/setpriv';
 
 /**
  * A node that was started here. `program` is nudged; `built` has the console's files come from
- * `src/admin/console/dist` instead of from the program. `config` is TOML behind the usual keys.
+ * `src/admin/console/dist` instead of from the program. `config` is TOML behind the usual keys. With
+ * `token`, others than this host could come, and nobody is let in without a token.
  */
-export async function startNode({ program, built = false, popups = POPUPS, config = '', flags = [] }) {
+export async function startNode({ program, built, popups = POPUPS, config = '', flags = [], token }) {
   const folder = mkdtempSync(join(tmpdir(), 'nudged-console-'));
   writeFileSync(join(folder, 'popups.toml'), popups);
   // A browser that starts takes the processors; a user's state may take long to be read then.
-  const usual = 'lame_duck = "0s"\n';
+  const owner = token ? 'admin_token_file = "token"\n' : '';
+  const usual = `lame_duck = "0s"\n${owner}`;
   const deadline = config.includes('[limits]') ? '' : '[limits]\nread_deadline = "30s"\n';
   writeFileSync(join(folder, 'nudged.toml'), `${usual}${config}\n${deadline}`);
   const node = new Node(program, folder, ['--shards', '2', '--no-pin', ...flags]);
+  if (token) node.ownedBy(token);
   await node.start();
   if (built) await node.serveFrom();
   return node;
@@ -48,6 +51,8 @@ class Node {
   #program;
   #folder;
   #flags;
+  #host = '127.0.0.1';
+  #fields = {};
   #child = null;
   #front = null;
   #log = '';
@@ -58,11 +63,18 @@ class Node {
     this.#flags = flags;
   }
 
+  /** Has it listen to others, too, whom the token of a file lets in. */
+  ownedBy(token) {
+    writeFileSync(this.file('token'), token, { mode: 0o600 });
+    this.#fields = { Authorization: `Bearer ${token}` };
+    this.#host = '0.0.0.0';
+  }
+
   /** Starts it; where it ran before, at the same addresses, so that pages find it again. */
   async start() {
-    const [listen, admin] = [this.data, this.admin].map((url) => url.slice('http://'.length));
+    const [listen, admin] = [this.data, this.admin].map((url) => (url ? new URL(url).port : 0));
     const flags = ['--config', 'nudged.toml', '--popups', 'popups.toml', '--data', 'data'];
-    flags.push('--listen', listen || '127.0.0.1:0', '--admin', admin || '127.0.0.1:0');
+    flags.push('--listen', `127.0.0.1:${listen}`, '--admin', `${this.#host}:${admin}`);
     const command = [this.#program, ...flags, ...this.#flags];
     if (existsSync(SETPRIV)) command.unshift(SETPRIV, '--pdeathsig', 'KILL', '--');
     const child = spawn(command[0], command.slice(1), {
@@ -75,7 +87,7 @@ class Node {
     const ready = new Promise((resolve, reject) => {
       createInterface(child.stdout).on('line', (line) => {
         const [, name, address] = /^listening (data|admin) (\S+)/.exec(line) ?? [];
-        if (name) this[name] = `http://${address}`;
+        if (name) this[name] = `http://${address.replace('0.0.0.0', '127.0.0.1')}`;
         if (line === 'ready') resolve();
       });
       child.on('error', reject);
@@ -123,6 +135,7 @@ class Node {
   async ask(method, path, body) {
     const response = await fetch(this.admin + path, {
       method,
+      headers: this.#fields,
       body: body === undefined ? undefined : JSON.stringify(body),
     });
     const text = await response.text();

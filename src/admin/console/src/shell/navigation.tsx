@@ -87,7 +87,7 @@ function Who() {
             icon="out"
             onClick={() => void signOut().catch((error) => toast(words(error), 'bad'))}
           >
-            Sign out
+            <span class="shell-out-words">Sign out</span>
           </Button>
         )}
       </div>

@@ -25,4 +25,5 @@ export const PAGES: readonly Page[] = [
   { path: '/users/:user?', title: 'Users', key: 'u', needs: 'read', load: () => import('../pages/user/user') },
   { path: '/system', title: 'System', key: 'y', needs: 'read', load: () => import('../pages/system/system') },
   { path: '/access', title: 'Access', key: 'a', needs: 'read', load: () => import('../pages/access/access') },
+  { path: '/login', title: 'Sign in', needs: 'read', load: () => import('../pages/access/login') },
 ];
