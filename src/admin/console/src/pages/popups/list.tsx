@@ -256,7 +256,7 @@ function columns(act: (popup: Popup) => void): Column<Popup>[] {
       title: 'Shows, 24 h',
       figure: true,
       sortable: true,
-      width: '7.25rem',
+      width: '7.75rem',
       cell: ({ stats }) => count(stats?.decided),
     },
     {
