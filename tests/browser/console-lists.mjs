@@ -48,7 +48,8 @@ const tests = {
     equal(await row(page, 'welcome').count(), 0, 'after a reload');
     await page.goto('/console/popups?q=b-sort');
     await row(page, 'b-sort-two').waitFor();
-    const order = () => page.locator('[data-row]').evaluateAll((all) => all.map((at) => at.dataset.row));
+    const rows = page.locator('[data-row]');
+    const order = () => rows.evaluateAll((all) => all.map((at) => at.dataset.row));
     equal(await order(), ['b-sort-one', 'b-sort-two']);
     await page.getByLabel('Sorted by').selectOption('priority');
     await until('the highest priority first', async () => (await order())[0] === 'b-sort-two');
@@ -278,9 +279,10 @@ await runConsole(tests, async (node) => {
     variants: [variant('a'), variant('b')],
     content: undefined,
   });
-  const visits = Array.from({ length: 40 }, (_, at) =>
-    node.visit(`counted-${at}`, at % 2 ? ['shown', 'clicked'] : ['shown'], { placement: 'counted' }),
-  );
+  const visits = Array.from({ length: 40 }, (_, at) => {
+    const actions = at % 2 ? ['shown', 'clicked'] : ['shown'];
+    return node.visit(`counted-${at}`, actions, { placement: 'counted' });
+  });
   await Promise.all(visits);
   const told = async () => (await node.ask('GET', '/v1/stats?popup=counted')).totals;
   await until('what was counted', async () => (await told()).clicked === 20);
