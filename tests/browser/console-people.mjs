@@ -17,7 +17,7 @@ import {
 
 const text = (page) => page.locator('main').innerText();
 const button = (page, name) => page.getByRole('button', { name });
-const shows = (page, words) => page.getByText(words).first().waitFor();
+const shows = (page, words, how) => page.getByText(words).first().waitFor(how);
 
 /** The row of a table that is named so. */
 const row = (page, name) => page.locator(`[data-row="${name}"]`);
@@ -241,7 +241,7 @@ const system = {
     await context.grantPermissions(['clipboard-read', 'clipboard-write']);
     const page = await open('/system?view=doctor');
     await keyTo(page, 'button', 'Look now', 'Enter');
-    await shows(page, 'io_uring');
+    await shows(page, 'io_uring', { state: 'attached' });
     await accessible(page);
     await fits(page);
     const copy = button(page, /^Copy /).first();
