@@ -215,7 +215,7 @@ const system = {
     await node.ask('DELETE', '/v1/users/somebody-else');
     await page.getByRole('log').getByText('user_erased').waitFor();
     await page.getByLabel('Find in the log').fill('');
-    await page.getByText('Errors', { exact: true }).click();
+    await page.getByRole('radio', { name: 'Errors' }).check();
     await shows(page, 'No lines of this level');
     await keyTo(page, 'button', 'Hold', 'Enter');
     await button(page, 'Go on').waitFor();
