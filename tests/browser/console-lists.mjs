@@ -176,6 +176,23 @@ const tests = {
     check();
   },
 
+  async 'what is deleted says so, and comes back'({ visitor }) {
+    const { open, check } = await visitor();
+    const page = await open('/popups/deletable');
+    await keyTo(page, 'button', 'Delete', 'Enter');
+    await heading(page, 'Delete deletable?').waitFor();
+    // The way out has the focus.
+    for (const key of ['Tab', 'Enter']) await press(page, key);
+    await page.getByText('It can be brought back').waitFor();
+    equal(await page.getByRole('button', { name: /^(Pause|Resume|Delete)$/ }).count(), 0);
+    await keyTo(page, 'button', 'Bring back', 'Enter');
+    await page.getByRole('dialog', { name: 'Bring deletable back?' }).waitFor();
+    for (const key of ['Tab', 'Enter']) await press(page, key);
+    await page.locator('.page-title').getByText('Live').waitFor();
+    await page.getByRole('button', { name: 'Pause' }).waitFor();
+    check();
+  },
+
   async 'statistics tell counts, variants and their intervals, and are a CSV too'({ visitor }) {
     const { open, context, check } = await visitor();
     const page = await open('/popups/counted/statistics');
@@ -270,6 +287,7 @@ await runConsole(tests, async (node) => {
   await node.popup('b-sort-one', { priority: 1 });
   await node.popup('b-sort-two', { priority: 2 });
   await node.popup('by-keys', { placement: ['nowhere'] });
+  await node.popup('deletable', { placement: ['nowhere'] });
   await node.popup('changing', { placement: ['nowhere'] });
   await node.popup('a-script', { content: { title: HOSTILE }, placement: ['nowhere'] });
   await node.popup('versioned', { content: { title: 'First title' }, placement: ['nowhere'] });

@@ -91,7 +91,8 @@ function verbOf(text: string): [string | null, string] {
   const [first = '', ...rest] = text.trimStart().split(/\s+/);
   const verb = VERBS.find((known) => known === first.toLowerCase());
   const allowed = verb && (verb === 'edit' || may('switch'));
-  return allowed && /\s/.test(text.trimStart()) ? [verb, rest.join(' ').trim()] : [null, text.trim()];
+  const isWhole = /\s/.test(text.trimStart());
+  return allowed && isWhole ? [verb, rest.join(' ').trim()] : [null, text.trim()];
 }
 
 function useFound(sought: string): { found: readonly Found[]; searched: boolean } {

@@ -12,7 +12,13 @@ import { LiveRate } from './live-rate';
 
 export function columns(act: (popup: Popup) => void): Column<Popup>[] {
   return [
-    { id: 'id', title: 'Popup, placement', name: true, sortable: true, cell: (popup) => <Name {...popup} /> },
+    {
+      id: 'id',
+      title: 'Popup, placement',
+      name: true,
+      sortable: true,
+      cell: (popup) => <Name {...popup} />,
+    },
     { id: 'status', title: 'State', width: '9.5rem', cell: (popup) => <State {...popup} /> },
     {
       id: 'live',
@@ -59,12 +65,10 @@ function Name({ id, definition, draft, version, placement }: Popup) {
   const title = titleOf(definition);
   return (
     <>
-      <Link href={`/popups/${id}`}>{id}</Link>
-      {draft && version > 0 && (
-        <span class="beside">
-          <Chip tone="accent">Draft waiting</Chip>
-        </span>
-      )}
+      <span class="names">
+        <Link href={`/popups/${id}`}>{id}</Link>
+        {draft && version > 0 && <Chip tone="accent">Draft waiting</Chip>}
+      </span>
       <span class="under" title={title}>
         {[placement.join(', '), title].filter(Boolean).join(' · ')}
       </span>
