@@ -62,6 +62,25 @@ impl AdminAsker {
     }
 }
 
+/// What a request showed to be let in, for who looks again later whether it still would be.
+pub(super) struct Credentials {
+    authorization: Option<Box<[u8]>>,
+}
+
+impl Credentials {
+    /// Those of a request.
+    pub(super) fn of(request: &Request<'_>) -> Credentials {
+        Credentials { authorization: request.authorization.map(Into::into) }
+    }
+}
+
+impl std::fmt::Debug for Credentials {
+    /// Without what is secret.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Credentials").finish_non_exhaustive()
+    }
+}
+
 /// Requests that wait for their refusal.
 #[derive(Debug, Default)]
 struct PendingRefusals(AtomicUsize);
@@ -94,7 +113,22 @@ impl AdminAccess {
 
     /// Who sends a request; `None` for nobody who is let in.
     pub(super) fn asker(&self, request: &Request<'_>, publisher: &Publisher) -> Option<AdminAsker> {
-        let Some(sent) = sent_hash(request.authorization) else {
+        self.asker_of(request.authorization, publisher)
+    }
+
+    /// Whether who showed these would be let in now, and allowed it.
+    pub(super) fn still_lets(
+        &self,
+        credentials: &Credentials,
+        needs: Needs,
+        publisher: &Publisher,
+    ) -> bool {
+        let asker = self.asker_of(credentials.authorization.as_deref(), publisher);
+        asker.is_some_and(|asker| asker.may(needs))
+    }
+
+    fn asker_of(&self, authorization: Option<&[u8]>, publisher: &Publisher) -> Option<AdminAsker> {
+        let Some(sent) = sent_hash(authorization) else {
             return (!self.is_required).then_some(AdminAsker::Owner);
         };
         if self.token.as_ref().is_some_and(|token| token.has_hash(&sent)) {

@@ -4,15 +4,27 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::input::BadInput;
+use super::live::LiveRequest;
+use super::progress::FollowedOverride;
 use nudged_http::reply::{self, ResponseFlags};
 
 const JSON: &str = "application/json";
+const EVENTS: &str = "text/event-stream";
 
 /// Seconds after which a client may come again, on every 503 and 429.
 const RETRY_AFTER_S: &[u8] = b"1";
 
+/// What goes on behind the head of an answer, for as long as it takes.
+#[derive(Debug)]
+pub(super) enum Streamed {
+    /// Live figures.
+    Live(LiveRequest),
+    /// A pause, an archive or a resume, and how far it comes.
+    Override(FollowedOverride),
+}
+
 /// One reply, before its frame.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct AdminAnswer {
     /// The HTTP status.
     pub(super) status: u16,
@@ -23,6 +35,8 @@ pub(super) struct AdminAnswer {
     allow: Option<String>,
     /// The version of the popup that the body tells.
     version: Option<u32>,
+    /// What follows in the place of a body.
+    pub(super) streamed: Option<Streamed>,
 }
 
 impl AdminAnswer {
@@ -34,7 +48,13 @@ impl AdminAnswer {
 
     /// A text of another type.
     pub(super) fn text(content_type: &'static str, text: impl Into<Vec<u8>>) -> AdminAnswer {
-        AdminAnswer { status: 200, content_type, body: text.into(), allow: None, version: None }
+        let body = text.into();
+        AdminAnswer { status: 200, content_type, body, allow: None, version: None, streamed: None }
+    }
+
+    /// Events, which end with the connection.
+    pub(super) fn events(streamed: Streamed) -> AdminAnswer {
+        AdminAnswer { streamed: Some(streamed), ..AdminAnswer::text(EVENTS, "") }
     }
 
     /// `{"error":{"code","field"}}`, `field` only where there is one.
@@ -81,7 +101,9 @@ impl AdminAnswer {
 
     /// Appends the whole reply. None is stored by a cache.
     pub(super) fn write(&self, out: &mut Vec<u8>, frame: &ResponseFlags<'_>) {
-        reply::start(out, self.status, frame);
+        // A stream has no length, so that its end is the connection's.
+        let close = frame.close || self.streamed.is_some();
+        reply::start(out, self.status, &ResponseFlags { close, ..*frame });
         reply::field(out, "Cache-Control", b"no-store");
         match self.status {
             401 => reply::field(out, "WWW-Authenticate", b"Bearer"),
@@ -94,7 +116,10 @@ impl AdminAnswer {
         if let Some(version) = self.version {
             reply::field(out, "ETag", format!("\"{version}\"").as_bytes());
         }
-        if self.status == 204 {
+        if self.streamed.is_some() {
+            reply::field(out, "Content-Type", self.content_type.as_bytes());
+            reply::end_without_body(out);
+        } else if self.status == 204 {
             reply::end_without_body(out);
         } else {
             reply::end_with_body(out, self.content_type, &self.body, frame);

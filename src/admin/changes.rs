@@ -6,12 +6,12 @@ use std::sync::Arc;
 use bumpalo::Bump;
 use serde_json::{Value, json};
 
-use super::answer::AdminAnswer;
-use super::drafts;
+use super::answer::{AdminAnswer, Streamed};
 use super::input::{self, BadInput};
-use super::members;
 use super::popups::popup_json;
+use super::progress::{FollowedOverride, duration_json};
 use super::service::Service;
+use super::{drafts, events, members, nodes};
 use nudged_base::limits::WHO_BYTES_MAX;
 use nudged_domain::catalog::overrides::OverrideKind;
 use nudged_domain::catalog::source::{Definition, Format, parse_popup};
@@ -19,6 +19,7 @@ use nudged_http::head::Request;
 use nudged_publish::publisher::{
     Changed, EditContext, ExpectedVersion, Overridden, OverrideRequest, PopupEdit, PublishError,
 };
+use nudged_publish::shards::ShardAnswered;
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +70,14 @@ pub(super) fn answer(
         ChangeRequest::RollBack => PopupEdit::RollBack(version(request)?),
         ChangeRequest::Override(asked) => {
             members::none(request.body, name_of(asked))?;
-            return Ok(override_answer(&service.publisher.override_popup(context, asked)?));
+            if events::are_accepted(request.accept) {
+                service.publisher.check_override(context)?;
+                let (id, expected) = (id.to_owned(), context.expected);
+                let followed = FollowedOverride { id, who: author, expected, asked };
+                return Ok(AdminAnswer::events(Streamed::Override(followed)));
+            }
+            let overridden = service.publisher.override_popup(context, asked)?;
+            return Ok(override_answer(service, &overridden));
         }
     };
     Ok(change_answer(service, change, &service.publisher.change(context, &edit)?))
@@ -105,11 +113,19 @@ fn name_of(asked: OverrideRequest) -> &'static str {
     }
 }
 
-fn override_answer(overridden: &Overridden) -> AdminAnswer {
-    let Overridden { known, published, stored, warnings } = overridden;
+/// What came of a pause, an archive or a resume.
+pub(super) fn override_answer(service: &Service, overridden: &Overridden) -> AdminAnswer {
+    let Overridden { known, published, stored, warnings, shards } = overridden;
     let mut body = popup_json(published, known, *stored);
+    body.shards = Some(shards.iter().map(shard_json).collect());
+    body.nodes = Some(nodes::seen(service).iter().map(nodes::seen_json).collect());
     body.warnings = (!warnings.is_empty()).then(|| warnings.clone());
     AdminAnswer::json(200, &body).with_version(known.stored.version)
+}
+
+/// A shard that decides by a change, and after how long.
+pub(super) fn shard_json(answered: &ShardAnswered) -> Value {
+    json!({ "shard": answered.shard.0, "after_ms": duration_json(answered.after) })
 }
 
 fn change_answer(service: &Service, change: ChangeRequest, changed: &Changed) -> AdminAnswer {
@@ -148,7 +164,7 @@ pub(super) fn author(field: Option<&[u8]>, peer: &str) -> Result<String, BadInpu
 }
 
 /// What the request asks of the popup as it is: `If-Match`, or `If-None-Match` with `*` alone.
-fn expected_of(request: &Request<'_>) -> Result<Option<ExpectedVersion>, BadInput> {
+pub(super) fn expected_of(request: &Request<'_>) -> Result<Option<ExpectedVersion>, BadInput> {
     match (request.if_match, request.if_none_match) {
         (None, None) => Ok(None),
         (Some(field), None) => {
@@ -192,13 +208,13 @@ fn definition(request: &Request<'_>, id: &str) -> Result<Arc<Definition>, AdminA
 }
 
 /// The body as text.
-fn body_of<'b>(request: &Request<'b>) -> Result<&'b str, BadInput> {
+pub(super) fn body_of<'b>(request: &Request<'b>) -> Result<&'b str, BadInput> {
     let text = str::from_utf8(request.body).map_err(|_| BadInput::new("invalid_utf8", "body"))?;
     if text.trim().is_empty() { Err(BadInput::new("empty", "body")) } else { Ok(text) }
 }
 
 /// What `Content-Type` says; where it says nothing, JSON begins with a brace, as TOML never does.
-fn format_of(content_type: Option<&[u8]>, text: &str) -> Format {
+pub(super) fn format_of(content_type: Option<&[u8]>, text: &str) -> Format {
     let content_type = content_type.unwrap_or_default().to_ascii_lowercase();
     let says = |word: &str| content_type.windows(word.len()).any(|part| part == word.as_bytes());
     match (says("toml"), says("json")) {

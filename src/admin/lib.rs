@@ -11,7 +11,10 @@
 //! the node, its time, SQL · `changes`, `drafts` what operators change · `popups`, `history`,
 //! `users`, `timeline`, `stats` (`csv`), `explain`, `preview`, `status`, `metrics` what they see,
 //! `arbiter` of Redis, `process` of the process, `lag` how late SQL is, `popup_totals` by popup,
-//! `files` what lies in the data directory, `last_errors` what was wrong · `listeners`
+//! `files` what lies in the data directory, `last_errors` what was wrong, `nodes` the others,
+//! `log_lines` its log, `audit` who changed what, `check` a popup before it is stored, `doctor` the
+//! host · `live` all of it as it happens, `progress` a pause as it comes on, both as `events` ·
+//! `listeners`
 //! connections by listener · `refusals` what a failure is to them · `answer` replies · `unread`
 //! the memory of large ones · `input` texts of requests, `members` small bodies · `operations` the
 //! table of routes, `parameters` what their queries may have, `openapi` the description of it all.
@@ -20,12 +23,16 @@
 mod access;
 mod answer;
 mod arbiter;
+mod audit;
 mod backup;
 mod certificate;
 mod changes;
+mod check;
 mod connection;
 mod csv;
+mod doctor;
 mod drafts;
+mod events;
 mod explain;
 mod files;
 mod history;
@@ -35,8 +42,11 @@ mod lag;
 mod last_errors;
 mod listener;
 mod listeners;
+mod live;
+mod log_lines;
 mod members;
 mod metrics;
+mod nodes;
 mod openapi;
 mod operations;
 mod parameters;
@@ -44,6 +54,7 @@ mod popup_totals;
 mod popups;
 mod preview;
 mod process;
+mod progress;
 mod refusals;
 mod roles;
 mod routes;
@@ -65,6 +76,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use access::AdminAccess;
+pub use doctor::DoctorVisit;
 use hosts::AdminHosts;
 use listener::Running;
 use nudged_base::clock::NodeClock;

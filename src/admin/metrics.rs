@@ -43,6 +43,7 @@ pub(super) fn answer(service: &Service, refused: (u64, u64)) -> AdminAnswer {
     push_overrides(&mut metrics, service);
     push_tokens(&mut metrics, service, refused);
     push_hand_overs(&mut metrics, service);
+    metrics.extend(service.live.metrics());
     push_catalog(&mut metrics, service);
     metrics.push(NodeMetric {
         labels: &config,

@@ -41,6 +41,12 @@ pub(super) struct PopupJson<'a> {
     /// What is allowed and still can't be meant; told of a change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) warnings: Option<Vec<String>>,
+    /// The shards that were told of a pause, an archive or a resume.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) shards: Option<Vec<Value>>,
+    /// The other nodes, and whether they know of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) nodes: Option<Vec<Value>>,
 }
 
 /// A page of popups.
@@ -214,6 +220,8 @@ pub(super) fn popup_json<'a>(
         },
         definition: serde_json::from_str(&stored.text).expect("the text was read"),
         warnings: None,
+        shards: None,
+        nodes: None,
     }
 }
 

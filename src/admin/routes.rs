@@ -10,8 +10,8 @@ use super::operations::{self, Needs};
 use super::parameters;
 use super::service::Service;
 use super::{
-    backup, drafts, explain, history, members, metrics, openapi, popups, preview, stats, status,
-    timeline, tokens, users,
+    audit, backup, check, doctor, drafts, explain, history, live, log_lines, members, metrics,
+    openapi, popups, preview, stats, status, timeline, tokens, users,
 };
 use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_domain::catalog::overrides::OverrideKind;
@@ -25,6 +25,12 @@ pub(super) struct Router {
     pub(super) service: Service,
     pub(super) access: AdminAccess,
     pub(super) hosts: AdminHosts,
+}
+
+impl std::fmt::Debug for Router {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Router").finish_non_exhaustive()
+    }
 }
 
 impl Router {
@@ -116,6 +122,11 @@ fn dispatch(
         AdminRoute::OpenApi => Ok(openapi::answer()),
         AdminRoute::Metrics => Ok(metrics::answer(service, router.access.refused())),
         AdminRoute::Status => Ok(status::answer(service)),
+        AdminRoute::Live => live::answer(service, request),
+        AdminRoute::Log => log_lines::answer(service, request.query),
+        AdminRoute::Audit => audit::answer(service, request.query),
+        AdminRoute::Doctor => doctor::answer(service),
+        AdminRoute::Check => check::answer(service, request),
         AdminRoute::Popups => popups::list(service, request.query),
         AdminRoute::Popup(id) => match request.method {
             Method::Put => change(ChangeRequest::Put, id),
@@ -167,6 +178,16 @@ pub(super) enum AdminRoute<'p> {
     Metrics,
     /// `/v1/status`
     Status,
+    /// `/v1/live`
+    Live,
+    /// `/v1/log`
+    Log,
+    /// `/v1/audit`
+    Audit,
+    /// `/v1/doctor`
+    Doctor,
+    /// `/v1/check`
+    Check,
     /// `/v1/popups`
     Popups,
     /// `/v1/popups/{id}`; the id may be none, which who makes a popup is told.
@@ -216,6 +237,11 @@ impl<'p> AdminRoute<'p> {
             "/openapi.json" => AdminRoute::OpenApi,
             "/metrics" => AdminRoute::Metrics,
             "/v1/status" => AdminRoute::Status,
+            "/v1/live" => AdminRoute::Live,
+            "/v1/log" => AdminRoute::Log,
+            "/v1/audit" => AdminRoute::Audit,
+            "/v1/doctor" => AdminRoute::Doctor,
+            "/v1/check" => AdminRoute::Check,
             "/v1/popups" => AdminRoute::Popups,
             "/v1/explain" => AdminRoute::Explain,
             "/v1/stats" => AdminRoute::Stats,
@@ -267,6 +293,11 @@ impl<'p> AdminRoute<'p> {
             AdminRoute::OpenApi => "/openapi.json",
             AdminRoute::Metrics => "/metrics",
             AdminRoute::Status => "/v1/status",
+            AdminRoute::Live => "/v1/live",
+            AdminRoute::Log => "/v1/log",
+            AdminRoute::Audit => "/v1/audit",
+            AdminRoute::Doctor => "/v1/doctor",
+            AdminRoute::Check => "/v1/check",
             AdminRoute::Popups => "/v1/popups",
             AdminRoute::Popup(_) => "/v1/popups/{id}",
             AdminRoute::Pause(_) => "/v1/popups/{id}/pause",

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::answer::AdminAnswer;
+use super::doctor::DoctorVisit;
 use super::lag::LagMeter;
+use super::live::LiveHub;
 use super::popup_totals::NamedPopups;
 use super::refusals;
 use nudged_base::clock::NodeClock;
@@ -21,6 +23,7 @@ use nudged_runtime::load::LoadMeter;
 use nudged_runtime::shard::mesh::Mesh;
 use nudged_runtime::threads::keeper::KeeperMetrics;
 use nudged_runtime::threads::list_drain::DrainMetrics;
+use nudged_runtime::threads::log_tail::LogTail;
 use nudged_runtime::threads::sql_writer::WriterFigures;
 use nudged_runtime::topology::Topology;
 use nudged_runtime::turns::{HeldTurn, Turns};
@@ -49,6 +52,10 @@ pub struct AdminContext {
     pub commit: &'static str,
     /// Where changes are logged.
     pub log: Log,
+    /// The last lines of the log.
+    pub log_tail: Arc<LogTail>,
+    /// Looks at the host.
+    pub doctor: DoctorVisit,
 }
 
 /// How hand-overs to new processes went.
@@ -112,6 +119,8 @@ pub(super) struct Service {
     pub(super) lag: LagMeter,
     /// Popups that have series of their own.
     pub(super) named_popups: NamedPopups,
+    /// Who looks at live figures.
+    pub(super) live: LiveHub,
     clock_ahead_ms: AtomicI64,
     ready: Arc<AtomicBool>,
 }
@@ -133,6 +142,7 @@ impl Service {
             load,
             lag: LagMeter::default(),
             named_popups: NamedPopups::default(),
+            live: LiveHub::default(),
             started: (clocks::mono(), clocks::wall()),
             readers: Turns::new(reader),
             clock: Mutex::new(clock),
@@ -160,6 +170,12 @@ impl Service {
         self.observe_clock();
         self.load.look(now);
         self.lag.look(now, journal.written(), journal.applied());
+    }
+
+    /// Has every stream of events end.
+    pub(super) fn end_streams(&self) {
+        self.live.end();
+        self.log_tail.ring();
     }
 
     /// How long the oldest record has waited that is not in SQL yet, in milliseconds.

@@ -5,6 +5,7 @@ mod changes;
 mod described;
 mod drafts;
 mod listing;
+mod live;
 mod patches;
 mod previews;
 mod tokens;
@@ -86,6 +87,8 @@ fn node_at(address: AdminAddress, directory: NodeDirectory) -> Result<Node, Admi
         hand_overs: Arc::default(),
         commit: "unknown",
         log: directory.log.clone(),
+        log_tail: Arc::default(),
+        doctor: Box::new(|| Some("[]".to_owned())),
     };
     let clock = NodeClock::start(clocks::mono(), clocks::wall(), WallMs(0));
     let reader = StoreReader::open(directory.path()).unwrap();
@@ -178,6 +181,20 @@ fn statuses_by_route_and_method() {
         ("GET /v1/explain", 400),
         ("GET /v1/explain?user=u&at=never", 400),
         ("GET /v1/stats?from=2&to=1", 400),
+        ("GET /v1/log", 200),
+        ("GET /v1/log?limit=0", 400),
+        ("GET /v1/log?level=loud", 400),
+        ("GET /v1/log?after=-1", 400),
+        ("GET /v1/audit", 200),
+        ("GET /v1/audit?before=1", 400),
+        ("GET /v1/audit?before=x", 400),
+        ("GET /v1/doctor", 200),
+        ("POST /v1/doctor", 405),
+        ("POST /v1/check", 400),
+        ("POST /v1/check?id=A", 400),
+        ("HEAD /v1/live", 200),
+        ("GET /v1/live?log=loud", 400),
+        ("POST /v1/live", 405),
         ("GET /nothing", 404),
         ("GET /v1/%70opups", 404),
     ];

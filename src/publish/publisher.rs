@@ -11,11 +11,13 @@
 //! Limits: a change waits [`CATALOG_TURN_MS`] for those before it, a reload [`RELOAD_TURN_MS`].
 
 mod change;
+mod checking;
 mod drafts;
 mod file_memory;
 mod identity;
 mod import;
 mod live;
+mod nodes;
 pub mod operators;
 mod overriding;
 mod prepare;
@@ -34,6 +36,7 @@ use std::time::Duration;
 
 use super::shared_catalog::SharedCatalog;
 use live::LiveLock;
+use nodes::NodeBook;
 #[cfg(doc)]
 use nudged_base::limits::{CATALOG_TURN_MS, RELOAD_TURN_MS};
 use nudged_base::telemetry::log::Log;
@@ -46,9 +49,11 @@ use nudged_store::Store;
 use operators::TokenBook;
 
 pub use change::{Changed, EditContext, ExpectedVersion, PopupEdit};
+pub use checking::CheckedPopup;
 pub use drafts::Drafted;
 pub use import::{ImportedLine, import_popups};
-pub use overriding::{Overridden, OverrideRequest};
+pub use nodes::{FollowedNodes, NodeSight, NodeView};
+pub use overriding::{HeldOverrides, Overridden, OverrideRequest};
 pub use prepare::check_file;
 pub use published::{KnownPopup, Published};
 pub use refusal::{ConfigRefused, PublishError};
@@ -87,6 +92,8 @@ pub struct Publisher {
     live: LiveLock,
     /// Who may operate the node.
     tokens: TokenBook,
+    /// What other nodes decide by, as far as they say.
+    nodes: NodeBook,
     /// One reload at a time; the configuration as the last good one read it.
     reloading: Turns<Config>,
     /// How often this node's popups file has undone what another one's had set.
