@@ -1,0 +1,5 @@
+import type { PageProps } from '../../shell/pages';
+
+export default function Statistics({ params }: PageProps) {
+  return <h1>Statistics {params['id'] ?? params['user'] ?? ''}</h1>;
+}
