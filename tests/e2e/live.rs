@@ -160,7 +160,8 @@ fn bearer(token: &str) -> String {
 
 #[test]
 fn a_stream_ends_with_its_token_and_each_role_sees_what_it_may() {
-    let server = guarded().start();
+    let setup = guarded();
+    let server = setup.start();
     let ask = |token: &str, method: &str, target: &str, body: &str| {
         let text = String::from_utf8(request(method, target, body)).unwrap();
         let text = text.replacen("\r\n", &format!("\r\n{}", bearer(token)), 1);
