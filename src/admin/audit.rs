@@ -20,9 +20,6 @@ use nudged_base::time::WallMs;
 use nudged_domain::operators::OperatorToken;
 use nudged_store::{HistoryEntry, StoreError, StoreReader};
 
-/// Tokens of one moment: as many as can be in force are revoked at once.
-const TOKENS_AT_ONCE: u32 = OPERATOR_TOKENS_MAX as u32;
-
 /// What a page begins behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct AuditCursor {
@@ -126,7 +123,9 @@ fn token_changes(
 ) -> Result<VecDeque<TokenChange>, StoreError> {
     let AuditCursor { tokens_until, tokens_skipped, .. } = cursor;
     let skipped = u32::try_from(tokens_skipped).unwrap_or(PAGE_ENTRIES_MAX);
-    let count = limit.saturating_add(skipped.min(PAGE_ENTRIES_MAX)) + TOKENS_AT_ONCE + 1;
+    // Those of one moment may be in another order in SQL: as many as are revoked at once.
+    let at_once = u32::try_from(OPERATOR_TOKENS_MAX).unwrap_or(PAGE_ENTRIES_MAX);
+    let count = limit.saturating_add(skipped.min(PAGE_ENTRIES_MAX)) + at_once + 1;
     let mut changes = Vec::new();
     for is_revoked in [false, true] {
         for token in reader.operator_tokens_until(tokens_until, is_revoked, count)? {

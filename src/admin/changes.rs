@@ -6,20 +6,19 @@ use std::sync::Arc;
 use bumpalo::Bump;
 use serde_json::{Value, json};
 
-use super::answer::{AdminAnswer, Streamed};
+use super::answer::AdminAnswer;
 use super::input::{self, BadInput};
 use super::popups::popup_json;
-use super::progress::{FollowedOverride, duration_json};
+use super::progress::{self, FollowedOverride, override_answer};
 use super::service::Service;
-use super::{drafts, events, members, nodes};
+use super::{drafts, events, members};
 use nudged_base::limits::WHO_BYTES_MAX;
 use nudged_domain::catalog::overrides::OverrideKind;
 use nudged_domain::catalog::source::{Definition, Format, parse_popup};
 use nudged_http::head::Request;
 use nudged_publish::publisher::{
-    Changed, EditContext, ExpectedVersion, Overridden, OverrideRequest, PopupEdit, PublishError,
+    Changed, DraftPut, EditContext, ExpectedVersion, OverrideRequest, PopupEdit, PublishError,
 };
-use nudged_publish::shards::ShardAnswered;
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +46,7 @@ pub(super) enum ChangeRequest {
 /// # Errors
 /// The answer that refuses it.
 pub(super) fn answer(
-    service: &Service,
+    service: &Arc<Service>,
     (change, id): (ChangeRequest, &str),
     request: &Request<'_>,
     peer: &str,
@@ -57,13 +56,19 @@ pub(super) fn answer(
     let edit = match change {
         ChangeRequest::Put => PopupEdit::Put(definition(request, id)?),
         ChangeRequest::PutDraft => {
-            let drafted = service.publisher.put_draft(context, &definition(request, id)?)?;
+            let bump = Bump::new();
+            let [base_version] = input::fields(request.query, ["base_version"], &bump)?;
+            let base_version = base_version.and_then(number);
+            let put = DraftPut { definition: definition(request, id)?, base_version };
+            let drafted = service.publisher.put_draft(context, &put)?;
             return Ok(drafts::put_answer(service, &drafted));
         }
         ChangeRequest::DeleteDraft => return drafts::delete(service, context),
         ChangeRequest::Publish => {
             members::none(request.body, "POST /v1/popups/{id}/publish")?;
-            PopupEdit::Publish
+            let bump = Bump::new();
+            let [revision] = input::fields(request.query, ["revision"], &bump)?;
+            PopupEdit::Publish(revision.and_then(input::number))
         }
         ChangeRequest::Patch => PopupEdit::Patch(body_of(request)?.into()),
         ChangeRequest::Delete => PopupEdit::Delete,
@@ -74,7 +79,7 @@ pub(super) fn answer(
                 service.publisher.check_override(context)?;
                 let (id, expected) = (id.to_owned(), context.expected);
                 let followed = FollowedOverride { id, who: author, expected, asked };
-                return Ok(AdminAnswer::events(Streamed::Override(followed)));
+                return Ok(progress::answer(service, followed));
             }
             let overridden = service.publisher.override_popup(context, asked)?;
             return Ok(override_answer(service, &overridden));
@@ -113,21 +118,6 @@ fn name_of(asked: OverrideRequest) -> &'static str {
     }
 }
 
-/// What came of a pause, an archive or a resume.
-pub(super) fn override_answer(service: &Service, overridden: &Overridden) -> AdminAnswer {
-    let Overridden { known, published, stored, warnings, shards } = overridden;
-    let mut body = popup_json(published, known, *stored);
-    body.shards = Some(shards.iter().map(shard_json).collect());
-    body.nodes = Some(nodes::seen(service).iter().map(nodes::seen_json).collect());
-    body.warnings = (!warnings.is_empty()).then(|| warnings.clone());
-    AdminAnswer::json(200, &body).with_version(known.stored.version)
-}
-
-/// A shard that decides by a change, and after how long.
-pub(super) fn shard_json(answered: &ShardAnswered) -> Value {
-    json!({ "shard": answered.shard.0, "after_ms": duration_json(answered.after) })
-}
-
 fn change_answer(service: &Service, change: ChangeRequest, changed: &Changed) -> AdminAnswer {
     let Changed { known, is_new, published } = changed;
     let stored = service.publisher.with_overrides(|all| all.stored(&known.stored.id));
@@ -141,7 +131,7 @@ fn change_answer(service: &Service, change: ChangeRequest, changed: &Changed) ->
         body.warnings = Some(warnings);
     }
     let status = if *is_new { 201 } else { 200 };
-    AdminAnswer::json(status, &body).with_version(known.stored.version)
+    AdminAnswer::json(status, &body).with_tag(known.stored.version)
 }
 
 /// Whom a change is put down to: the name that the request gives, else `admin`, and from where it
@@ -184,14 +174,14 @@ pub(super) fn expected_of(request: &Request<'_>) -> Result<Option<ExpectedVersio
     }
 }
 
-/// `If-Match`: a version, with or without the quotes of an entity tag, or `*`.
+/// `If-Match`: a version or a draft's revision, with or without the quotes of an entity tag, or `*`.
 fn expected(field: &[u8]) -> Result<ExpectedVersion, BadInput> {
     let text = field.trim_ascii();
     if text == b"*" {
         return Ok(ExpectedVersion::Any);
     }
     let text = text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).unwrap_or(text);
-    let version = str::from_utf8(text).ok().and_then(number);
+    let version = str::from_utf8(text).ok().and_then(input::number);
     version.map(ExpectedVersion::Version).ok_or(BadInput::new("bad_value", "If-Match"))
 }
 
@@ -271,14 +261,15 @@ mod tests {
 
     #[test]
     fn versions_are_matched_as_numbers_tags_or_any() {
-        let cases: [(&[u8], Option<ExpectedVersion>); 8] = [
+        let cases: [(&[u8], Option<ExpectedVersion>); 9] = [
             (b"3", Some(ExpectedVersion::Version(3))),
             (b"\"3\"", Some(ExpectedVersion::Version(3))),
             (b"*", Some(ExpectedVersion::Any)),
             (b"", None),
             (b"+3", None),
             (b"\"3", None),
-            (b"4294967296", None),
+            (b"4294967296", Some(ExpectedVersion::Version(1 << 32))),
+            (b"18446744073709551616", None),
             (b"W/\"3\"", None),
         ];
         for (field, want) in cases {

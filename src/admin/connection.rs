@@ -4,11 +4,10 @@
 use std::io::{self, Read as _, Write as _};
 use std::time::Duration;
 
-use super::answer::Streamed;
+use super::answer::StreamBody;
 use super::routes::Router;
 use super::stream::AdminStream;
 use super::unread::Share;
-use super::{live, progress};
 use nudged_base::limits::WRITE_STALL_TIMEOUT_MS;
 use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_base::time::MonoNs;
@@ -76,7 +75,7 @@ struct Conversation<'s> {
     early: EarlyRefusals<'s>,
     unread: Share<'s>,
     /// What goes on behind the last answer: nothing follows it on this connection.
-    streamed: Option<Streamed>,
+    streamed: Option<StreamBody>,
 }
 
 impl Conversation<'_> {
@@ -116,19 +115,6 @@ impl Conversation<'_> {
         self.send_all() && self.go_on()
     }
 
-    /// Carries out what follows a head, on the bare connection, which ends with it.
-    fn stream(&mut self, streamed: Streamed) {
-        let router = self.early.router;
-        match streamed {
-            Streamed::Live(request) => live::run(router, request, &mut self.stream),
-            Streamed::Override(followed) => {
-                progress::run(&router.service, followed, &mut self.stream);
-            }
-        }
-        // Where the peer has gone there is nobody to tell.
-        let _ = self.stream.end_sending();
-    }
-
     /// How long to wait for bytes; `None` where a deadline has passed.
     fn wait(&self) -> Option<Duration> {
         let Some(deadline) = self.connection.deadline(&TIMEOUTS) else {
@@ -163,7 +149,9 @@ impl Conversation<'_> {
 
     fn go_on(&mut self) -> bool {
         if let Some(streamed) = self.streamed.take() {
-            self.stream(streamed);
+            streamed.run(&mut self.stream);
+            // Where the peer has gone there is nobody to tell.
+            let _ = self.stream.end_sending();
             return false;
         }
         match self.connection.ending() {
@@ -193,7 +181,7 @@ fn turn_of<'t>(
 fn handler<'h>(
     early: &'h EarlyRefusals<'_>,
     date: &'h ImfDate,
-    (unread, streamed): (&'h mut Share<'_>, &'h mut Option<Streamed>),
+    (unread, streamed): (&'h mut Share<'_>, &'h mut Option<StreamBody>),
 ) -> impl FnMut(&Request<'_>, u32, &mut Vec<u8>) -> machine::Answer + 'h {
     move |request, _slot, out| {
         // What was sent behind the request for a stream is not answered.

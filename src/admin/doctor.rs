@@ -9,10 +9,6 @@ use serde_json::value::RawValue;
 use super::answer::AdminAnswer;
 use super::service::Service;
 
-/// Looks at the host and the servers of a configuration that runs: an array of what was found, as
-/// JSON. `None` where somebody else is having it looked at.
-pub type DoctorVisit = Box<dyn Fn() -> Option<String> + Send + Sync>;
-
 /// Answers.
 ///
 /// # Errors

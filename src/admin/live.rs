@@ -13,19 +13,18 @@
 mod catalog;
 mod sampler;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bumpalo::Bump;
 
-use super::access::Credentials;
-use super::answer::{AdminAnswer, Streamed};
+use super::access::{AdminAccess, Credentials};
+use super::answer::AdminAnswer;
 use super::events::{EventWriter, ListenerLost};
 use super::input;
 use super::log_lines::line_json;
 use super::operations::Needs;
-use super::routes::Router;
 use super::service::Service;
 use super::stream::AdminStream;
 use nudged_base::limits::{LIVE_STREAM_MS, LIVE_STREAMS_MAX, LOG_TAIL_LINES};
@@ -41,7 +40,6 @@ pub(super) struct LiveHub {
     open: Arc<AtomicUsize>,
     refused: AtomicU64,
     cut: AtomicU64,
-    has_ended: AtomicBool,
     sampler: Mutex<LiveSampler>,
 }
 
@@ -57,7 +55,7 @@ impl Drop for LiveSeat {
 
 /// What a stream was asked for.
 #[derive(Debug)]
-pub(super) struct LiveRequest {
+struct LiveRequest {
     _seat: LiveSeat,
     credentials: Credentials,
     /// Lines of the log that are as grave as this, where any are wanted.
@@ -75,16 +73,6 @@ impl LiveHub {
             self.refused.fetch_add(1, Ordering::Relaxed);
         }
         entered.ok().map(|_| LiveSeat(Arc::clone(&self.open)))
-    }
-
-    /// Has every stream end; whoever follows something looks here, too.
-    pub(super) fn end(&self) {
-        self.has_ended.store(true, Ordering::Release);
-    }
-
-    /// Whether streams are to end: the node stops.
-    pub(super) fn has_ended(&self) -> bool {
-        self.has_ended.load(Ordering::Acquire)
     }
 
     /// What is to be told now, where there is anything yet, and when to look again.
@@ -114,37 +102,44 @@ impl LiveHub {
     }
 }
 
+/// What streams have of the node.
+type LiveParts<'p> = (&'p Arc<Service>, &'p Arc<AdminAccess>, &'p Arc<LiveHub>);
+
 /// Answers `log after`: with the head of a stream, where there is room for one.
 ///
 /// # Errors
 /// The answer that refuses it.
-pub(super) fn answer(service: &Service, request: &Request<'_>) -> Result<AdminAnswer, AdminAnswer> {
+pub(super) fn answer(
+    (service, access, hub): LiveParts<'_>,
+    request: &Request<'_>,
+) -> Result<AdminAnswer, AdminAnswer> {
     let bump = Bump::new();
     let [level, after] = input::fields(request.query, ["log", "after"], &bump)?;
     let level = level.and_then(Level::of_name);
     let line = after.and_then(input::number).unwrap_or_else(|| service.log_tail.last());
-    let seat = service.live.enter().filter(|_| !service.live.has_ended());
+    let seat = hub.enter().filter(|_| !service.are_streams_over());
     let seat = seat.ok_or_else(|| AdminAnswer::unavailable("too_many_streams"))?;
-    let credentials = Credentials::of(request);
+    let credentials = access.credentials(request);
     let live = LiveRequest { _seat: seat, credentials, level, line };
-    Ok(AdminAnswer::events(Streamed::Live(live)))
+    let (service, access, hub) = (Arc::clone(service), Arc::clone(access), Arc::clone(hub));
+    Ok(AdminAnswer::events(move |stream| run((&service, &access, &hub), live, stream)))
 }
 
 /// Tells until the client has gone, may not look any more, has looked for long enough, or the node
 /// stops.
-pub(super) fn run(router: &Router, request: LiveRequest, stream: &mut AdminStream) {
-    let told = EventWriter::on(stream).and_then(|events| tell(router, request, events));
+fn run(parts: LiveParts<'_>, request: LiveRequest, stream: &mut AdminStream) {
+    let told = EventWriter::on(stream).and_then(|events| tell(parts, request, events));
     if told == Err(ListenerLost::Stalled) {
-        router.service.live.cut.fetch_add(1, Ordering::Relaxed);
+        let (.., hub) = parts;
+        hub.cut.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 fn tell(
-    router: &Router,
+    (service, access, hub): LiveParts<'_>,
     mut request: LiveRequest,
     mut events: EventWriter<'_, AdminStream>,
 ) -> Result<(), ListenerLost> {
-    let Router { service, access, .. } = router;
     let until = Instant::now() + Duration::from_millis(LIVE_STREAM_MS);
     let (mut live_seen, mut catalog_seen) = (0, None);
     events.send_retry()?;
@@ -155,11 +150,12 @@ fn tell(
                 request.line = line.number;
             }
         }
-        let is_let_in = access.still_lets(&request.credentials, Needs::Reading, &service.publisher);
-        if service.live.has_ended() || Instant::now() >= until || !is_let_in {
+        let (credentials, publisher) = (&request.credentials, &service.publisher);
+        let is_let_in = access.still_lets(credentials, Needs::Reading, publisher, clocks::mono());
+        if service.are_streams_over() || Instant::now() >= until || !is_let_in {
             return events.send_retry();
         }
-        let (sample, next) = service.live.look(service);
+        let (sample, next) = hub.look(service);
         if let Some(sample) = sample {
             let catalog = &sample.catalog;
             if catalog_seen != Some(catalog.number) {
@@ -173,7 +169,7 @@ fn tell(
         }
         // Who wants no lines is not woken by them.
         let line = if request.level.is_some() { request.line_seen(service) } else { u64::MAX };
-        service.log_tail.wait(line, next, || service.live.has_ended());
+        service.log_tail.wait(line, next, || service.are_streams_over());
     }
 }
 

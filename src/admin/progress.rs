@@ -9,7 +9,7 @@
 //!
 //! Limit: [`OVERRIDES_FOLLOWED_MS`].
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread::{self, Builder};
 use std::time::{Duration, Instant};
 
@@ -17,15 +17,15 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::answer::AdminAnswer;
-use super::changes::{override_answer, shard_json};
 use super::events::EventWriter;
 use super::nodes::{seen, seen_json};
+use super::popups::popup_json;
 use super::service::Service;
 use super::stream::AdminStream;
 use nudged_base::limits::{ADMIN_CLOCK_PERIOD_MS, OVERRIDES_FOLLOWED_MS};
 use nudged_domain::catalog::overrides::OverridePlace;
 use nudged_publish::publisher::{
-    EditContext, ExpectedVersion, HeldOverrides, OverrideRequest, PublishError,
+    EditContext, ExpectedVersion, HeldOverrides, Overridden, OverrideRequest, PublishError,
 };
 use nudged_publish::shards::ShardAnswered;
 
@@ -58,8 +58,29 @@ impl Told<'_> {
     }
 }
 
+/// Answers with the head of what tells how far it is.
+pub(super) fn answer(service: &Arc<Service>, followed: FollowedOverride) -> AdminAnswer {
+    let service = Arc::clone(service);
+    AdminAnswer::events(move |stream| run(&service, followed, stream))
+}
+
+/// What came of a pause, an archive or a resume.
+pub(super) fn override_answer(service: &Service, overridden: &Overridden) -> AdminAnswer {
+    let Overridden { known, published, stored, warnings, shards } = overridden;
+    let mut body = popup_json(published, known, *stored);
+    body.shards = Some(shards.iter().map(shard_json).collect());
+    body.nodes = Some(seen(service).iter().map(seen_json).collect());
+    body.warnings = (!warnings.is_empty()).then(|| warnings.clone());
+    AdminAnswer::json(200, &body).with_tag(known.stored.version)
+}
+
+/// A shard that decides by a change, and after how long.
+fn shard_json(answered: &ShardAnswered) -> Value {
+    json!({ "shard": answered.shard.0, "after_ms": duration_json(answered.after) })
+}
+
 /// Carries it out and tells how far it is.
-pub(super) fn run(service: &Service, followed: FollowedOverride, stream: &mut AdminStream) {
+fn run(service: &Service, followed: FollowedOverride, stream: &mut AdminStream) {
     let begun = Instant::now();
     let mut told = Told(EventWriter::on(stream).ok());
     let _followed = service.publisher.follow_nodes();
@@ -135,7 +156,7 @@ fn follow(service: &Service, (id, begun): (&str, Instant), told: &mut Told<'_>) 
         }
         let is_everywhere = place == OverridePlace::Sql && nodes.iter().all(|(_, is)| *is);
         let left = until.saturating_duration_since(Instant::now());
-        if is_everywhere || left.is_zero() || !told.is_there() || service.live.has_ended() {
+        if is_everywhere || left.is_zero() || !told.is_there() || service.are_streams_over() {
             return place;
         }
         // A stop is looked for now and then; nobody rings for it here.
@@ -150,7 +171,7 @@ fn after_ms(begun: Instant) -> Value {
 }
 
 /// A duration in milliseconds, to the microsecond.
-pub(super) fn duration_json(duration: Duration) -> Value {
+fn duration_json(duration: Duration) -> Value {
     let us = u32::try_from(duration.as_micros()).unwrap_or(u32::MAX);
     json!(f64::from(us) / 1_000.0)
 }

@@ -7,9 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::answer::AdminAnswer;
-use super::doctor::DoctorVisit;
 use super::lag::LagMeter;
-use super::live::LiveHub;
+use super::popup_facts::PopupFacts;
 use super::popup_totals::NamedPopups;
 use super::refusals;
 use nudged_base::clock::NodeClock;
@@ -28,6 +27,10 @@ use nudged_runtime::threads::sql_writer::WriterFigures;
 use nudged_runtime::topology::Topology;
 use nudged_runtime::turns::{HeldTurn, Turns};
 use nudged_store::{StoreError, StoreReader};
+
+/// Looks at the host and the servers of a configuration that runs: an array of what was found, as
+/// JSON. `None` where somebody else is having it looked at.
+pub type DoctorVisit = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
 /// The node that operators see. The listener's address, its token file and the journal's retention
 /// are those of the publisher's configuration.
@@ -119,8 +122,10 @@ pub(super) struct Service {
     pub(super) lag: LagMeter,
     /// Popups that have series of their own.
     pub(super) named_popups: NamedPopups,
-    /// Who looks at live figures.
-    pub(super) live: LiveHub,
+    /// Whether streams of events are to end.
+    are_streams_over: AtomicBool,
+    /// What was asked of SQL for lists of popups.
+    pub(super) popup_facts: PopupFacts,
     clock_ahead_ms: AtomicI64,
     ready: Arc<AtomicBool>,
 }
@@ -142,7 +147,8 @@ impl Service {
             load,
             lag: LagMeter::default(),
             named_popups: NamedPopups::default(),
-            live: LiveHub::default(),
+            are_streams_over: AtomicBool::new(false),
+            popup_facts: PopupFacts::default(),
             started: (clocks::mono(), clocks::wall()),
             readers: Turns::new(reader),
             clock: Mutex::new(clock),
@@ -174,8 +180,13 @@ impl Service {
 
     /// Has every stream of events end.
     pub(super) fn end_streams(&self) {
-        self.live.end();
+        self.are_streams_over.store(true, Ordering::Release);
         self.log_tail.ring();
+    }
+
+    /// Whether they are to end: the node stops.
+    pub(super) fn are_streams_over(&self) -> bool {
+        self.are_streams_over.load(Ordering::Acquire)
     }
 
     /// How long the oldest record has waited that is not in SQL yet, in milliseconds.

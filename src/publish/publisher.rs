@@ -17,6 +17,7 @@ mod file_memory;
 mod identity;
 mod import;
 mod live;
+mod node_views;
 mod nodes;
 pub mod operators;
 mod overriding;
@@ -50,7 +51,7 @@ use operators::TokenBook;
 
 pub use change::{Changed, EditContext, ExpectedVersion, PopupEdit};
 pub use checking::CheckedPopup;
-pub use drafts::Drafted;
+pub use drafts::{DraftPut, Drafted};
 pub use import::{ImportedLine, import_popups};
 pub use nodes::{FollowedNodes, NodeSight, NodeView};
 pub use overriding::{HeldOverrides, Overridden, OverrideRequest};

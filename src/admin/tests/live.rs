@@ -91,3 +91,27 @@ fn a_followed_pause_ends_with_the_answer() {
     let resumed = node.json("POST /v1/popups/a/resume");
     assert_eq!(resumed["shards"].as_array().unwrap().len(), 2, "{resumed}");
 }
+
+#[test]
+fn what_is_asked_of_the_console_s_routes_is_looked_at() {
+    let node = node();
+    let cases = [
+        ("GET /v1/log", 200),
+        ("GET /v1/log?limit=0", 400),
+        ("GET /v1/log?level=loud", 400),
+        ("GET /v1/log?after=-1", 400),
+        ("GET /v1/audit", 200),
+        ("GET /v1/audit?before=1", 400),
+        ("GET /v1/audit?before=x", 400),
+        ("GET /v1/doctor", 200),
+        ("POST /v1/doctor", 405),
+        ("POST /v1/check", 400),
+        ("POST /v1/check?id=A", 400),
+        ("HEAD /v1/live", 200),
+        ("GET /v1/live?log=loud", 400),
+        ("POST /v1/live", 405),
+    ];
+    for (line, want) in cases {
+        assert_eq!(node.status(line), want, "{line}");
+    }
+}

@@ -2,23 +2,20 @@
 //! the pauses and archives that stand there, so that who pauses here sees who knows of it. Only
 //! for people: nothing is decided by it. Must not know where it is left.
 //!
-//! Limits: [`PEERS_MAX`] nodes; one that is silent for [`PEER_SILENT_MS`] is not waited for, one for
-//! [`NODE_TOLD_MS`] not told.
+//! Limits: [`PEERS_MAX`] nodes; one that is silent for [`PEER_SILENT_MS`] is not waited for, one
+//! for [`NODE_TOLD_MS`] not told.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::Publisher;
 #[cfg(doc)]
 use nudged_base::limits::PEER_SILENT_MS;
 use nudged_base::limits::{NODE_TOLD_MS, PEERS_MAX};
 use nudged_base::time::WallMs;
-use nudged_domain::catalog::overrides::Overrides;
-use nudged_runtime::{clocks, topology};
 
 /// What a node says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,18 +69,18 @@ struct NodeBookState {
 pub(super) struct NodeBook {
     state: Mutex<NodeBookState>,
     /// How many wait for what they say.
-    followers: AtomicUsize,
+    followers: Arc<AtomicUsize>,
     /// How often they were asked.
     said: AtomicU64,
 }
 
 /// Somebody waits for what other nodes say, until it is dropped.
 #[derive(Debug)]
-pub struct FollowedNodes<'p>(&'p Publisher);
+pub struct FollowedNodes(Arc<AtomicUsize>);
 
-impl Drop for FollowedNodes<'_> {
+impl Drop for FollowedNodes {
     fn drop(&mut self) {
-        self.0.nodes.followers.fetch_sub(1, Ordering::AcqRel);
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -94,7 +91,8 @@ impl NodeBook {
     }
 
     /// Takes what all nodes have left; those that have left nothing are forgotten.
-    fn take(&self, views: Vec<(String, NodeView)>, now: Instant, wall: WallMs) {
+    pub(super) fn take(&self, views: Vec<(String, NodeView)>, now: Instant, wall: WallMs) {
+        self.said.fetch_add(1, Ordering::AcqRel);
         let mut state = self.lock();
         let before = std::mem::take(&mut state.others);
         let others = views.into_iter().filter(|(node, _)| *node != state.own).take(PEERS_MAX);
@@ -116,7 +114,34 @@ impl NodeBook {
         state.others = others;
     }
 
-    fn others(&self, now: Instant) -> Vec<NodeSight> {
+    /// This node's id.
+    pub(super) fn own(&self) -> String {
+        self.lock().own.clone()
+    }
+
+    /// This node has this id from now on.
+    pub(super) fn set_own(&self, node: &str) {
+        node.clone_into(&mut self.lock().own);
+    }
+
+    /// Somebody waits for what other nodes say.
+    pub(super) fn follow(&self) -> FollowedNodes {
+        self.followers.fetch_add(1, Ordering::AcqRel);
+        FollowedNodes(Arc::clone(&self.followers))
+    }
+
+    /// Whether anybody does.
+    pub(super) fn is_followed(&self) -> bool {
+        self.followers.load(Ordering::Acquire) > 0
+    }
+
+    /// How often other nodes were asked.
+    pub(super) fn said(&self) -> u64 {
+        self.said.load(Ordering::Acquire)
+    }
+
+    /// Those that were heard of lately.
+    pub(super) fn others(&self, now: Instant) -> Vec<NodeSight> {
         let state = self.lock();
         let sight = |(node, (view, heard)): (&String, &(NodeView, Instant))| {
             let silent = now.saturating_duration_since(*heard);
@@ -125,65 +150,6 @@ impl NodeBook {
         };
         let told = state.others.iter().map(sight);
         told.filter(|sight| sight.silent_ms <= NODE_TOLD_MS).collect()
-    }
-}
-
-/// The same for the same entries, in whatever order: ids are random.
-fn mark_of(overrides: &Overrides) -> (u64, String) {
-    let standing = overrides.all().filter(|held| held.entry.end.is_none());
-    let (count, mark) =
-        standing.fold((0, 0), |(count, mark), held| (count + 1, mark ^ held.entry.id.0));
-    (count, format!("{mark:032x}"))
-}
-
-impl Publisher {
-    /// This node has this id from now on.
-    pub fn be_node(&self, node: &str) {
-        node.clone_into(&mut self.nodes.lock().own);
-    }
-
-    /// This node as it is now.
-    pub fn own_node(&self) -> NodeSight {
-        let (overrides, mark) = mark_of(&self.live.lock().overrides);
-        let view = NodeView {
-            host: topology::host_name(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            catalog: self.current().stored_version,
-            overrides,
-            mark,
-            at: clocks::wall().0,
-        };
-        NodeSight { node: self.nodes.lock().own.clone(), view, silent_ms: 0 }
-    }
-
-    /// The other nodes that were heard of lately, by their ids; none without Redis.
-    pub fn other_nodes(&self) -> Vec<NodeSight> {
-        self.nodes.others(Instant::now())
-    }
-
-    /// Has them asked as often as may be, until what is given is dropped.
-    pub fn follow_nodes(&self) -> FollowedNodes<'_> {
-        self.nodes.followers.fetch_add(1, Ordering::AcqRel);
-        self.live.ring();
-        FollowedNodes(self)
-    }
-
-    /// How often other nodes were asked.
-    pub(super) fn nodes_said(&self) -> u64 {
-        self.nodes.said.load(Ordering::Acquire)
-    }
-
-    /// Whether somebody waits for what they say.
-    pub(crate) fn is_followed(&self) -> bool {
-        self.nodes.followers.load(Ordering::Acquire) > 0
-    }
-
-    /// Takes in what all nodes say of themselves; wakes who waits for it.
-    pub(crate) fn take_nodes(&self, views: Vec<(String, NodeView)>) {
-        self.nodes.take(views, Instant::now(), clocks::wall());
-        self.nodes.said.fetch_add(1, Ordering::AcqRel);
-        drop(self.live.lock());
-        self.live.ring();
     }
 }
 
@@ -199,7 +165,7 @@ mod tests {
     #[test]
     fn a_node_is_silent_since_it_last_said_something_else() {
         let book = NodeBook::default();
-        "own".clone_into(&mut book.lock().own);
+        book.set_own("own");
         let begun = Instant::now() + Duration::from_secs(3_600);
         let take = |node: &str, at: i64, now: Instant| {
             let views = vec![("own".to_owned(), view(1)), (node.to_owned(), view(at))];
