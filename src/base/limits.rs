@@ -652,6 +652,8 @@ pub const RELOAD_TURN_MS: u64 = 15_000;
 pub const CATALOG_POLL_MS: u64 = 200;
 /// While Redis says that nothing has changed, SQL is asked this often, in milliseconds.
 pub const CATALOG_SQL_POLL_MS: u64 = 5_000;
+/// Where there are users who only look, SQL is asked for drafts this often, in milliseconds.
+pub const DRAFTS_POLL_MS: u64 = 500;
 /// Redis has this long for each answer about the catalog, in milliseconds.
 pub const CATALOG_REDIS_TIMEOUT_MS: u64 = 300;
 /// Longest line that an import takes, in bytes: a popup with every variant and locale, and its
