@@ -15,6 +15,10 @@ const EVENTS: &str = "text/event-stream";
 /// Seconds after which a client may come again, on every 503 and 429.
 const RETRY_AFTER_S: &[u8] = b"1";
 
+/// What pages may do; what is no page of the console may do nothing, were it taken for one.
+pub(super) const POLICY: &str = "Content-Security-Policy";
+const NO_PAGE: &[u8] = b"default-src 'none'; frame-ancestors 'none'";
+
 /// What no cache may keep.
 const UNSTORED: &str = "no-store";
 
@@ -170,6 +174,9 @@ impl AdminAnswer {
         }
         if let Some(tag) = self.tag {
             reply::field(out, "ETag", format!("\"{tag}\"").as_bytes());
+        }
+        if !self.fields.iter().any(|(name, _)| *name == POLICY) {
+            reply::field(out, POLICY, NO_PAGE);
         }
         for (name, value) in &self.fields {
             reply::field(out, name, value.as_bytes());
