@@ -171,7 +171,7 @@ const tests = {
     await keyTo(page, 'button', 'Roll back to this version 1', 'Enter');
     const dialog = page.getByRole('dialog', { name: 'Roll versioned back to version 1?' });
     await dialog.getByText('First title').waitFor();
-    await keyTo(page, 'button', 'Roll back', 'Enter');
+    await keyTo(page, 'button', /^Roll back$/, 'Enter');
     await heading(page, 'Rolled back · version 3').waitFor();
     check();
   },
@@ -183,7 +183,7 @@ const tests = {
     await heading(page, 'Delete deletable?').waitFor();
     // The way out has the focus.
     for (const key of ['Tab', 'Enter']) await press(page, key);
-    await page.getByText('It can be brought back').waitFor();
+    await page.locator('.notice-title', { hasText: 'Deleted' }).waitFor();
     equal(await page.getByRole('button', { name: /^(Pause|Resume|Delete)$/ }).count(), 0);
     await keyTo(page, 'button', 'Bring back', 'Enter');
     await page.getByRole('dialog', { name: 'Bring deletable back?' }).waitFor();
