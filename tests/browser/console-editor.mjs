@@ -148,7 +148,7 @@ const tests = {
     );
     await page.locator('.cm-lint-marker-error').first().waitFor();
     holds(await page.getByRole('button', { name: 'Save draft' }).isDisabled(), 'not saved');
-    await page.getByRole('button', { name: 'caps[0].n' }).click();
+    await page.getByRole('button', { name: '2 things are wrong' }).click();
     await until('the field has the focus', () =>
       page.evaluate(() => document.activeElement?.getAttribute('aria-label') === 'Cap 1: shows'),
     );
@@ -198,18 +198,18 @@ const tests = {
     await ben.getByRole('button', { name: 'Save draft' }).click();
     const dialog = ben.getByRole('dialog');
     await dialog.getByText('both have changed it').waitFor();
-    await dialog.getByText('Three texts').click();
+    await dialog.getByLabel('Three texts').check();
     const texts = await dialog.locator('pre').allInnerTexts();
     equal(
       texts.map((text) => /"title": "([^"]*)"/.exec(text)?.[1]),
       ['met', 'Of Ann', 'Of Ben'],
     );
     await accessible(ben, 'the conflict');
-    await dialog.getByText('By member').click();
+    await dialog.getByLabel('By member').check();
     const save = dialog.getByRole('button', { name: 'Save this as the draft' });
     holds(await save.isDisabled(), 'it is chosen first');
     await dialog
-      .getByRole('group', { name: /content/ })
+      .getByRole('group', { name: /content.title/ })
       .getByLabel(/^Yours/)
       .check();
     await save.click();

@@ -3,7 +3,16 @@
 import { computed, signal } from '@preact/signals';
 import { createContext } from 'preact';
 import { useContext } from 'preact/hooks';
-import { fieldOf, find, parseJson, valueOf, type JsonNode, type JsonPath } from './model/json';
+import {
+  fieldOf,
+  find,
+  parseJson,
+  pathOf,
+  rangeOf,
+  valueOf,
+  type JsonNode,
+  type JsonPath,
+} from './model/json';
 import { hints, type Problem } from './model/hints';
 import { withValue } from './model/text';
 
@@ -33,7 +42,15 @@ export class EditorDocument {
     const before = told?.problems ?? [];
     return [...before, ...own.filter(({ field }) => !before.some((one) => one.field === field))];
   });
-  readonly errors = computed(() => this.problems.value.filter(({ kind }) => kind === 'error'));
+  /** Where the JSON is to be looked at. */
+  readonly pointed = signal<string | null>(null);
+  /** In the order of the text. */
+  readonly errors = computed(() => {
+    const { node } = this.good.value;
+    const at = ({ field }: Problem) => rangeOf(node, pathOf(field)).start;
+    const errors = this.problems.value.filter(({ kind }) => kind === 'error');
+    return errors.toSorted((a, b) => at(a) - at(b));
+  });
 
   constructor(
     text: string,

@@ -22,9 +22,9 @@ import { newShown, ShownContext } from './form/shown';
 import { Target } from './form/target';
 import { JsonPane } from './json/pane';
 import { useCheck, useKeeping } from './keeping';
-import { lineOf, parseJson, valueOf } from './model/json';
+import { parseJson, valueOf } from './model/json';
 import { Preview } from './preview/preview';
-import { Problems } from './problems';
+import { focusField, Problems } from './problems';
 import { rollBack, type LivePopup } from './requests';
 import type { EditorState } from './state';
 import { VersionsDialog } from './versions';
@@ -63,12 +63,17 @@ export function Workbench({ state, name }: { state: EditorState; name: string })
   const panes = PANES.filter((one) => !wide || one !== 'form');
   const goTo = (field: string) => {
     if (!wide) setPane('form');
-    setTimeout(() => focusField(field));
+    // What is not in the form, such as a name that is misspelt, is in the JSON.
+    setTimeout(() => {
+      if (focusField(field)) return;
+      setPane('json');
+      doc.pointed.value = field;
+    });
   };
   return (
     <DocumentContext.Provider value={doc}>
       <ShownContext.Provider value={shown}>
-        <Head state={state} />
+        <Head state={state} onGoTo={goTo} />
         <Notes state={state} />
         {offer && (
           <Notice
@@ -94,7 +99,6 @@ export function Workbench({ state, name }: { state: EditorState; name: string })
             </p>
           </Notice>
         )}
-        <Problems onGoTo={goTo} />
         <div class={wide ? 'editor editor-two' : 'editor'}>
           {(wide || current === 'form') && (
             <div class="editor-form" {...(wide ? {} : { id: 'form-panel', role: 'tabpanel' })}>
@@ -125,34 +129,9 @@ export function Workbench({ state, name }: { state: EditorState; name: string })
   );
 }
 
-/** Brings the focus to a place of the form, or to the nearest one around it. */
-function focusField(field: string): void {
-  for (let name = field; name; name = name.replace(/[.[]?[^.[]*$/, '')) {
-    const place = document.querySelector(`[data-field="${CSS.escape(name)}"]`);
-    const closed = place?.closest('details:not([open])');
-    if (closed instanceof HTMLDetailsElement) closed.open = true;
-    const control = place?.querySelector<HTMLElement>('input, select, textarea, button');
-    if (control) {
-      control.focus();
-      control.scrollIntoView({ block: 'center' });
-      return;
-    }
-  }
-}
-
 function Form({ state }: { state: EditorState }) {
-  const { doc } = state;
-  const broken = doc.broken.value;
-  const line = broken && lineOf(doc.text.value, broken.at).line;
   return (
     <>
-      {broken && (
-        <Notice tone="warn" title="The JSON is not complete">
-          <p>
-            Line {line}: {broken.message}. The form shows what was there before, and waits.
-          </p>
-        </Notice>
-      )}
       <Identity isNew={state.isNew && state.draft.value === null} />
       <Contents />
       <ScheduleForm />
@@ -189,7 +168,7 @@ function Changes({ state }: { state: EditorState }) {
   );
 }
 
-function Head({ state }: { state: EditorState }) {
+function Head({ state, onGoTo }: { state: EditorState; onGoTo: (field: string) => void }) {
   const { doc, live, draft, busy, isDirty } = state;
   const [, go] = useLocation();
   const [versions, setVersions] = useState(false);
@@ -221,7 +200,12 @@ function Head({ state }: { state: EditorState }) {
     <div class="editor-head">
       <PageHead
         title={state.isNew ? `New popup ${id}` : id}
-        beside={<Standing state={state} />}
+        beside={
+          <>
+            <Standing state={state} />
+            <Problems onGoTo={onGoTo} />
+          </>
+        }
         back={
           state.isNew
             ? { href: '/new', label: 'Templates' }
