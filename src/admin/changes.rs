@@ -17,7 +17,8 @@ use nudged_domain::catalog::overrides::OverrideKind;
 use nudged_domain::catalog::source::{Definition, Format, parse_popup};
 use nudged_http::head::Request;
 use nudged_publish::publisher::{
-    Changed, EditContext, ExpectedVersion, Overridden, OverrideRequest, PopupEdit, PublishError,
+    Changed, DraftPut, EditContext, ExpectedVersion, Overridden, OverrideRequest, PopupEdit,
+    PublishError,
 };
 
 /// What a request asks for.
@@ -56,13 +57,19 @@ pub(super) fn answer(
     let edit = match change {
         ChangeRequest::Put => PopupEdit::Put(definition(request, id)?),
         ChangeRequest::PutDraft => {
-            let drafted = service.publisher.put_draft(context, &definition(request, id)?)?;
+            let bump = Bump::new();
+            let [base_version] = input::fields(request.query, ["base_version"], &bump)?;
+            let base_version = base_version.and_then(number);
+            let put = DraftPut { definition: definition(request, id)?, base_version };
+            let drafted = service.publisher.put_draft(context, &put)?;
             return Ok(drafts::put_answer(service, &drafted));
         }
         ChangeRequest::DeleteDraft => return drafts::delete(service, context),
         ChangeRequest::Publish => {
             members::none(request.body, "POST /v1/popups/{id}/publish")?;
-            PopupEdit::Publish
+            let bump = Bump::new();
+            let [revision] = input::fields(request.query, ["revision"], &bump)?;
+            PopupEdit::Publish(revision.and_then(input::number))
         }
         ChangeRequest::Patch => PopupEdit::Patch(body_of(request)?.into()),
         ChangeRequest::Delete => PopupEdit::Delete,
@@ -109,7 +116,7 @@ fn override_answer(overridden: &Overridden) -> AdminAnswer {
     let Overridden { known, published, stored, warnings } = overridden;
     let mut body = popup_json(published, known, *stored);
     body.warnings = (!warnings.is_empty()).then(|| warnings.clone());
-    AdminAnswer::json(200, &body).with_version(known.stored.version)
+    AdminAnswer::json(200, &body).with_tag(known.stored.version)
 }
 
 fn change_answer(service: &Service, change: ChangeRequest, changed: &Changed) -> AdminAnswer {
@@ -125,7 +132,7 @@ fn change_answer(service: &Service, change: ChangeRequest, changed: &Changed) ->
         body.warnings = Some(warnings);
     }
     let status = if *is_new { 201 } else { 200 };
-    AdminAnswer::json(status, &body).with_version(known.stored.version)
+    AdminAnswer::json(status, &body).with_tag(known.stored.version)
 }
 
 /// Whom a change is put down to: the name that the request gives, else `admin`, and from where it
@@ -168,14 +175,14 @@ fn expected_of(request: &Request<'_>) -> Result<Option<ExpectedVersion>, BadInpu
     }
 }
 
-/// `If-Match`: a version, with or without the quotes of an entity tag, or `*`.
+/// `If-Match`: a version or a draft's revision, with or without the quotes of an entity tag, or `*`.
 fn expected(field: &[u8]) -> Result<ExpectedVersion, BadInput> {
     let text = field.trim_ascii();
     if text == b"*" {
         return Ok(ExpectedVersion::Any);
     }
     let text = text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).unwrap_or(text);
-    let version = str::from_utf8(text).ok().and_then(number);
+    let version = str::from_utf8(text).ok().and_then(input::number);
     version.map(ExpectedVersion::Version).ok_or(BadInput::new("bad_value", "If-Match"))
 }
 
@@ -255,14 +262,15 @@ mod tests {
 
     #[test]
     fn versions_are_matched_as_numbers_tags_or_any() {
-        let cases: [(&[u8], Option<ExpectedVersion>); 8] = [
+        let cases: [(&[u8], Option<ExpectedVersion>); 9] = [
             (b"3", Some(ExpectedVersion::Version(3))),
             (b"\"3\"", Some(ExpectedVersion::Version(3))),
             (b"*", Some(ExpectedVersion::Any)),
             (b"", None),
             (b"+3", None),
             (b"\"3", None),
-            (b"4294967296", None),
+            (b"4294967296", Some(ExpectedVersion::Version(1 << 32))),
+            (b"18446744073709551616", None),
             (b"W/\"3\"", None),
         ];
         for (field, want) in cases {

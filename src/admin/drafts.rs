@@ -11,14 +11,34 @@ use super::service::Service;
 use nudged_publish::publisher::{Drafted, EditContext, PublishError};
 use nudged_store::{StoredDraft, difference};
 
+/// What is told of a draft wherever one is told of.
+#[derive(Clone, Serialize)]
+pub(super) struct DraftHead<'a> {
+    base_version: Option<u32>,
+    revision: u64,
+    at: Value,
+    who: &'a str,
+}
+
+impl<'a> DraftHead<'a> {
+    /// Of a draft.
+    pub(super) fn of(draft: &'a StoredDraft) -> DraftHead<'a> {
+        let StoredDraft { base_version, who, .. } = draft;
+        let (revision, at) = (draft.revision(), moment_json(draft.at));
+        DraftHead { base_version: *base_version, revision, at, who }
+    }
+}
+
 /// A draft, as it is told.
 #[derive(Serialize)]
 struct DraftJson<'a> {
     id: &'a str,
-    at: Value,
-    who: &'a str,
+    #[serde(flatten)]
+    head: DraftHead<'a>,
     /// The version that the popup has now; null where there is none.
     live_version: Option<u32>,
+    /// Whether that is another one than the draft was made from.
+    outdated: bool,
     /// `{"member": [live, draft]}` of what differs.
     diff: Value,
     /// Null where somebody else wrote what is no JSON.
@@ -35,14 +55,15 @@ struct DraftJson<'a> {
 pub(super) fn one(service: &Service, id: &str) -> Result<AdminAnswer, AdminAnswer> {
     let draft = service.reader()?.draft(id).map_err(|error| service.sql_failed(&error))?;
     let draft = draft.ok_or(PublishError::NoDraft)?;
-    Ok(AdminAnswer::json(200, &draft_json(service, &draft, None)))
+    let body = draft_json(service, &draft, None);
+    Ok(AdminAnswer::json(200, &body).with_tag(draft.revision()))
 }
 
 /// The answer to a draft that was put.
 pub(super) fn put_answer(service: &Service, drafted: &Drafted) -> AdminAnswer {
     let status = if drafted.is_new { 201 } else { 200 };
     let body = draft_json(service, &drafted.draft, Some(&drafted.warnings));
-    AdminAnswer::json(status, &body)
+    AdminAnswer::json(status, &body).with_tag(drafted.draft.revision())
 }
 
 /// `DELETE /v1/popups/{id}/draft`
@@ -65,11 +86,13 @@ fn draft_json<'a>(
     let published = service.publisher.current();
     let live = published.find(&draft.id);
     let text = live.map(|known| known.stored.text.as_str());
+    let live_version = live.map(|known| known.stored.version);
+    let is_base = |base_version| base_version == live_version.unwrap_or(0);
     DraftJson {
         id: &draft.id,
-        at: moment_json(draft.at),
-        who: &draft.who,
-        live_version: live.map(|known| known.stored.version),
+        head: DraftHead::of(draft),
+        live_version,
+        outdated: !draft.base_version.is_none_or(is_base),
         diff: difference(&draft.id, text, &draft.text).unwrap_or_default(),
         definition: RawValue::from_string(draft.text.clone()).ok(),
         warnings,

@@ -96,6 +96,20 @@ pub(super) fn is_popup_id(id: &str) -> bool {
         && id.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
 }
 
+/// A popup's place in a list: the number that it is sorted by, if by one, and its id.
+pub(super) fn popup_place(text: &str) -> Option<(Option<i64>, &str)> {
+    let (key, id) = match text.rsplit_once('.') {
+        Some((key, id)) => (Some(key), id),
+        None => (None, text),
+    };
+    let is_plain = |key: &str| number(key.strip_prefix('-').unwrap_or(key)).is_some();
+    let key = match key {
+        Some(key) => Some(key.parse().ok().filter(|_| is_plain(key))?),
+        None => None,
+    };
+    is_popup_id(id).then_some((key, id))
+}
+
 /// A moment as RFC 3339 in UTC with milliseconds; a number where no calendar has it.
 pub(super) fn moment_json(at: WallMs) -> Value {
     match Timestamp::from_millisecond(at.0) {

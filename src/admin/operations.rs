@@ -9,7 +9,7 @@ use nudged_http::head::Method;
 /// What who asks must be allowed; `roles` says whom it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Needs {
-    /// Nothing: balancers ask.
+    /// Nothing: balancers ask, and browsers whose user has to sign in first.
     Nothing,
     /// To look.
     Reading,
@@ -59,12 +59,27 @@ const LIST: &[Parameter] = &[
         NAME_BYTES_MAX,
         "Popups with this text in their id or in a text of their content, whatever its case.",
     ),
+    Parameter::one_of(
+        "sort",
+        &["id", "priority", "updated", "shows", "clicks"],
+        "What they are sorted by, and by id where that is the same. Shows and clicks are those of \
+         the last 24 hours, counted anew every 10 seconds. Default: id.",
+    ),
+    Parameter::one_of("order", &["asc", "desc"], "Default: by id ascending, else descending."),
+    Parameter::one_of(
+        "stats",
+        &["24h"],
+        "Adds what was counted of each popup of the page in the last 24 hours.",
+    ),
     Parameter::number(
         "limit",
         (1, PAGE_ENTRIES_MAX as u64),
         "Popups of a page; a page of many large ones may have fewer. Default: the most.",
     ),
-    Parameter::popup_id("after", "Popups behind this id: `next_after` of the page before."),
+    Parameter::popup_place(
+        "after",
+        "Popups behind this place: `next_after` of the page before, which was sorted the same.",
+    ),
 ];
 
 const HISTORY: &[Parameter] = &[
@@ -113,6 +128,19 @@ const VERSION: &[Parameter] = &[Parameter::number(
     "The version to go back to. Default: the one before.",
 )];
 
+const DRAFT: &[Parameter] = &[Parameter::number(
+    "base_version",
+    (0, u32::MAX as u64),
+    "The version that the draft was made from, 0 for none. Default: of a first draft the popup's \
+     version now, of a later one that of the one before.",
+)];
+
+const PUBLISH: &[Parameter] = &[Parameter::number(
+    "revision",
+    (0, u64::MAX),
+    "The revision that the draft must have. Default: any.",
+)];
+
 const TOKEN: &[Parameter] = &[
     Parameter::text("id", 32, "The token's id."),
     Parameter::text("name", WHO_BYTES_MAX, "The token's name, in place of its id."),
@@ -123,6 +151,12 @@ pub(super) const OPERATIONS: &[AdminOperation] = &[
     row(Method::Get, "/health", Needs::Nothing, NONE),
     row(Method::Get, "/healthz", Needs::Nothing, NONE),
     row(Method::Get, "/readyz", Needs::Nothing, NONE),
+    row(Method::Get, "/", Needs::Nothing, NONE),
+    row(Method::Get, "/console", Needs::Nothing, NONE),
+    row(Method::Get, "/console/{path}", Needs::Nothing, NONE),
+    row(Method::Get, "/v1/session", Needs::Nothing, NONE),
+    row(Method::Post, "/v1/session", Needs::Nothing, NONE),
+    row(Method::Delete, "/v1/session", Needs::Nothing, NONE),
     row(Method::Get, "/openapi.json", Needs::Reading, NONE),
     row(Method::Get, "/metrics", Needs::Reading, NONE),
     row(Method::Get, "/v1/status", Needs::Reading, NONE),
@@ -136,9 +170,9 @@ pub(super) const OPERATIONS: &[AdminOperation] = &[
     row(Method::Post, "/v1/popups/{id}/archive", Needs::Switching, NONE),
     row(Method::Post, "/v1/popups/{id}/rollback", Needs::Editing, VERSION),
     row(Method::Get, "/v1/popups/{id}/draft", Needs::Reading, NONE),
-    row(Method::Put, "/v1/popups/{id}/draft", Needs::Editing, NONE),
+    row(Method::Put, "/v1/popups/{id}/draft", Needs::Editing, DRAFT),
     row(Method::Delete, "/v1/popups/{id}/draft", Needs::Editing, NONE),
-    row(Method::Post, "/v1/popups/{id}/publish", Needs::Editing, NONE),
+    row(Method::Post, "/v1/popups/{id}/publish", Needs::Editing, PUBLISH),
     row(Method::Get, "/v1/popups/{id}/history", Needs::Reading, HISTORY),
     row(Method::Get, "/v1/users/{user}", Needs::Reading, NONE),
     row(Method::Delete, "/v1/users/{user}", Needs::Owning, NONE),

@@ -47,6 +47,9 @@ pub(super) enum ParameterForm {
     Text(usize),
     /// What an answer gave as the begin of the next page: digits, in parts with dots between.
     Cursor,
+    /// The place of a popup in a list: its id, behind the number that the list is sorted by and a
+    /// dot where it is not sorted by ids.
+    PopupPlace,
     /// What the data API makes of it.
     Data,
 }
@@ -101,6 +104,11 @@ impl Parameter {
     /// The begin of a page.
     pub(super) const fn cursor(name: &'static str, about: &'static str) -> Parameter {
         Parameter::new(name, ParameterForm::Cursor, about)
+    }
+
+    /// The place of a popup in a list.
+    pub(super) const fn popup_place(name: &'static str, about: &'static str) -> Parameter {
+        Parameter::new(name, ParameterForm::PopupPlace, about)
     }
 
     /// What the data API reads by its own rules.
@@ -160,7 +168,9 @@ impl ParameterForm {
             ParameterForm::Text(bytes_max) => {
                 format!("a text of 1 to {bytes_max} bytes without control characters")
             }
-            ParameterForm::Cursor => "what the page before gave for the next one".to_owned(),
+            ParameterForm::Cursor | ParameterForm::PopupPlace => {
+                "what the page before gave for the next one".to_owned()
+            }
             ParameterForm::Data => "as /v1/decide takes it".to_owned(),
         }
     }
@@ -175,6 +185,7 @@ impl ParameterForm {
             ParameterForm::OneOf(words) => words.contains(&value),
             ParameterForm::Zone => zone_named(value).is_some(),
             ParameterForm::PopupId => input::is_popup_id(value),
+            ParameterForm::PopupPlace => input::popup_place(value).is_some(),
             ParameterForm::Text(_) if value.is_empty() => return Some("empty"),
             ParameterForm::Text(bytes_max) if value.len() > bytes_max => return Some("too_long"),
             ParameterForm::Text(_) if value.chars().any(char::is_control) => {
@@ -205,6 +216,10 @@ impl ParameterForm {
                 json!({ "type": "string", "minLength": 1, "maxLength": bytes_max })
             }
             ParameterForm::Cursor => json!({ "type": "string", "pattern": "^[0-9]+(\\.[0-9]+)*$" }),
+            ParameterForm::PopupPlace => json!({
+                "type": "string",
+                "pattern": format!("^(-?[0-9]{{1,19}}\\.)?[a-z0-9_-]{{1,{POPUP_ID_BYTES_MAX}}}$"),
+            }),
             ParameterForm::Zone | ParameterForm::Data => json!({ "type": "string" }),
         }
     }
@@ -266,12 +281,13 @@ fn unknown(name: &str, known: &[Parameter], (method, path): (&str, &str)) -> Adm
 mod tests {
     use super::*;
 
-    const KNOWN: [Parameter; 6] = [
+    const KNOWN: [Parameter; 7] = [
         Parameter::number("limit", (1, 10), ""),
         Parameter::moment("at", ""),
         Parameter::one_of("by", &["hour", "day"], ""),
         Parameter::text("q", 4, ""),
         Parameter::cursor("before", ""),
+        Parameter::popup_place("after", ""),
         Parameter::data("attr.", ""),
     ];
 
@@ -294,6 +310,8 @@ mod tests {
             "at=5",
             "q=a+b",
             "before=17.0.3",
+            "after=a-b_9",
+            "after=-17.a",
             "attr.x=1&attr.y=",
         ] {
             assert_eq!(refusal(query), None, "{query}");
@@ -313,6 +331,10 @@ mod tests {
             ("q=abcde", "too_long", json!("q"), "1 to 4 bytes"),
             ("q=%00", "control_character", json!("q"), "control"),
             ("before=1.", "bad_value", json!("before"), "page before"),
+            ("after=A", "bad_value", json!("after"), "page before"),
+            ("after=.a", "bad_value", json!("after"), "page before"),
+            ("after=%2B1.a", "bad_value", json!("after"), "page before"),
+            ("after=1.", "bad_value", json!("after"), "page before"),
             ("limt=1", "unknown_parameter", json!("limt"), "limit was probably meant"),
             ("attr.=1", "unknown_parameter", json!("attr."), "attr.NAME"),
             ("a%20b=1", "unknown_parameter", Value::Null, "takes limit, at, by"),

@@ -9,7 +9,10 @@
 //! | 503 | away, busy, or read-only for now |
 //! | 507 | the store's disk is full |
 
+use serde_json::{Map, Value, json};
+
 use super::answer::AdminAnswer;
+use super::drafts::DraftHead;
 use nudged_publish::publisher::PublishError;
 use nudged_store::{FailureKind, StoreError};
 
@@ -24,7 +27,10 @@ impl From<PublishError> for AdminAnswer {
             PublishError::NoDraft => (404, "no_draft"),
             PublishError::TooManyDrafts(_) => (409, "too_many_drafts"),
             PublishError::Definition(_) => (400, "bad_popup"),
-            PublishError::OtherVersion => (412, "other_version"),
+            PublishError::OtherVersion(_) => (412, "other_version"),
+            PublishError::OtherRevision(_) => (412, "other_revision"),
+            PublishError::DraftOutdated { .. } => (409, "draft_outdated"),
+            PublishError::BaseAhead => (400, "bad_value"),
             PublishError::Exists => (412, "exists"),
             PublishError::NoEarlierVersion => (409, "no_earlier_version"),
             PublishError::Busy | PublishError::Late(_) => (503, "busy"),
@@ -37,8 +43,24 @@ impl From<PublishError> for AdminAnswer {
             PublishError::Store(error) => status_of(error),
             PublishError::Unconfirmed(_) => (504, "unconfirmed"),
         };
-        AdminAnswer::errors(status, code, error.field(), &error.lines())
+        let members = present(&error);
+        AdminAnswer::errors_with(status, (code, error.field()), &error.lines(), members)
     }
+}
+
+/// What is there instead of what the change is meant for, beside the error's words.
+fn present(error: &PublishError) -> Map<String, Value> {
+    let members = match error {
+        PublishError::OtherVersion(version) => json!({ "version": version }),
+        PublishError::OtherRevision(draft) => {
+            json!({ "draft": draft.as_deref().map(DraftHead::of) })
+        }
+        PublishError::DraftOutdated { base_version, live_version } => {
+            json!({ "base_version": base_version, "live_version": live_version })
+        }
+        _ => Value::Null,
+    };
+    if let Value::Object(members) = members { members } else { Map::new() }
 }
 
 /// The answer where the store failed.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::answer::AdminAnswer;
 use super::lag::LagMeter;
+use super::popup_facts::PopupFacts;
 use super::popup_totals::NamedPopups;
 use super::refusals;
 use nudged_base::clock::NodeClock;
@@ -112,6 +113,8 @@ pub(super) struct Service {
     pub(super) lag: LagMeter,
     /// Popups that have series of their own.
     pub(super) named_popups: NamedPopups,
+    /// What was asked of SQL for lists of popups.
+    pub(super) popup_facts: PopupFacts,
     clock_ahead_ms: AtomicI64,
     ready: Arc<AtomicBool>,
 }
@@ -133,6 +136,7 @@ impl Service {
             load,
             lag: LagMeter::default(),
             named_popups: NamedPopups::default(),
+            popup_facts: PopupFacts::default(),
             started: (clocks::mono(), clocks::wall()),
             readers: Turns::new(reader),
             clock: Mutex::new(clock),

@@ -75,7 +75,18 @@ pub(super) fn answer(service: &Service, request: &Request<'_>) -> Result<AdminAn
     let is_csv = is_csv(request, &bump)?;
     let rows = service.reader()?.stats(query.popup, query.from, query.to);
     let rows = rows.map_err(|error| service.sql_failed(&error))?;
-    let report = report(&query, &rows, &service.publisher.snapshot(), now);
+    let snapshot = service.publisher.snapshot();
+    // Zeros would say that nobody was shown it. What was counted of one that is gone is told.
+    if rows.is_empty()
+        && let Some(popup) = query.popup
+        && snapshot.popup(PopupKey::of(popup)).is_none()
+    {
+        let draft = service.reader()?.draft(popup).map_err(|error| service.sql_failed(&error))?;
+        let line = format!("no popup is called {popup}, and none was in this range");
+        let unknown = || AdminAnswer::errors(404, "not_found", Some("popup"), &[line]);
+        draft.ok_or_else(unknown)?;
+    }
+    let report = report(&query, &rows, &snapshot, now);
     Ok(match is_csv {
         true => AdminAnswer::text("text/csv; charset=utf-8; header=present", csv(&report)),
         false => AdminAnswer::json(200, &json(&query, &report)),
@@ -203,7 +214,7 @@ fn report(
 
 /// Decisions of a row of which nothing came and nothing can come in time any more, but late; 0
 /// where its last one is not old enough.
-fn ignored_inferred(row: &StatRow, snapshot: &Snapshot, now: WallMs) -> Option<u64> {
+pub(super) fn ignored_inferred(row: &StatRow, snapshot: &Snapshot, now: WallMs) -> Option<u64> {
     let popup = snapshot.popup(PopupKey::of(&row.popup));
     let ignore_after = popup.map_or(IGNORE_AFTER_DEFAULT, |popup| popup.ignore_after);
     let span = if row.is_day { DurationMs::DAY } else { HOUR };

@@ -10,6 +10,7 @@ use super::binary::{Binary, Reader, binary_enum, binary_struct, binary_table};
 use super::decide::DecideRequest;
 use super::events::{Element, Event};
 use super::ignored::Ignored;
+use super::look::LookRequest;
 use super::token::Token;
 use super::verdict::{PlacedVerdict, Verdict};
 use nudged_base::ids::Revision;
@@ -27,6 +28,8 @@ pub enum Command<'a> {
     Decide(DecideRequest<'a>),
     /// Events.
     Events(EventsRequest<'a>),
+    /// What one popup would put on screen.
+    Look(LookRequest<'a>),
     /// An operator wants a user's state.
     ReadUser {
         /// The user's id.
@@ -100,8 +103,10 @@ binary_enum!(Command<'a> {
     2 => ReadUser { user },
     3 => EraseUser { user },
     4 => ForgetUser { user, revision, before },
+    5 => Look(request),
 });
 binary_struct!(DecideRequest<'a> { context, anonymous, is_preview, explain, events, ignored });
+binary_struct!(LookRequest<'a> { popup, context, has_user, ignored });
 binary_struct!(Context<'a> { user, placement, session, locale, tz, attributes });
 // As deep as JSON may be.
 binary_enum!(AttributeValue<'a> {

@@ -202,7 +202,7 @@ pub(crate) fn read_body<'a>(
 }
 
 /// What a body has said so far.
-struct BodyFields<'a, 'k> {
+pub(super) struct BodyFields<'a, 'k> {
     fields: DecideFields<'a>,
     attributes: Attributes<'a>,
     signature: Option<&'a str>,
@@ -210,13 +210,13 @@ struct BodyFields<'a, 'k> {
 }
 
 impl<'a, 'k> BodyFields<'a, 'k> {
-    fn new(reading: EventContext<'a, 'k>) -> BodyFields<'a, 'k> {
+    pub(super) fn new(reading: EventContext<'a, 'k>) -> BodyFields<'a, 'k> {
         let attributes = BumpVec::new_in(reading.bump);
         BodyFields { fields: DecideFields::default(), attributes, signature: None, reading }
     }
 
     /// Takes a member that is not `attrs`.
-    fn take(
+    pub(super) fn take(
         &mut self,
         name: &'a str,
         value: Json<'a>,
@@ -252,7 +252,7 @@ impl<'a, 'k> BodyFields<'a, 'k> {
     }
 
     /// Takes the attributes, which the cursor stands before; the outer error is of no JSON.
-    fn take_attributes(
+    pub(super) fn take_attributes(
         &mut self,
         cursor: &mut JsonCursor<'a>,
     ) -> Result<Result<(), RequestRefusal>, Code> {
@@ -269,6 +269,14 @@ impl<'a, 'k> BodyFields<'a, 'k> {
             Some(Json::Null) => Ok(()),
             Some(_) => Err(RequestRefusal::new(Code::WrongType, RequestField::Attrs)),
         })
+    }
+}
+
+impl<'a> BodyFields<'a, '_> {
+    /// What it comes to, and whether it names a placement.
+    pub(super) fn finish(self, unknown: Unknown<'a>) -> (DecideRequest<'a>, bool) {
+        let has_placement = self.fields.placement.is_some_and(|placement| !placement.is_empty());
+        (finish(self.fields, self.attributes, unknown), has_placement)
     }
 }
 

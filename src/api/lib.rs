@@ -3,7 +3,7 @@
 //! of it, both with an encoding for their way through the shards (`binary`) · `render` outcomes to
 //! replies · `access` keys · `identity` signed users, `visitors` whom a decision is for · `cors`
 //! origins · `query` and `json` bounded strict input into scratch · `decide` and `events` their
-//! requests · `verdict` what became of each event · `ignored` fields that nobody knows · `token`
+//! requests, `look` those of `/v1/preview` · `verdict` what became of each event · `ignored` fields that nobody knows · `token`
 //! the signed identity of an impression · `early` answers before there is a whole request ·
 //! `refusal` codes (`named`) · `reply` what all replies share · `health` · `snippet`
 //! the files that pages load.
@@ -24,6 +24,7 @@ mod health;
 pub mod identity;
 pub mod ignored;
 pub mod json;
+pub mod look;
 pub mod outcome;
 pub mod query;
 pub mod refusal;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bumpalo::Bump;
 
 use super::binary::{Binary, Reader, binary_enum, binary_struct, binary_table};
+use super::look::Looked;
 use super::verdict::{PlacedVerdict, Verdict};
 use nudged_base::limits::EVENTS_PER_REQUEST_MAX;
 use nudged_base::rate::OverRate;
@@ -25,6 +26,8 @@ pub enum Outcome<'a> {
     Decided(Decided<'a>),
     /// Events were taken, or not.
     Verdicts(Verdicts<'a>),
+    /// A popup was looked at.
+    Looked(Looked<'a>),
     /// The user asks more often than it may.
     RateLimited(OverRate),
     /// The node has more work than it can do in time.
@@ -102,6 +105,8 @@ impl<'a> Outcome<'a> {
                 Outcome::Verdicts(Verdicts { verdicts, after_s, ignored })
             }
             Outcome::Erased { .. } => Outcome::Unavailable,
+            // Rests on none; without its catalog nobody could write it.
+            Outcome::Looked(_) => Outcome::Overloaded,
             Outcome::RateLimited(_)
             | Outcome::Overloaded
             | Outcome::State(_)
@@ -112,9 +117,14 @@ impl<'a> Outcome<'a> {
 
     /// Whether it names popups of a catalog.
     fn names_popups(&self) -> bool {
-        let Outcome::Decided(decided) = self else { return false };
-        let is_show = matches!(decided.decision, Decision::Show { .. });
-        is_show || decided.candidates.is_some_and(|candidates| !candidates.is_empty())
+        match self {
+            Outcome::Decided(decided) => {
+                let is_show = matches!(decided.decision, Decision::Show { .. });
+                is_show || decided.candidates.is_some_and(|candidates| !candidates.is_empty())
+            }
+            Outcome::Looked(looked) => looked.popup.is_some(),
+            _ => false,
+        }
     }
 }
 
@@ -142,7 +152,9 @@ binary_enum!(Outcome<'a> {
     5 => Unavailable,
     6 => RateLimited(over),
     7 => Kept,
+    8 => Looked(looked),
 });
+binary_struct!(Looked<'a> { popup, variant, locale, gates, is_degraded, ignored });
 binary_struct!(Decided<'a> {
     decision, token, locale, anonymous, verdicts, is_preview, candidates, ignored
 });

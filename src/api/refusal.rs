@@ -37,6 +37,8 @@ named! {
         TooLong = "too_long",
         /// A text has control characters.
         ControlCharacter = "control_character",
+        /// A body has a member that it may not have.
+        UnknownField = "unknown_field",
         /// A value is none of those that its field takes.
         BadValue = "bad_value",
         /// A list is too long.
@@ -99,6 +101,8 @@ named! {
         Tz = "tz",
         /// `attrs`, or a query's `attr.NAME`
         Attrs = "attrs",
+        /// `popup`
+        Popup = "popup",
         /// `events`
         Events = "events",
         /// `explain`

@@ -47,6 +47,7 @@ impl<'r> Rendering<'r> {
                 _ => self.write_decision(decided, out),
             },
             Outcome::Verdicts(verdicts) => self.write_verdicts(verdicts, out),
+            Outcome::Looked(looked) => self.write_looked(looked, out),
             Outcome::RateLimited(over) => {
                 write_refusal(out, &self.response, RequestRefusal::over_rate(*over, None));
             }

@@ -12,6 +12,7 @@ use super::decide;
 use super::events::{self, EventContext};
 use super::health;
 use super::ignored::Unknown;
+use super::look;
 use super::query;
 use super::refusal::{self, Code, RequestField, RequestRefusal};
 use super::reply::ResponseContext;
@@ -61,6 +62,7 @@ pub enum Routed<'a> {
 pub(super) enum Route {
     Decide,
     Events,
+    Preview,
     Health,
     Readyz,
     Snippet,
@@ -73,6 +75,7 @@ impl Route {
         Some(match path {
             "/v1/decide" => Route::Decide,
             "/v1/events" => Route::Events,
+            "/v1/preview" => Route::Preview,
             "/health" | "/healthz" => Route::Health,
             "/readyz" => Route::Readyz,
             snippet::LEADING_PATH => Route::Snippet,
@@ -85,7 +88,7 @@ impl Route {
     pub(super) fn allow(self) -> &'static str {
         match self {
             Route::Decide => "GET, POST, OPTIONS",
-            Route::Events => "POST, OPTIONS",
+            Route::Events | Route::Preview => "POST, OPTIONS",
             Route::Health | Route::Readyz | Route::Snippet | Route::SnippetFile(_) => {
                 "GET, HEAD, OPTIONS"
             }
@@ -97,8 +100,8 @@ impl Route {
     pub(super) fn takes(self, method: Method) -> bool {
         match method {
             Method::Options => true,
-            Method::Get => !matches!(self, Route::Events | Route::Any),
-            Method::Head => !matches!(self, Route::Decide | Route::Events | Route::Any),
+            Method::Get => !matches!(self, Route::Events | Route::Preview | Route::Any),
+            Method::Head => !self.is_for_pages() && self != Route::Any,
             Method::Post => self.is_for_pages(),
             Method::Put | Method::Delete | Method::Patch => false,
         }
@@ -106,7 +109,7 @@ impl Route {
 
     /// Whether pages of other origins may use it.
     pub(super) fn is_for_pages(self) -> bool {
-        matches!(self, Route::Decide | Route::Events)
+        matches!(self, Route::Decide | Route::Events | Route::Preview)
     }
 }
 
@@ -145,6 +148,7 @@ pub fn route<'a>(
             return Routed::Answered(snippet::write_file(out, &response, file, request));
         }
         (Route::Decide, Method::Get | Method::Post) => command_decide(request, policy, bump),
+        (Route::Preview, Method::Post) => command_look(request, policy, bump),
         (Route::Events, Method::Post) => match command_events(request, policy, bump) {
             Ok(EventsRequest { events: [], settled: [], ignored }) => {
                 return Routed::Answered(write_accepted(
@@ -227,6 +231,20 @@ fn command_decide<'a>(
     };
     let settled = policy.visitors.settle(asked.request, admitted.caller, signature)?;
     Ok(Command::Decide(settled))
+}
+
+fn command_look<'a>(
+    request: &Request<'a>,
+    policy: &RequestPolicy<'_>,
+    bump: &'a Bump,
+) -> Result<Command<'a>, RequestRefusal> {
+    let admitted = admit(request, policy, bump)?;
+    policy.access.count(admitted, policy.mono)?;
+    if admitted.caller == Caller::Public {
+        return Err(RequestRefusal::new(Code::ServerKeyRequired, RequestField::Key));
+    }
+    let unknown = Unknown::of_query(request.query, bump);
+    look::read_body(request.body, policy.reading(bump), unknown).map(Command::Look)
 }
 
 fn command_events<'a>(

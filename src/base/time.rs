@@ -24,6 +24,14 @@ impl WallMs {
         WallMs(self.0.saturating_add_unsigned(duration.0))
     }
 
+    /// As RFC 3339 in UTC with milliseconds; as a number where no calendar has it.
+    pub fn rfc3339(self) -> impl std::fmt::Display {
+        std::fmt::from_fn(move |out| match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(time) => write!(out, "{time:.3}"),
+            Err(_) => write!(out, "{}", self.0),
+        })
+    }
+
     /// Milliseconds from `earlier` to this time; 0 where `earlier` is the later one.
     pub fn since(self, earlier: WallMs) -> DurationMs {
         DurationMs(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

@@ -6,7 +6,7 @@
 //! popups   {"id","version","status_override","is_gone","overrides","origin","definition"} and, if
 //!          asked for, "history", newest first, where a line that made no definition has null;
 //!          overrides are its pauses and archives, those that ended too; behind them
-//!          {"id","at","who","draft"} for each popup that has a draft
+//!          {"id","base_version","at","who","draft"} for each popup that has a draft
 //! users    a user with their popups, or an erased one: `export_lines`
 //! stats    counts of a popup's variant in an hour, of one journal: `export_lines`
 //! journal  {"set","seq","action","at","user_id",...,"record"}: the columns of `events`, and the
@@ -130,8 +130,9 @@ fn popups(config: &Config, has_history: bool, out: &mut impl Write) -> Result<()
         let head = head.strip_suffix('}').expect("an object");
         writeln!(out, "{head},\"definition\":{definition}}}").map_err(written)?;
     }
-    for StoredDraft { id, text, at, who } in reader.drafts()? {
-        let head = json!({ "id": id, "at": at.0, "who": who }).to_string();
+    for StoredDraft { id, text, base_version, at, who } in reader.drafts()? {
+        let head = json!({ "id": id, "base_version": base_version, "at": at.0, "who": who });
+        let head = head.to_string();
         let head = head.strip_suffix('}').expect("an object");
         writeln!(out, "{head},\"draft\":{text}}}").map_err(written)?;
     }

@@ -36,7 +36,7 @@ use nudged_publish::catalog_copy;
 use nudged_publish::publisher::{ImportedLine, PublishError, import_popups};
 use nudged_publish::shared_catalog::SharedCatalog;
 use nudged_runtime::journal::directory::{DirectoryError, JournalDirectory};
-use nudged_store::{Applied, Store, StoreError, StoredDraft, StoredPopup, StreamId};
+use nudged_store::{Applied, DraftChange, Store, StoreError, StoredDraft, StoredPopup, StreamId};
 
 /// A popup's line, as far as it is taken.
 #[derive(Deserialize)]
@@ -59,6 +59,9 @@ struct PopupLine<'a> {
 #[derive(Deserialize)]
 struct DraftLine<'a> {
     id: String,
+    /// Absent from what an older version wrote.
+    #[serde(default)]
+    base_version: Option<u32>,
     at: i64,
     who: String,
     #[serde(borrow)]
@@ -215,7 +218,7 @@ fn import_catalog(
         let _ = shared.put(after.version, &text, None);
     }
     for draft in &drafts {
-        if store.put_draft(draft, POPUPS_MAX)?.is_none() {
+        if store.put_draft(draft, |_| true, POPUPS_MAX)? == DraftChange::TooMany {
             return Err(lines.wrong(&format!("there are {POPUPS_MAX} drafts, which is the most")));
         }
     }
@@ -229,7 +232,8 @@ fn read_draft(line: &DraftLine<'_>) -> Result<StoredDraft, Vec<String>> {
     let definition = parse_popup(line.draft.get(), Format::Json, &line.id)
         .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     let (id, who) = (line.id.clone(), line.who.clone());
-    Ok(StoredDraft { id, text: definition.canonical_json(), at: WallMs(line.at), who })
+    let (text, base_version) = (definition.canonical_json(), line.base_version);
+    Ok(StoredDraft { id, text, base_version, at: WallMs(line.at), who })
 }
 
 /// # Errors

@@ -46,7 +46,7 @@ use nudged_store::Store;
 use operators::TokenBook;
 
 pub use change::{Changed, EditContext, ExpectedVersion, PopupEdit};
-pub use drafts::Drafted;
+pub use drafts::{DraftPut, Drafted};
 pub use import::{ImportedLine, import_popups};
 pub use overriding::{Overridden, OverrideRequest};
 pub use prepare::check_file;

@@ -29,6 +29,7 @@ use self::own::OwnUsers;
 use self::redis::{Arbiter, RedisUsers};
 use self::waiting::StateAccess;
 use nudged_api::command::Command;
+use nudged_api::look::{LookRequest, Looked};
 use nudged_api::outcome::{EncodedOutcome, Outcome};
 use nudged_base::clock::Now;
 use nudged_base::ids::Revision;
@@ -100,6 +101,7 @@ impl Turn<'_> {
             (Command::Events(request), Arbitration::Redis(arbiter)) => {
                 RedisUsers { users, arbiter, scratch }.take_events(context, request)
             }
+            (Command::Look(request), _) => self.look(context, request),
             (
                 Command::ReadUser { user }
                 | Command::EraseUser { user }
@@ -138,18 +140,52 @@ impl Turn<'_> {
                 }
             };
         }
+        (!self.waits_for_state(context, (command, user))).then_some(Outcome::Unavailable)
+    }
+
+    /// Has a command wait for its user's state; whether it does.
+    fn waits_for_state(
+        &mut self,
+        context: &RequestContext<'_, '_>,
+        (command, user): (&Command<'_>, &str),
+    ) -> bool {
         if context.access == StateAccess::Missing {
-            return Some(Outcome::Unavailable);
+            return false;
         }
+        let Turn { users, arbitration, scratch } = self;
         let waiter = users.waiter(context, command);
-        let waits = match &mut **arbitration {
+        match &mut **arbitration {
             Arbitration::Own => users.park(context.view.shard, user, waiter),
             Arbitration::Redis(arbiter) => {
                 let user = KeyedUser::of(user);
                 RedisUsers { users, arbiter, scratch }.wait_for_redis(context.now, user, waiter)
             }
-        };
-        (!waits).then_some(Outcome::Unavailable)
+        }
+    }
+
+    /// Looks at a popup with the eyes of its user, or waits for the user's state. Nothing is
+    /// remembered, and without state it is seen as by somebody new.
+    pub(crate) fn look<'a>(
+        &mut self,
+        context: &RequestContext<'a, '_>,
+        request: &LookRequest<'a>,
+    ) -> Option<Outcome<'a>> {
+        let (view, bump, user) = (context.view, context.bump, request.context.user);
+        let now = self.arbitration.wall(context.now);
+        if !request.has_user {
+            let nobody = UserState::default();
+            return Some(Outcome::Looked(request.look(&view.snapshot, &nobody, now, bump)));
+        }
+        let Turn { users, scratch, .. } = self;
+        let may_run = !users.is_by_redis || context.access == StateAccess::Fresh;
+        if may_run && users.slice.contains(user) && users.load(scratch, user).is_some() {
+            return Some(Outcome::Looked(request.look(&view.snapshot, &scratch.state, now, bump)));
+        }
+        if self.waits_for_state(context, (&Command::Look(*request), user)) {
+            return None;
+        }
+        let looked = request.look(&view.snapshot, &UserState::default(), now, bump);
+        Some(Outcome::Looked(Looked { is_degraded: true, ..looked }))
     }
 
     /// Another catalog is current: shows that wait by those too long before become "nothing", so

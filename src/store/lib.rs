@@ -32,8 +32,8 @@ pub use catalog::{CatalogChange, ImportedPopup, difference};
 pub use error::StoreError;
 pub use mysql::FailureKind;
 pub use stored::{
-    Applied, Dropped, HistoryEntry, LiveNode, PopupOrigin, RecordRun, StatRow, StoredCatalog,
-    StoredDraft, StoredEvent, StoredKey, StoredPopup, StreamId,
+    Applied, DraftChange, Dropped, HistoryEntry, LiveNode, PopupOrigin, RecordRun, StatRow,
+    StoredCatalog, StoredDraft, StoredEvent, StoredKey, StoredPopup, StreamId,
 };
 
 use self::dead_letter::DeadLetters;

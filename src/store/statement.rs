@@ -25,6 +25,14 @@ impl Dialect {
         }
     }
 
+    /// Names the key that a query goes by, behind its table.
+    pub(super) fn by_key(self, key: &str) -> String {
+        match self {
+            Dialect::Sqlite => format!(" INDEXED BY {key}"),
+            Dialect::Mysql => format!(" FORCE INDEX ({key})"),
+        }
+    }
+
     /// Begins an update that leaves rows alone whose new key is there.
     pub(super) fn update_or_ignore(self) -> &'static str {
         match self {

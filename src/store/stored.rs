@@ -82,10 +82,36 @@ pub struct StoredDraft {
     pub id: String,
     /// The definition, canonical JSON.
     pub text: String,
-    /// When it was put.
+    /// The popup's version that it was made from: 0 where there was no popup, `None` where that is
+    /// not known.
+    pub base_version: Option<u32>,
+    /// When it was put: another time with each change, so that it stands for the draft's revision.
     pub at: WallMs,
     /// By whom.
     pub who: String,
+}
+
+impl StoredDraft {
+    /// What tells it from the drafts that the popup had before.
+    pub fn revision(&self) -> u64 {
+        u64::try_from(self.at.0).unwrap_or(0)
+    }
+}
+
+/// What came of putting a draft, or of taking one away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DraftChange {
+    /// It is done; the draft as it is stored, or was.
+    Done {
+        /// The draft.
+        draft: StoredDraft,
+        /// Whether the popup had none before.
+        is_new: bool,
+    },
+    /// It is not done: the popup has another draft than it is meant for, this one if any.
+    Other(Option<StoredDraft>),
+    /// It is not done: there are too many drafts.
+    TooMany,
 }
 
 /// Every popup that was ever stored, at one moment.

@@ -63,6 +63,7 @@ pub fn has_browser() -> bool {
         // Of the tests of the snippet; an older set-up has not all.
         repository("tests/browser/node_modules/axe-core").exists(),
         repository("src/snippet/node_modules/esbuild").exists(),
+        repository("src/admin/console/node_modules/vite").exists(),
         std::path::Path::new(CHROMIUM).exists(),
         Command::new("node").arg("--version").output().is_ok(),
     ]

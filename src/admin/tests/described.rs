@@ -63,7 +63,7 @@ fn every_field_that_is_answered_is_described() {
     node.send("PUT /v1/popups/n", "", "{\"content\":{\"title\":\"x\"}}");
     node.send("PUT /v1/popups/n/draft", "", "{\"priority\":2}");
     let cases = [
-        ("GET /v1/popups", "/v1/popups", ""),
+        ("GET /v1/popups?stats=24h", "/v1/popups", ""),
         ("GET /v1/popups/b", "/v1/popups/{id}", ""),
         ("PUT /v1/popups/n", "/v1/popups/{id}", "{\"priority\":1}"),
         ("PATCH /v1/popups/n", "/v1/popups/{id}", "{\"priority\":3}"),
@@ -75,6 +75,8 @@ fn every_field_that_is_answered_is_described() {
         ("GET /v1/users/u/timeline", "/v1/users/{user}/timeline", ""),
         ("GET /v1/explain?user=u", "/v1/explain", ""),
         ("GET /v1/stats", "/v1/stats", ""),
+        ("GET /v1/stats?popup=nope", "/v1/stats", ""),
+        ("PUT /v1/popups/n/draft?base_version=9", "/v1/popups/{id}/draft", "{}"),
         ("GET /v1/stats?by=week", "/v1/stats", ""),
         ("POST /v1/preview", "/v1/preview", "{\"popup\":\"a\",\"user\":\"u\"}"),
         ("POST /v1/preview", "/v1/preview", "{\"popup\":\"zz\"}"),
@@ -89,6 +91,7 @@ fn every_field_that_is_answered_is_described() {
         ("POST /v1/backup", "/v1/backup", ""),
         ("POST /v1/reload", "/v1/reload", ""),
         ("DELETE /v1/users/u", "/v1/users/{user}", ""),
+        ("GET /v1/session", "/v1/session", ""),
         ("GET /health", "/health", ""),
         ("GET /readyz", "/readyz", ""),
     ];

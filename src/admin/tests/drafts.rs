@@ -75,12 +75,108 @@ fn a_draft_that_could_not_stand_is_refused_when_it_is_put() {
         let (status, _, refused) = node.send(line, "", body);
         assert_eq!((status, &refused["error"]["code"]), (409, &json!("in_popups_file")), "{line}");
     }
-    node.send("PUT /v1/popups/n", "", "{}");
-    for (line, body) in [("PUT /v1/popups/n/draft", "{}"), ("POST /v1/popups/n/publish", "")] {
-        assert_eq!(node.send(line, "If-Match: 2\r\n", body).0, 412, "{line}");
-        let want = if body.is_empty() { 200 } else { 201 };
-        assert_eq!(node.send(line, "If-Match: 1\r\n", body).0, want, "{line}");
+}
+
+/// The revision of a draft, and its tag.
+fn revision_of(node: &Node, id: &str) -> (u64, String) {
+    let (head, body) = node.ask(&format!("GET /v1/popups/{id}/draft"), "");
+    let draft: Value = serde_json::from_str(&body).unwrap();
+    let revision = draft["revision"].as_u64().unwrap();
+    assert!(head.contains(&format!("\r\nETag: \"{revision}\"\r\n")), "{head}");
+    (revision, format!("If-Match: \"{revision}\"\r\n"))
+}
+
+#[test]
+fn two_editors_of_one_draft_do_not_overwrite_each_other() {
+    let node = node();
+    let put = |fields: &str, priority: u32| {
+        let body = format!("{{\"priority\":{priority}}}");
+        node.send("PUT /v1/popups/n/draft", fields, &body)
+    };
+    assert_eq!(put("If-Match: *\r\n", 1).0, 412, "there is none");
+    assert_eq!(put("If-None-Match: *\r\nNudge-Who: ann\r\n", 1).0, 201);
+    let (of_ann, ann) = revision_of(&node, "n");
+    let (status, _, by_bob) = put(&format!("Nudge-Who: bob\r\n{ann}"), 2);
+    assert_eq!(status, 200, "{by_bob}");
+    assert!(by_bob["revision"].as_u64().unwrap() > of_ann, "{by_bob}");
+    for (fields, what) in [(ann.as_str(), "an older revision"), ("If-None-Match: *\r\n", "none")] {
+        let (status, _, refused) = put(fields, 3);
+        assert_eq!((status, &refused["error"]["code"]), (412, &json!("other_revision")), "{what}");
+        let words = refused["errors"][0].as_str().unwrap();
+        assert!(words.contains("saved by bob (127.0.0.1)"), "{words}");
+        for member in ["revision", "at", "who", "base_version"] {
+            assert_eq!(refused["draft"][member], by_bob[member], "{member} of {refused}");
+        }
     }
+    assert_eq!(node.json("GET /v1/popups/n/draft")["definition"]["priority"], 2);
+    assert_eq!(node.send("DELETE /v1/popups/n/draft", &ann, "").0, 412);
+    let publish = format!("POST /v1/popups/n/publish?revision={of_ann}");
+    let (status, _, refused) = node.send(&publish, "", "");
+    assert_eq!((status, &refused["draft"]["who"]), (412, &json!("bob (127.0.0.1)")), "{refused}");
+    let (_, bob) = revision_of(&node, "n");
+    assert_eq!(node.send("DELETE /v1/popups/n/draft", &bob, "").0, 200);
+    // One that was made anew is another, whatever its text.
+    let (status, _, gone) = put(&bob, 3);
+    assert_eq!((status, &gone["draft"]), (412, &json!(null)), "{gone}");
+    assert_eq!(put("", 2).0, 201);
+    assert_eq!(put(&bob, 3).0, 412);
+    let (of_new, _) = revision_of(&node, "n");
+    assert_eq!(node.send(&format!("POST /v1/popups/n/publish?revision={of_new}"), "", "").0, 201);
+}
+
+#[test]
+fn a_draft_of_a_popup_that_has_changed_since_is_not_published_unseen() {
+    let node = node();
+    node.send("PUT /v1/popups/n", "", "{\"priority\":1}");
+    let first = node.send("PUT /v1/popups/n/draft", "", "{\"priority\":2}").2;
+    assert_eq!((&first["base_version"], &first["outdated"]), (&json!(1), &json!(false)));
+    node.send("PUT /v1/popups/n", "", "{\"priority\":1,\"max_shows\":3}");
+    // Whoever goes on with it has not seen that.
+    let later = node.send("PUT /v1/popups/n/draft", "", "{\"priority\":3}").2;
+    assert_eq!((&later["base_version"], &later["live_version"]), (&json!(1), &json!(2)));
+    assert_eq!(later["outdated"], true);
+    let (status, _, refused) = node.send("POST /v1/popups/n/publish", "", "");
+    assert_eq!((status, &refused["error"]["code"]), (409, &json!("draft_outdated")), "{refused}");
+    assert_eq!((&refused["base_version"], &refused["live_version"]), (&json!(1), &json!(2)));
+    assert_eq!(node.json("GET /v1/popups/n")["max_shows"], json!(null));
+    assert_eq!(node.json("GET /v1/popups/n")["definition"]["max_shows"], 3, "nothing changed");
+
+    // With what has changed since it may go.
+    let merged = "{\"priority\":3,\"max_shows\":3}";
+    let rebased = node.send("PUT /v1/popups/n/draft?base_version=2", "", merged).2;
+    assert_eq!((&rebased["base_version"], &rebased["outdated"]), (&json!(2), &json!(false)));
+    assert_eq!(node.json("POST /v1/popups/n/publish")["version"], 3);
+
+    // An editor that began before says so, and who names what is replaced has seen it.
+    let old = node.send("PUT /v1/popups/n/draft?base_version=2", "", "{\"priority\":4}").2;
+    assert_eq!(old["outdated"], true);
+    assert_eq!(node.status("POST /v1/popups/n/publish"), 409);
+    let any = node.send("POST /v1/popups/n/publish", "If-Match: *\r\n", "");
+    assert_eq!(any.0, 409, "that a popup is there says nothing of its version");
+    let (status, _, other) = node.send("POST /v1/popups/n/publish", "If-Match: \"2\"\r\n", "");
+    assert_eq!((status, &other["version"]), (412, &json!(3)), "{other}");
+    let (status, _, live) = node.send("POST /v1/popups/n/publish", "If-Match: \"3\"\r\n", "");
+    assert_eq!((status, &live["version"]), (200, &json!(4)), "{live}");
+    let (status, _, ahead) = node.send("PUT /v1/popups/n/draft?base_version=5", "", "{}");
+    let want = json!({ "code": "bad_value", "field": "base_version" });
+    assert_eq!((status, &ahead["error"]), (400, &want));
+}
+
+#[test]
+fn a_draft_of_a_new_popup_is_outdated_where_somebody_else_has_made_it() {
+    let node = node();
+    let put = node.send("PUT /v1/popups/n/draft", "", "{\"priority\":2}").2;
+    assert_eq!((&put["base_version"], &put["live_version"]), (&json!(0), &json!(null)));
+    assert_eq!(put["outdated"], false);
+    node.send("PUT /v1/popups/n", "", "{}");
+    assert_eq!(node.json("GET /v1/popups/n/draft")["outdated"], true);
+    let (status, _, refused) = node.send("POST /v1/popups/n/publish", "", "");
+    assert_eq!((status, &refused["base_version"]), (409, &json!(0)), "{refused}");
+    assert_eq!(node.send("POST /v1/popups/n/publish", "If-Match: 1\r\n", "").0, 200);
+    // What was deleted since has its version still.
+    node.send("PUT /v1/popups/n/draft", "", "{\"priority\":3}");
+    node.json("DELETE /v1/popups/n");
+    assert_eq!(node.status("POST /v1/popups/n/publish"), 200);
 }
 
 #[test]

@@ -137,6 +137,21 @@ proptest! {
     fn operators_commands_come_back(user in any::<String>()) {
         assert_comes_back(&Command::ReadUser { user: &user });
         assert_comes_back(&Command::EraseUser { user: &user });
+        let context = Context {
+            user: &user,
+            placement: "",
+            session: None,
+            locale: None,
+            tz: None,
+            attributes: &[],
+        };
+        let ignored = Ignored::default();
+        assert_comes_back(&Command::Look(LookRequest {
+            popup: "p",
+            context,
+            has_user: true,
+            ignored,
+        }));
         let (revision, before) = (Revision { epoch: 3, counter: 9 }, WallMs(-7));
         assert_comes_back(&Command::ForgetUser { user: &user, revision, before });
     }

@@ -24,6 +24,7 @@ const METHODS: [(&str, Method); 7] = [
 enum Outcome {
     Decide { user: String, explain: bool, events: usize },
     Events(usize),
+    Look { popup: String, user: Option<String>, placement: String },
     Answered(FixtureReply),
 }
 
@@ -111,6 +112,11 @@ impl Node {
                 explain: asked.explain,
                 events: asked.events.len(),
             },
+            Command::Look(asked) => Outcome::Look {
+                popup: asked.popup.to_owned(),
+                user: asked.has_user.then(|| asked.context.user.to_owned()),
+                placement: asked.context.placement.to_owned(),
+            },
             other => panic!("no request asks for {other:?}"),
         }
     }
@@ -120,9 +126,10 @@ impl Node {
 #[test]
 fn every_path_with_every_method() {
     let file = "/nudge-0123456789abcdef.js";
-    let rows: [(&str, [u16; 7], &str); 8] = [
+    let rows: [(&str, [u16; 7], &str); 9] = [
         ("/v1/decide", [0, 405, 0, 405, 405, 204, 405], "GET, POST, OPTIONS"),
         ("/v1/events", [405, 405, 0, 405, 405, 204, 405], "POST, OPTIONS"),
+        ("/v1/preview", [405, 405, 0, 405, 405, 204, 405], "POST, OPTIONS"),
         ("/health", [200, 200, 405, 405, 405, 204, 405], "GET, HEAD, OPTIONS"),
         ("/healthz", [200, 200, 405, 405, 405, 204, 405], "GET, HEAD, OPTIONS"),
         ("/readyz", [200, 200, 405, 405, 405, 204, 405], "GET, HEAD, OPTIONS"),
@@ -131,7 +138,11 @@ fn every_path_with_every_method() {
         ("*", [405, 405, 405, 405, 405, 204, 405], "GET, HEAD, POST, OPTIONS"),
     ];
     for (path, statuses, allow) in rows {
-        let body = if path == "/v1/events" { "{}" } else { r#"{"user":"u"}"# };
+        let body = match path {
+            "/v1/events" => "{}",
+            "/v1/preview" => r#"{"popup":"p"}"#,
+            _ => r#"{"user":"u"}"#,
+        };
         for ((name, method), status) in METHODS.into_iter().zip(statuses) {
             let outcome = Node::open().ask(&Request { method, ..post(path, body) });
             assert_eq!(outcome.status(), status, "{name} {path}");
@@ -480,5 +491,42 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn a_popup_is_looked_at_with_a_server_key_and_a_strict_body() {
+    let body = r#"{"popup":"p","user":"u","placement":"cart","locale":"de","attrs":{"a":1}}"#;
+    let asked = |node: &Node, key: &str, body: &str| {
+        let query = if key.is_empty() { String::new() } else { format!("key={key}") };
+        node.ask(&Request { query: &query, ..post("/v1/preview", body) })
+    };
+    let node = Node::with_keys();
+    let Outcome::Look { popup, user, placement } = asked(&node, "server-key", body) else {
+        panic!("a command")
+    };
+    assert_eq!((&*popup, user.as_deref(), &*placement), ("p", Some("u"), "cart"));
+    let Outcome::Look { user, placement, .. } = asked(&Node::open(), "", r#"{"popup":"p"}"#) else {
+        panic!("a command")
+    };
+    assert_eq!((user, &*placement), (None, ""), "the popup's own placement");
+    for (key, body, status, code, field) in [
+        ("", body, 401, "missing_key", None),
+        ("wrong", body, 401, "wrong_key", Some("key")),
+        ("public-key", body, 403, "server_key_required", Some("key")),
+        ("server-key", "{}", 400, "empty", Some("popup")),
+        ("server-key", r#"{"popup":""}"#, 400, "empty", Some("popup")),
+        ("server-key", r#"{"popup":{"id":"p"}}"#, 400, "wrong_type", Some("popup")),
+        ("server-key", r#"{"popup":"p","usr":"u"}"#, 400, "unknown_field", Some("body")),
+        ("server-key", r#"{"popup":"p","events":[]}"#, 400, "unknown_field", Some("body")),
+        ("server-key", r#"{"popup":"p","user":""}"#, 400, "empty", Some("user")),
+        ("server-key", r#"{"popup":"p","attrs":[]}"#, 400, "wrong_type", Some("attrs")),
+        ("server-key", r#"{"popup":"p""#, 400, "malformed_json", Some("body")),
+        ("server-key", "[]", 400, "wrong_type", Some("body")),
+    ] {
+        let reply = asked(&node, key, body).reply();
+        assert_eq!(reply.status, status, "{body}");
+        let (got, of) = reply.error();
+        assert_eq!((got.as_str(), of.as_deref()), (code, field), "{body}");
     }
 }

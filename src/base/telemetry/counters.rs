@@ -147,7 +147,10 @@ macro_rules! shard_counters {
 pub const DECIDE_ROUTE: usize = 0;
 /// As [`DECIDE_ROUTE`].
 pub const EVENTS_ROUTE: usize = 1;
-const ROUTES: [&str; 7] = ["decide", "events", "health", "readyz", "snippet", "options", "other"];
+/// As [`DECIDE_ROUTE`].
+pub const PREVIEW_ROUTE: usize = 2;
+const ROUTES: [&str; 8] =
+    ["decide", "events", "preview", "health", "readyz", "snippet", "options", "other"];
 const REASONS: [&str; 15] = [
     "none",
     "status",

@@ -14,6 +14,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
+use super::drafts::is_expected;
 use super::import::{import_file, store_change, until_unmoved};
 use super::prepare::{Definitions, definitions_of, publish, try_compile};
 use super::published::{KnownPopup, Published};
@@ -25,7 +26,7 @@ use nudged_domain::catalog::source::{Definition, parse_json_popup, patch_popup};
 use nudged_redis::refusal::RedisRefusal;
 use nudged_redis::request::RedisError;
 use nudged_runtime::clocks;
-use nudged_store::{CatalogChange, Store, StoredCatalog};
+use nudged_store::{CatalogChange, Store, StoredCatalog, StoredDraft};
 
 /// A change of one popup that an operator asks for.
 #[derive(Clone, Debug)]
@@ -34,8 +35,8 @@ pub enum PopupEdit {
     Put(Arc<Definition>),
     /// What of its definition becomes another: a merge patch (RFC 7396) of it as it is stored.
     Patch(Arc<str>),
-    /// Its draft is its definition from now on.
-    Publish,
+    /// Its draft is its definition from now on, where it has this revision, if one is named.
+    Publish(Option<u64>),
     /// It is archived.
     Delete,
     /// It goes back to the text of a version, or of the one before, as a new version.
@@ -49,7 +50,7 @@ pub struct EditContext<'a> {
     pub id: &'a str,
     /// Whom the change is put down to.
     pub who: &'a str,
-    /// The version that the popup must have.
+    /// The version that the popup must have, or its draft where that is what changes.
     pub expected: Option<ExpectedVersion>,
 }
 
@@ -58,9 +59,9 @@ pub struct EditContext<'a> {
 pub enum ExpectedVersion {
     /// That the popup is there.
     Any,
-    /// That it has this version.
-    Version(u32),
-    /// That no popup ever had this id.
+    /// That it has this version, or is a draft of this revision.
+    Version(u64),
+    /// That no popup ever had this id, or that it has no draft.
     Absent,
 }
 
@@ -103,7 +104,7 @@ impl Publisher {
             let known = before.find(context.id);
             check_expected(known, context.expected)?;
             let mut definitions = definitions_of(&before.popups);
-            let Some(planned) = plan(&mut changing, known, context.id, edit)? else {
+            let Some(planned) = plan(&mut changing, known, context, edit)? else {
                 let published =
                     if is_moved { self.show(before.clone(), false)?.0 } else { before.clone() };
                 let known =
@@ -304,18 +305,21 @@ pub(super) fn check_expected(
         (None, _)
         | (Some(ExpectedVersion::Any), Some(_))
         | (Some(ExpectedVersion::Absent), None) => true,
-        (Some(ExpectedVersion::Version(version)), Some(known)) => known.stored.version == version,
+        (Some(ExpectedVersion::Version(version)), Some(known)) => {
+            u64::from(known.stored.version) == version
+        }
         (Some(ExpectedVersion::Absent), Some(_)) => return Err(PublishError::Exists),
         (Some(_), None) => false,
     };
-    if holds { Ok(()) } else { Err(PublishError::OtherVersion) }
+    let version = known.map(|known| known.stored.version);
+    if holds { Ok(()) } else { Err(PublishError::OtherVersion(version)) }
 }
 
 /// What an edit stores; `None` where all is so already.
 fn plan(
     Changing { store, config }: &mut Changing,
     known: Option<&KnownPopup>,
-    id: &str,
+    EditContext { id, expected, .. }: EditContext<'_>,
     edit: &PopupEdit,
 ) -> Result<Option<Planned>, PublishError> {
     if known.is_some_and(|known| known.stored.is_in_file()) {
@@ -329,8 +333,9 @@ fn plan(
             (Some(Arc::clone(definition)), PutKind::Changed, is_same(definition) && !is_gone)
         }
         // Where all is so already, the draft goes all the same.
-        PopupEdit::Publish => {
+        PopupEdit::Publish(revision) => {
             let draft = store.draft(id)?.ok_or(PublishError::NoDraft)?;
+            check_draft(&draft, known, (*revision, expected))?;
             let read = parse_json_popup(&draft.text).map_err(PublishError::Definition)?;
             (Some(Arc::new(read)), PutKind::Published, false)
         }
@@ -354,6 +359,26 @@ fn plan(
         }
     };
     Ok((!is_so).then_some(Planned { definition, kind }))
+}
+
+/// Looks whether a draft is the one that is to be published, and was made from what it replaces.
+/// Who names the version that is replaced has seen it.
+fn check_draft(
+    draft: &StoredDraft,
+    known: Option<&KnownPopup>,
+    (revision, expected): (Option<u64>, Option<ExpectedVersion>),
+) -> Result<(), PublishError> {
+    if !is_expected(Some(draft), revision.map(ExpectedVersion::Version)) {
+        return Err(PublishError::OtherRevision(Some(Box::new(draft.clone()))));
+    }
+    let live_version = known.map(|known| known.stored.version);
+    match (draft.base_version, expected) {
+        (_, Some(ExpectedVersion::Version(_))) => Ok(()),
+        (Some(base_version), _) if base_version != live_version.unwrap_or(0) => {
+            Err(PublishError::DraftOutdated { base_version, live_version })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The definition of an earlier version.

@@ -7,7 +7,7 @@ use crate::shards::NoAnswer;
 use nudged_config::Config;
 use nudged_domain::catalog::overrides::TooManyOverrides;
 use nudged_domain::catalog::source::SourceError;
-use nudged_store::StoreError;
+use nudged_store::{StoreError, StoredDraft};
 
 /// A configuration that can't be taken: a line for each error, where it came from first.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,9 +58,31 @@ pub enum PublishError {
     /// There are as many drafts as there may be; nothing changed.
     #[error("there are {0} drafts, which is the most: publish or delete some")]
     TooManyDrafts(usize),
+    /// The popup's draft was made from another version than the popup has now; nothing changed.
+    #[error(
+        "the draft was made from {}, and the popup has {}: put a draft that has what changed since, \
+         with base_version, or publish this one all the same with If-Match and the version that it \
+         is to replace",
+        version_words(Some(*base_version)), version_words(*live_version)
+    )]
+    DraftOutdated {
+        /// The version that the draft was made from; 0 for none.
+        base_version: u32,
+        /// The popup's.
+        live_version: Option<u32>,
+    },
+    /// The popup has another draft than the change is meant for, or none; nothing changed.
+    #[error("{}", revision_words(.0.as_deref()))]
+    OtherRevision(Option<Box<StoredDraft>>),
+    /// A draft is said to be made from a version that the popup does not have yet; nothing changed.
+    #[error("base_version is higher than the popup's version")]
+    BaseAhead,
     /// The popup has another version than the change is meant for; nothing changed.
-    #[error("the popup has another version")]
-    OtherVersion,
+    #[error("the popup has {}", match .0 {
+        Some(version) => format!("version {version}, and the change is meant for another"),
+        None => "no version: there is no such popup".to_owned(),
+    })]
+    OtherVersion(Option<u32>),
     /// A popup has this id, or had it; nothing changed.
     #[error("the id belongs to a popup, possibly an archived one")]
     Exists,
@@ -101,8 +123,11 @@ impl PublishError {
         }
     }
 
-    /// The field of the first error of a definition.
+    /// The field of the first error of a definition, or of the request.
     pub fn field(&self) -> Option<&str> {
+        if matches!(self, PublishError::BaseAhead) {
+            return Some("base_version");
+        }
         let PublishError::Definition(errors) = self else { return None };
         errors.iter().map(|error| error.field.as_str()).find(|field| !field.is_empty())
     }
@@ -115,6 +140,23 @@ impl PublishError {
             PublishError::Definition(errors) => errors.iter().map(ToString::to_string).collect(),
             other => vec![other.to_string()],
         }
+    }
+}
+
+fn version_words(version: Option<u32>) -> String {
+    match version {
+        Some(version) if version > 0 => format!("version {version}"),
+        _ => "no version".to_owned(),
+    }
+}
+
+fn revision_words(present: Option<&StoredDraft>) -> String {
+    match present {
+        Some(draft) => format!(
+            "the draft was saved by {} since: GET it, and put what is to hold with its revision",
+            draft.who
+        ),
+        None => "the popup has no draft any more: it was published or deleted".to_owned(),
     }
 }
 

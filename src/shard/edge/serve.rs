@@ -22,7 +22,7 @@ use nudged_base::clock::Now;
 use nudged_base::ids::{ShardId, UserKey};
 use nudged_base::limits::HOPS_OUTSTANDING_MAX;
 use nudged_base::slab::{Handle, Slab};
-use nudged_base::telemetry::counters::{DECIDE_ROUTE, EVENTS_ROUTE, ShardCounters};
+use nudged_base::telemetry::counters::{DECIDE_ROUTE, EVENTS_ROUTE, PREVIEW_ROUTE, ShardCounters};
 use nudged_base::telemetry::{RequestOutcome, RequestRoute};
 use nudged_domain::decide::choose::{Decision, Reason};
 use nudged_http::connection::Answer;
@@ -78,6 +78,7 @@ impl RequestServer<'_> {
         };
         let route = match command {
             Command::Events(_) => RequestRoute::Events,
+            Command::Look(_) => RequestRoute::Other,
             _ => RequestRoute::Decide,
         };
         let origin = Origin::Connection { slot: arrived.slot, grant, route, since: now.mono };
@@ -159,6 +160,15 @@ impl Coordinator<'_> {
                 }
                 if request.anonymous {
                     request.context.user = users.mint(context.view, context.bump);
+                }
+                let user = UserKey::of(request.context.user.as_bytes());
+                self.coordinate_decision(context, &command, user)
+            }
+            Command::Look(request) => {
+                users.counters.requests.at(PREVIEW_ROUTE).add(1);
+                users.counters.ignored_fields.add(request.ignored.count.into());
+                if !request.has_user {
+                    return self.turn.look(context, request);
                 }
                 let user = UserKey::of(request.context.user.as_bytes());
                 self.coordinate_decision(context, &command, user)
@@ -298,6 +308,7 @@ pub(super) fn count_answered(counters: &ShardCounters, request: &Request<'_>, st
         (Method::Options, _) => "options",
         (_, "/v1/decide") => "decide",
         (_, "/v1/events") => "events",
+        (_, "/v1/preview") => "preview",
         (_, "/health" | "/healthz") => "health",
         (_, "/readyz") => "readyz",
         (_, path) if is_of_snippet(path) => "snippet",

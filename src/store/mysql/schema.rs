@@ -16,16 +16,17 @@ use nudged_base::time::WallMs;
 use nudged_config::Config;
 
 /// The files in order; the one at index `i` makes schema `i + 1`.
-pub(super) const FILES: [&str; 4] = [
+pub(super) const FILES: [&str; 5] = [
     include_str!("../schema/mysql/0001_init.sql"),
     include_str!("../schema/mysql/0002_overrides.sql"),
     include_str!("../schema/mysql/0003_signing_keys.sql"),
     include_str!("../schema/mysql/0004_drafts.sql"),
+    include_str!("../schema/mysql/0005_base_versions.sql"),
 ];
 /// The schema from which on no override makes a popup live.
 const OVERRIDES_VERSION: i64 = 2;
-/// What a server says of a column that is there already.
-const DUPLICATE_COLUMN: u16 = 1060;
+/// What a server says of a column that is there already, and of a key.
+const DUPLICATES: [u16; 2] = [1060, 1061];
 /// A migration waits this long for another one, in seconds.
 const LOCK_WAIT_S: u32 = 60;
 
@@ -60,8 +61,8 @@ pub fn migrate(config: &Config, now: WallMs) -> Result<(i64, i64), StoreError> {
     for (number, file) in (1_i64..).zip(FILES).filter(|(number, _)| *number > before) {
         for statement in statements(file) {
             match session.execute("upgrade the schema", &statement, &[]) {
-                // Before it was cut off it has added the column.
-                Err(error) if error.is_code(DUPLICATE_COLUMN) && is_addition(&statement) => {}
+                // Before it was cut off it has added the column or key.
+                Err(error) if is_addition(&statement) && is_duplicate(&error) => {}
                 other => drop(other?),
             }
         }
@@ -129,9 +130,15 @@ fn statements(file: &str) -> Vec<String> {
     parts.map(str::to_owned).collect()
 }
 
-/// Whether a statement adds a column, which it does once.
+/// Whether a statement adds a column or a key, which it does once.
 fn is_addition(statement: &str) -> bool {
-    statement.starts_with("ALTER TABLE ") && statement.contains(" ADD COLUMN ")
+    let adds = |what: &str| statement.contains(what);
+    statement.starts_with("ALTER TABLE ") && (adds(" ADD COLUMN ") || adds(" ADD KEY "))
+}
+
+/// Whether what a statement adds is there already.
+fn is_duplicate(error: &StoreError) -> bool {
+    DUPLICATES.iter().any(|code| error.is_code(*code))
 }
 
 #[cfg(test)]
@@ -170,6 +177,7 @@ mod tests {
             (include_str!("../schema/0001_init.sql"), FILES[0]),
             (include_str!("../schema/0003_overrides.sql"), FILES[1]),
             (include_str!("../schema/0005_drafts.sql"), FILES[3]),
+            (include_str!("../schema/0006_base_versions.sql"), FILES[4]),
         ] {
             let mysql = of(mysql);
             for name in of(sqlite) {

@@ -9,12 +9,13 @@ use crate::error::StoreError;
 use nudged_base::limits::SCHEMAS_AHEAD_MAX;
 
 /// The files in order; the one at index `i` makes schema `i + 1`.
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     include_str!("../schema/0001_init.sql"),
     include_str!("../schema/0002_catalog_version.sql"),
     include_str!("../schema/0003_overrides.sql"),
     include_str!("../schema/0004_signing_keys.sql"),
     include_str!("../schema/0005_drafts.sql"),
+    include_str!("../schema/0006_base_versions.sql"),
 ];
 
 /// Brings the database to the newest schema of this binary; whether it was an older one. The next

@@ -6,59 +6,87 @@ use crate::error::StoreError;
 use crate::session::Session;
 use crate::statement::{ColumnChange, Insert, OnConflict};
 use crate::statements::popups::lock_version;
-use crate::stored::StoredDraft;
+use crate::stored::{DraftChange, StoredDraft};
 use crate::value::{Row, Unreadable};
 use crate::{Store, StoreReader};
+use nudged_base::time::WallMs;
 
 const ACTION: &str = "change drafts";
-const COLUMNS: &str = "popup_id, definition, at, who";
+const COLUMNS: &str = "popup_id, definition, base_version, at, who";
 
 const INSERT: Insert<'_> = Insert {
     table: "popup_drafts",
     columns: COLUMNS,
     key: "popup_id",
-    on_conflict: OnConflict::Update(&[("definition, at, who", ColumnChange::New)]),
+    on_conflict: OnConflict::Update(&[("definition, base_version, at, who", ColumnChange::New)]),
 };
 
 fn read_draft(row: &mut Row<'_>) -> Result<StoredDraft, Unreadable> {
-    Ok(StoredDraft { id: row.take()?, text: row.take()?, at: row.take_time()?, who: row.take()? })
+    Ok(StoredDraft {
+        id: row.take()?,
+        text: row.take()?,
+        base_version: row.take()?,
+        at: row.take_time()?,
+        who: row.take()?,
+    })
 }
 
 impl Store {
-    /// Keeps a draft, in the place of the one that its popup may have; `most` is how many there may
-    /// be. Gives whether there was none, or `None` where there are too many.
+    /// Keeps a draft, in the place of the one that its popup may have where that one `is_expected`;
+    /// `most` is how many drafts there may be. Its time becomes a later one than that of the one
+    /// before. One that is there as it is stays so.
     ///
     /// # Errors
     /// Where the database fails.
     pub fn put_draft(
         &mut self,
         draft: &StoredDraft,
+        is_expected: impl Fn(Option<&StoredDraft>) -> bool,
         most: usize,
-    ) -> Result<Option<bool>, StoreError> {
+    ) -> Result<DraftChange, StoreError> {
         self.session.get_mut().transaction(|session| {
             lock_version(session)?;
-            let is_new = draft_of(session, &draft.id)?.is_none();
+            let present = draft_of(session, &draft.id)?;
+            if !is_expected(present.as_ref()) {
+                return Ok(DraftChange::Other(present));
+            }
+            let is_new = present.is_none();
+            if present.as_ref() == Some(draft) {
+                return Ok(DraftChange::Done { draft: draft.clone(), is_new });
+            }
             let count = "SELECT COUNT(*) FROM popup_drafts";
             let count = session.query_one(ACTION, count, &[], |row| row.take_unsigned())?;
             if is_new && count.unwrap_or(0) >= u64::try_from(most).unwrap_or(u64::MAX) {
-                return Ok(None);
+                return Ok(DraftChange::TooMany);
             }
-            let StoredDraft { id, text, at, who } = draft;
-            let row = [id.into(), text.into(), (*at).into(), who.into()];
+            let behind = present.map(|present| WallMs(present.at.0.saturating_add(1)));
+            let at = draft.at.max(behind.unwrap_or(draft.at));
+            let draft = StoredDraft { at, ..draft.clone() };
+            let StoredDraft { id, text, base_version, at, who } = &draft;
+            let row = [id.into(), text.into(), (*base_version).into(), (*at).into(), who.into()];
             session.insert(ACTION, &INSERT, [row].into_iter())?;
-            Ok(Some(is_new))
+            Ok(DraftChange::Done { draft, is_new })
         })
     }
 
-    /// Takes a popup's draft away; gives whether there was one.
+    /// Takes a popup's draft away where it `is_expected`; gives `None` where it has none.
     ///
     /// # Errors
     /// Where the database fails.
-    pub fn delete_draft(&mut self, id: &str) -> Result<bool, StoreError> {
+    pub fn delete_draft(
+        &mut self,
+        id: &str,
+        is_expected: impl Fn(Option<&StoredDraft>) -> bool,
+    ) -> Result<Option<DraftChange>, StoreError> {
         self.session.get_mut().transaction(|session| {
             lock_version(session)?;
+            let Some(present) = draft_of(session, id)? else { return Ok(None) };
+            if !is_expected(Some(&present)) {
+                return Ok(Some(DraftChange::Other(Some(present))));
+            }
             let delete = "DELETE FROM popup_drafts WHERE popup_id = ?";
-            Ok(session.execute(ACTION, delete, &[id.into()])? > 0)
+            session.execute(ACTION, delete, &[id.into()])?;
+            Ok(Some(DraftChange::Done { draft: present, is_new: false }))
         })
     }
 
@@ -75,7 +103,7 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub fn drafts(&mut self) -> Result<Vec<StoredDraft>, StoreError> {
-        all(self.session.get_mut())
+        all(self.session.get_mut(), COLUMNS)
     }
 }
 
@@ -85,7 +113,19 @@ impl StoreReader {
     /// # Errors
     /// Where the database fails.
     pub fn drafts(&self) -> Result<Vec<StoredDraft>, StoreError> {
-        all(&mut self.session.borrow_mut())
+        all(&mut self.session.borrow_mut(), COLUMNS)
+    }
+
+    /// As [`Store::drafts`], with the texts of those alone that have no popup yet; the others' are
+    /// empty.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn draft_heads(&self) -> Result<Vec<StoredDraft>, StoreError> {
+        let has_popup =
+            "EXISTS (SELECT 1 FROM popups WHERE popups.popup_id = popup_drafts.popup_id)";
+        let text = format!("CASE WHEN {has_popup} THEN '' ELSE definition END");
+        all(&mut self.session.borrow_mut(), &COLUMNS.replace("definition", &text))
     }
 
     /// A popup's draft. Not from a replica: who has just put one looks for it.
@@ -97,8 +137,8 @@ impl StoreReader {
     }
 }
 
-fn all(session: &mut Session) -> Result<Vec<StoredDraft>, StoreError> {
-    let query = format!("SELECT {COLUMNS} FROM popup_drafts ORDER BY popup_id");
+fn all(session: &mut Session, columns: &str) -> Result<Vec<StoredDraft>, StoreError> {
+    let query = format!("SELECT {columns} FROM popup_drafts ORDER BY popup_id");
     session.query("read drafts", &query, &[], read_draft)
 }
 

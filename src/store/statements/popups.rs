@@ -219,6 +219,38 @@ impl StoreReader {
         session.query("read a history", &query, &[popup.into(), before.into()], read_line)
     }
 
+    /// When popups changed last, of those that changed behind the change of a number: each with
+    /// that number, in no order. Not from a replica, as [`StoreReader::history`].
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn changed_after(&self, number: u64) -> Result<Vec<(String, u64, WallMs)>, StoreError> {
+        let action = "read changes";
+        let mut session = self.session.borrow_mut();
+        let newest = "SELECT COALESCE(MAX(id), 0) FROM popup_history";
+        let newest = session.query_one(action, newest, &[], |row| row.take_unsigned())?;
+        if newest.unwrap_or(0) <= number {
+            return Ok(Vec::new());
+        }
+        let query = "SELECT line.popup_id, line.id, line.at FROM \
+                     (SELECT MAX(id) AS id FROM popup_history WHERE id > ? GROUP BY popup_id) \
+                     AS latest JOIN popup_history AS line ON line.id = latest.id";
+        let number = SqlValue::Number(i64::try_from(number).unwrap_or(i64::MAX));
+        session.query(action, query, &[number], |row| {
+            Ok((row.take()?, row.take_unsigned()?, row.take_time()?))
+        })
+    }
+
+    /// When a popup changed last.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn changed_at(&self, popup: &str) -> Result<Option<WallMs>, StoreError> {
+        let query = "SELECT at FROM popup_history WHERE popup_id = ? ORDER BY id DESC LIMIT 1";
+        let mut session = self.session.borrow_mut();
+        session.query_one("read changes", query, &[popup.into()], |row| row.take_time())
+    }
+
     /// Changes of some popups up to a moment, newest first, `count` of each at most, without what
     /// is large of them; each beside its popup.
     ///

@@ -21,6 +21,10 @@ use nudged_base::time::WallMs;
 /// until they are added up too.
 const DAY_PART: i64 = 1;
 
+/// The key of rows by their hour.
+const HOUR_KEY: &str = "popup_stats_hour";
+const HOUR_MS: i64 = 3_600_000;
+
 /// The six counts, in the order of a row's.
 const COUNTS: &str = "decided, shown, ignored, dismissed, clicked, converted";
 /// As [`COUNTS`], with the decisions that were answered, which is NULL where that is not known.
@@ -291,12 +295,71 @@ impl StoreReader {
         self.reports().borrow_mut().query("read statistics", &query, &values, |row| {
             let (popup, variant, hour) = (row.take()?, row.take()?, row.take_time()?);
             let is_day = row.take::<i64>()? == DAY_PART;
-            let (counts, answered) = read_counts(row)?;
-            let unsigned = |count: i64| u64::try_from(count).unwrap_or(0);
-            let (counts, answered) = (counts.map(unsigned), answered.map(unsigned));
+            let (counts, answered) = unsigned(read_counts(row)?);
             Ok(StatRow { popup, variant, hour, is_day, counts, answered })
         })
     }
+}
+
+impl StoreReader {
+    /// Counts of some popups in each of so many hours from a first one on, of all variants
+    /// together, where there is anything; in no order.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn hours_of(
+        &self,
+        popups: &[&str],
+        (first, count): (WallMs, u32),
+    ) -> Result<Vec<StatRow>, StoreError> {
+        let sums: Vec<_> = COUNTS.split(", ").map(|column| format!("SUM({column})")).collect();
+        let first = hour_of(first);
+        let hours = (0..i64::from(count)).map(|hour| (first + hour * HOUR_MS).to_string());
+        let mut session = self.reports().borrow_mut();
+        let query = format!(
+            "SELECT popup_id, hour, {}, \
+             CASE WHEN COUNT(answered) = COUNT(*) THEN SUM(answered) END FROM popup_stats{} \
+             WHERE popup_id IN (?) AND hour IN ({}) AND part = {PART} GROUP BY popup_id, hour",
+            sums.join(", "),
+            session.dialect().by_key(HOUR_KEY),
+            hours.collect::<Vec<String>>().join(", "),
+        );
+        let keys: Vec<SqlValue<'_>> = popups.iter().map(|popup| (*popup).into()).collect();
+        session.query_in("read statistics", &query, &keys, |row| {
+            let (popup, hour) = (row.take()?, row.take_time()?);
+            let (counts, answered) = unsigned(read_counts(row)?);
+            Ok(StatRow { popup, variant: String::new(), hour, is_day: false, counts, answered })
+        })
+    }
+
+    /// How often each popup was shown and clicked in the hours of `[from, to)`, in no order.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn shows_and_clicks(
+        &self,
+        from: WallMs,
+        to: WallMs,
+    ) -> Result<Vec<(String, [u64; 2])>, StoreError> {
+        let mut session = self.reports().borrow_mut();
+        let query = format!(
+            "SELECT popup_id, SUM(decided), SUM(clicked) FROM popup_stats{} \
+             WHERE hour >= ? AND hour < ? AND part = {PART} GROUP BY popup_id",
+            session.dialect().by_key(HOUR_KEY),
+        );
+        let range = [hour_of(from).into(), to.into()];
+        session.query("read statistics", &query, &range, |row| {
+            let popup = row.take()?;
+            let counts = [row.take::<i64>()?, row.take::<i64>()?];
+            Ok((popup, counts.map(|count| u64::try_from(count).unwrap_or(0))))
+        })
+    }
+}
+
+/// Counts that are none below 0: what was taken back is taken off what was there.
+fn unsigned((counts, answered): Counts) -> ([u64; 6], Option<u64>) {
+    let unsigned = |count: i64| u64::try_from(count).unwrap_or(0);
+    (counts.map(unsigned), answered.map(unsigned))
 }
 
 #[cfg(test)]

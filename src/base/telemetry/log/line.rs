@@ -39,10 +39,10 @@ impl LogLine<'_> {
         let (code, text) = (message.code(), message.text());
         if json {
             out.push_str("{\"time\":\"");
-            write_time(out, self.at)?;
+            write!(out, "{}", self.at.rfc3339())?;
             write!(out, "\",\"level\":\"{level}\",\"code\":\"{code}\",\"message\":\"{text}\"")?;
         } else {
-            write_time(out, self.at)?;
+            write!(out, "{}", self.at.rfc3339())?;
             write!(out, " {level:<5} [{code}] {text}")?;
         }
         for (name, value) in self.fields {
@@ -68,14 +68,6 @@ impl LogLine<'_> {
 
 fn write_name(out: &mut String, json: bool, name: &str) -> std::fmt::Result {
     if json { write!(out, ",\"{name}\":") } else { write!(out, " {name}=") }
-}
-
-/// A time as RFC 3339 in UTC with milliseconds; as a number where no calendar has it.
-fn write_time(out: &mut String, at: WallMs) -> std::fmt::Result {
-    match jiff::Timestamp::from_millisecond(at.0) {
-        Ok(time) => write!(out, "{time:.3}"),
-        Err(_) => write!(out, "{}", at.0),
-    }
 }
 
 /// A text in quotes, escaped as in JSON, cut at a character's end.

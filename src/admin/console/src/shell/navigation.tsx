@@ -67,7 +67,7 @@ function Who() {
         </span>
         <span class="shell-version">nudged {who.version}</span>
       </p>
-      <p class="shell-who">{whoWords()}</p>
+      <p class={who.name ? 'shell-who' : 'shell-who shell-who-nobody'}>{whoWords()}</p>
       <div class="shell-tools">
         <Button
           kind="quiet"
@@ -77,7 +77,14 @@ function Who() {
           title={look.words}
           onClick={turnTheme}
         />
-        <Button kind="quiet" small aria-label="Keys" title="Keys" onClick={() => openLayer('keys')}>
+        <Button
+          kind="quiet"
+          small
+          class="shell-keys"
+          aria-label="Keys"
+          title="Keys"
+          onClick={() => openLayer('keys')}
+        >
           <kbd>?</kbd>
         </Button>
         {(who.name || who.role || (who.login && who.owner)) && (

@@ -19,8 +19,8 @@ export interface Page {
 export const PAGES: readonly Page[] = [
   { path: '/popups', title: 'Popups', key: 'p', needs: 'read', load: () => import('../pages/popups/list') },
   { path: '/new', title: 'New popup', needs: 'edit', load: () => import('../pages/editor/editor') },
-  { path: '/popups/:id', title: 'Popup', needs: 'read', load: () => import('../pages/popups/popup') },
   { path: '/popups/:id/edit', title: 'Edit', needs: 'read', load: () => import('../pages/editor/editor') },
+  { path: '/popups/:id/:part?', title: 'Popup', needs: 'read', load: () => import('../pages/popups/popup') },
   { path: '/statistics', title: 'Statistics', key: 's', needs: 'read', load: () => import('../pages/statistics/statistics') },
   { path: '/users/:user?', title: 'Users', key: 'u', needs: 'read', load: () => import('../pages/user/user') },
   { path: '/system', title: 'System', key: 'y', needs: 'read', load: () => import('../pages/system/system') },

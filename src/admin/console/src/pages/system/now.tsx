@@ -100,7 +100,7 @@ function Courses({ history }: { history: readonly Live[] }) {
           { label: 'Popups shown', values: history.map(({ totals }) => totals.shows_per_s) },
         ]}
         height={160}
-        live
+        liveSeconds={120}
       />
       <Chart
         title="Latency"
@@ -112,7 +112,7 @@ function Courses({ history }: { history: readonly Live[] }) {
         ]}
         height={160}
         form={shortMs}
-        live
+        liveSeconds={120}
       />
     </div>
   );
