@@ -77,23 +77,7 @@ export function ConflictDialog({ clash, onSettle, onClose }: ClashProps) {
     >
       <div class="stack">
         <p>{clash.words} Nothing was overwritten: both texts are here.</p>
-        <div class="row">
-          <Segments
-            label="How to show the texts"
-            value={form}
-            choices={[
-              { value: 'members', label: 'By member' },
-              { value: 'texts', label: 'Three texts' },
-            ]}
-            onPick={setForm}
-          />
-          <Button small onClick={() => all('theirs')}>
-            All as theirs
-          </Button>
-          <Button small onClick={() => all('yours')}>
-            All as mine
-          </Button>
-        </div>
+        <Ways form={form} onForm={setForm} onAll={all} />
         {form === 'texts' ? (
           <Texts clash={clash} />
         ) : (
@@ -106,6 +90,34 @@ export function ConflictDialog({ clash, onSettle, onClose }: ClashProps) {
         )}
       </div>
     </Dialog>
+  );
+}
+
+interface WaysProps {
+  readonly form: string;
+  readonly onForm: (form: string) => void;
+  readonly onAll: (side: Side) => void;
+}
+
+function Ways({ form, onForm, onAll }: WaysProps) {
+  return (
+    <div class="row">
+      <Segments
+        label="How to show the texts"
+        value={form}
+        choices={[
+          { value: 'members', label: 'By member' },
+          { value: 'texts', label: 'Three texts' },
+        ]}
+        onPick={onForm}
+      />
+      <Button small onClick={() => onAll('theirs')}>
+        All as theirs
+      </Button>
+      <Button small onClick={() => onAll('yours')}>
+        All as mine
+      </Button>
+    </div>
   );
 }
 

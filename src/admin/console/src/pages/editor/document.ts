@@ -14,7 +14,7 @@ import {
   type JsonPath,
 } from './model/json';
 import { hints, type Problem } from './model/hints';
-import { withValue } from './model/text';
+import { exactOf, withValue } from './model/text';
 
 type Members = Record<string, unknown>;
 
@@ -71,6 +71,13 @@ export class EditorDocument {
   at(path: JsonPath): unknown {
     const node = find(this.good.value.node, path);
     return node && valueOf(node);
+  }
+
+  /** The same, with every digit, for what is written back elsewhere. */
+  exact(path: JsonPath): unknown {
+    const { text, node } = this.good.value;
+    const found = find(node, path);
+    return found && exactOf(found, text);
   }
 
   /** A scalar as it is written, for fields that are typed into. */
