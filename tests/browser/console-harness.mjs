@@ -179,9 +179,9 @@ export async function fits(page, width = 360) {
 
 /** Goes with Tab (or Shift+Tab) to what has this role and name; it must look focused. */
 export async function tabTo(page, role, name, key = 'Tab') {
-  const wanted = page.getByRole(role, { name });
-  const isThere = () =>
-    wanted.evaluateAll((elements) => elements.includes(document.activeElement));
+  // Found once: names are dear to compute, and there may be hundreds.
+  const wanted = await page.getByRole(role, { name }).first().elementHandle();
+  const isThere = () => wanted.evaluate((element) => element === document.activeElement);
   for (let step = 0; step < TABS_MAX; step += 1) {
     if (await isThere()) {
       const outline = await page.evaluate(() => {

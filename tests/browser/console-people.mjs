@@ -17,7 +17,7 @@ import {
 
 const text = (page) => page.locator('main').innerText();
 const button = (page, name) => page.getByRole('button', { name });
-const shows = (page, words) => page.getByText(words).first().waitFor();
+const shows = (page, words, how) => page.getByText(words).first().waitFor(how);
 
 /** The row of a table that is named so. */
 const row = (page, name) => page.locator(`[data-row="${name}"]`);
@@ -215,7 +215,7 @@ const system = {
     await node.ask('DELETE', '/v1/users/somebody-else');
     await page.getByRole('log').getByText('user_erased').waitFor();
     await page.getByLabel('Find in the log').fill('');
-    await page.getByText('Errors', { exact: true }).click();
+    await page.getByRole('radio', { name: 'Errors' }).check();
     await shows(page, 'No lines of this level');
     await keyTo(page, 'button', 'Hold', 'Enter');
     await button(page, 'Go on').waitFor();
@@ -241,7 +241,7 @@ const system = {
     await context.grantPermissions(['clipboard-read', 'clipboard-write']);
     const page = await open('/system?view=doctor');
     await keyTo(page, 'button', 'Look now', 'Enter');
-    await shows(page, 'io_uring');
+    await shows(page, 'io_uring', { state: 'attached' });
     await accessible(page);
     await fits(page);
     const copy = button(page, /^Copy /).first();

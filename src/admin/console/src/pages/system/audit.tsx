@@ -8,7 +8,7 @@ import { Chip } from '../../ui/chip';
 import { Empty, Failure, Notice, Skeleton } from '../../ui/notice';
 import { Section } from '../../ui/page';
 import { type Column, Table } from '../../ui/table';
-import { Time } from '../../ui/time';
+import { When } from '../../ui/when';
 
 interface Entry {
   readonly at: string;
@@ -132,5 +132,5 @@ const COLUMNS: readonly Column<Entry & { at_row: number }>[] = [
     ),
   },
   { id: 'who', title: 'By', cell: ({ who }) => who },
-  { id: 'at', title: 'When', cell: ({ at }) => <Time at={at} seconds /> },
+  { id: 'at', title: 'When', cell: ({ at }) => <When at={at} seconds /> },
 ];

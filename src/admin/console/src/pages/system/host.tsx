@@ -48,9 +48,9 @@ function nodeFacts(status: Status) {
     ['Started', <Time at={status.started_at} seconds />],
     ['Popups', popups.join(', ')],
     ['Catalog', <>version {count(catalog.version)}, since <Time at={catalog.since} /></>],
-    ['CPU of journal and SQL', count(status.writer_cpu)],
+    ['CPU of the writer', count(status.writer_cpu)],
     ['Threads are pinned', status.pinned ? 'yes' : 'no'],
-    ['Answers when a record is', status.ack === 'synced' ? 'on disk' : 'written'],
+    ['Acknowledges when', status.ack === 'synced' ? 'on disk' : 'written'],
     ['Clock', <><Time at={clock.now} form="absolute" seconds />, {ahead(clock.ahead_ms)}</>],
   ] as const;
 }

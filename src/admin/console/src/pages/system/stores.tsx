@@ -57,8 +57,8 @@ function JournalCard({ journal, status }: { journal: Journal; status: Status }) 
       state={state}
       facts={[
         ['Records written', count(journal.written)],
-        ['Not on disk for certain', many(behind, 'record')],
-        ['Answered when', status.ack === 'synced' ? 'on disk' : 'written'],
+        ['Not synced yet', many(behind, 'record')],
+        ['Acknowledged when', status.ack === 'synced' ? 'on disk' : 'written'],
         ['Not in SQL yet', `${bytes(journal.unapplied_bytes)} of ${bytes(budget)}`],
         ['Size', `${bytes(journal.bytes)} of ${bytes(bound)}`],
         ['Failed writes', count(journal.failures ?? 0)],

@@ -9,6 +9,7 @@ import { Failure, Notice, Skeleton } from '../../ui/notice';
 import { Section } from '../../ui/page';
 import { type Column, Table } from '../../ui/table';
 import { Time } from '../../ui/time';
+import { When } from '../../ui/when';
 import { Form } from './form';
 import { inOrder, isElsewhere, known, nextToOpen, reasonWords, verdict } from './gates';
 import { fieldOf, isPlain, readQuestion, writeQuestion } from './question';
@@ -186,13 +187,5 @@ function Why({ why, zone }: { why: string; zone: string | undefined }) {
 
 function Opens({ candidate, zone }: { candidate: Candidate; zone: string | undefined }) {
   const at = candidate.opens_at;
-  if (!at) return <span class="soft">not by time</span>;
-  return (
-    <span class="candidate-opens">
-      <Time at={at} zone={zone} form="relative" />
-      <span class="soft">
-        <Time at={at} zone={zone} form="absolute" />
-      </span>
-    </span>
-  );
+  return at ? <When at={at} zone={zone} /> : <span class="soft">not by time</span>;
 }
