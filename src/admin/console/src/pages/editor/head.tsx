@@ -85,7 +85,13 @@ function Saving({ state }: { state: EditorState }) {
   return (
     <>
       {draft.value && <Discard state={state} />}
-      <Button busy={busy.value === 'save'} disabled={isBad || isDone} onClick={() => void save()}>
+      <Button
+        busy={busy.value === 'save'}
+        disabled={isBad || isDone}
+        aria-keyshortcuts="Control+S"
+        title="Ctrl-S"
+        onClick={() => void save()}
+      >
         Save draft
       </Button>
       <Button

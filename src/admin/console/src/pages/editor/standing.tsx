@@ -1,4 +1,5 @@
 // Where the popup that is edited stands, and what is to be known before it is changed.
+import { session } from '../../api/session';
 import { Button } from '../../ui/button';
 import { StatusChip } from '../../ui/chip';
 import { Failure, Notice } from '../../ui/notice';
@@ -42,7 +43,11 @@ export function Notes({ state }: { state: EditorState }) {
       )}
       {!isFile && state.doc.readOnly && (
         <Notice title="You may look, and not change">
-          <p>Your token has no right to edit popups.</p>
+          <p>
+            {session.value?.read_only
+              ? "This node's console is read-only: sign in with a token that may edit."
+              : 'Your token has no right to edit popups.'}
+          </p>
         </Notice>
       )}
       {isNewer && (
