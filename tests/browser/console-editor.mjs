@@ -185,6 +185,36 @@ const tests = {
     check();
   },
 
+  async 'a node that dies takes nothing of what was typed with it'({ start, visitor }) {
+    const node = await start();
+    await seedPopup(node, 'dies');
+    const { open, check } = await visitor({
+      node,
+      allow: [...FREE, /ERR_CONNECTION_REFUSED/, /ERR_EMPTY/],
+    });
+    const page = await open('/popups/dies/edit');
+    await control(page, 'content.title').fill('Typed before');
+    await node.kill();
+    const save = page.getByRole('button', { name: 'Save draft' });
+    await save.click();
+    await page
+      .getByRole('alert')
+      .getByText(/does not answer/)
+      .waitFor();
+    await control(page, 'content.text').fill('Typed while it was away');
+    await node.start();
+    await until('it is saved', async () => {
+      if (await save.isEnabled()) await save.click();
+      return page.getByText(/^Draft saved/).isVisible();
+    });
+    const { definition } = await node.ask('GET', '/v1/popups/dies/draft');
+    equal(
+      [definition.content.title, definition.content.text],
+      ['Typed before', 'Typed while it was away'],
+    );
+    check();
+  },
+
   async 'two editors meet in both texts, and nothing is lost'({ node, visitor }) {
     await seedPopup(node, 'met');
     const { open, check } = await visitor({ allow: MET });
