@@ -9,13 +9,14 @@
 //! `listener` who gets in · `connection` one connection · `routes` which handler answers ·
 //! `access`, `token` who may ask, `roles` what, `tokens` theirs · `console` files of the web
 //! console, `session`, `sessions`, `cookie` who has signed in to it · `service` what handlers
-//! share: the node, its time, SQL · `changes`, `drafts` what operators change · `popups`
-//! (`popup_list`, `popup_facts` of SQL), `history`, `users`, `timeline`, `stats` (`csv`), `explain`, `preview`, `status`, `metrics` what
-//! they see, `arbiter` of Redis, `process` of the process, `lag` how late SQL is, `popup_totals` by
-//! popup, `files` what lies in the data directory, `last_errors` what was wrong · `listeners`
-//! connections by listener · `refusals` what a failure is to them · `answer` replies · `unread`
-//! the memory of large ones · `input` texts of requests, `members` small bodies · `operations` the
-//! table of routes, `parameters` what their queries may have, `openapi` the description of it all.
+//! share: the node, its time, SQL · `changes`, `drafts` (`draft_head`) what operators change ·
+//! `popups`, `popup_list` (by `popup_lookup`, which keeps `popup_facts`), `history`, `users`,
+//! `timeline`, `stats` (`csv`), `explain`, `preview`, `status`, `metrics` what they see, `arbiter`
+//! of Redis, `process` of the process, `lag` how late SQL is, `popup_totals` by popup, `files` what
+//! lies in the data directory, `last_errors` what was wrong · `listeners` connections by listener ·
+//! `refusals` what a failure is to them · `answer` replies · `unread` the memory of large ones ·
+//! `input` texts of requests, `members` small bodies · `operations` the table of routes,
+//! `parameters` what their queries may have, `openapi` the description of it all.
 //! Limits: those of the admin listener in `base::limits`.
 
 mod access;
@@ -28,6 +29,7 @@ mod connection;
 mod console;
 mod cookie;
 mod csv;
+mod draft_head;
 mod drafts;
 mod explain;
 mod files;
@@ -45,6 +47,7 @@ mod operations;
 mod parameters;
 mod popup_facts;
 mod popup_list;
+mod popup_lookup;
 mod popup_totals;
 mod popups;
 mod preview;

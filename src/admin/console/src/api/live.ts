@@ -2,7 +2,7 @@
 // tab, as a browser opens six connections to a node at most. What comes is kept for two minutes.
 import { signal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
-import { isDown, tellAnswered } from './connection';
+import { askAgain, isDown, tellAnswered } from './connection';
 
 export interface Rates {
   readonly requests_per_s: number;
@@ -153,6 +153,8 @@ function open(): void {
 
 function openLater(): void {
   close();
+  // A stream may have ended, or the node: only asking tells.
+  void askAgain();
   again = setTimeout(turn, wait * (0.8 + Math.random() * 0.4));
   wait = Math.min(wait * 2, LAST_WAIT_MS);
 }

@@ -67,7 +67,7 @@ function Who() {
         </span>
         <span class="shell-version">nudged {who.version}</span>
       </p>
-      <p class={who.name ? 'shell-who' : 'shell-who shell-who-nobody'}>{whoWords()}</p>
+      <p class="shell-who">{whoWords()}</p>
       <div class="shell-tools">
         <Button
           kind="quiet"
@@ -92,6 +92,7 @@ function Who() {
             kind="quiet"
             small
             icon="out"
+            title={`Sign out ${who.name ?? ''}`.trim()}
             onClick={() => void signOut().catch((error) => toast(words(error), 'bad'))}
           >
             <span class="shell-out-words">Sign out</span>

@@ -53,7 +53,7 @@ export default function Popups() {
   const marks = MARKS.get(marksKey) ?? [null];
   // A page whose beginning is not known any more is looked for from the first.
   const page = Math.min(query.page, marks.length - 1);
-  const { value, error, busy, reload } = useLoad(`${marksKey} ${page}`, async (signal) => {
+  const { value, error, isOld, reload } = useLoad(`${marksKey} ${page}`, async (signal) => {
     const { page: _, ...asked } = query;
     const after = marks[page] ?? undefined;
     const wanted = { ...asked, after, limit: PAGE, stats: '24h' };
@@ -106,7 +106,7 @@ export default function Popups() {
             rowId={({ id }) => id}
             sort={sort}
             onSort={({ by, falling }) => change({ sort: by, order: falling ? 'desc' : 'asc' })}
-            busy={busy && !value}
+            busy={isOld}
           />
           <Pages
             page={page}
@@ -134,21 +134,25 @@ interface ListQuery {
   readonly page: number;
 }
 
-function useListQuery() {
-  const [params, setParams] = useSearchParams();
+function queryOf(params: URLSearchParams): ListQuery {
   const of = (name: string) => params.get(name) ?? '';
-  const by = SORTS.some(({ value }) => value === of('sort')) ? of('sort') : 'id';
-  const order = of('order') || (by === 'id' ? 'asc' : 'desc');
-  const query: ListQuery = {
+  const sort = SORTS.some(({ value }) => value === of('sort')) ? of('sort') : 'id';
+  return {
     q: of('q'),
     status: of('status'),
     placement: of('placement'),
-    sort: by,
-    order,
+    sort,
+    order: of('order') || (sort === 'id' ? 'asc' : 'desc'),
     page: Math.max(0, (Number(of('page')) || 1) - 1),
   };
+}
+
+function useListQuery() {
+  const [params, setParams] = useSearchParams();
+  const query = queryOf(params);
   const change = (some: Partial<ListQuery>) => {
-    const next = { ...query, page: 0, ...some };
+    // As it stands now: what is typed in two fields comes at two times.
+    const next = { ...queryOf(new URLSearchParams(location.search)), page: 0, ...some };
     const text: Record<string, string> = {};
     for (const name of ['q', 'status', 'placement'] as const) {
       if (next[name]) text[name] = next[name];
@@ -159,7 +163,7 @@ function useListQuery() {
     // What is typed letter by letter is one step of the browser's history.
     setParams(text, { replace: some.q !== undefined });
   };
-  const sort: Sort = { by, falling: order === 'desc' };
+  const sort: Sort = { by: query.sort, falling: query.order === 'desc' };
   return { query, change, sort };
 }
 

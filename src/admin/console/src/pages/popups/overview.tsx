@@ -156,10 +156,10 @@ function whenFacts({ definition, priority }: Popup): FactList {
   return [
     ['Schedule', lines(scheduleWords(definition))],
     ['Same user again', lines(gapWords(definition))],
-    ...(caps.length ? [['In all', lines(caps)] as const] : []),
+    ...(caps.length ? [['Limits for a user', lines(caps)] as const] : []),
     [
-      'Among others',
-      `Priority ${priority}: of all that may be shown, the highest is` +
+      'Priority',
+      `${priority}; of all that may be shown, the highest wins` +
         `${definition.quiet_exempt ? '; outside quiet times and limits of a day or session' : ''}`,
     ],
     [

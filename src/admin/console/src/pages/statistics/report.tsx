@@ -36,7 +36,7 @@ export function Report({ popup, before }: ReportProps) {
   const isOne = popup !== null;
   const [range, change] = useRange(isOne);
   const key = range.wrong ? null : JSON.stringify([popup, range]);
-  const { value, error, busy, reload } = useLoad(key, (signal) =>
+  const { value, error, isOld, reload } = useLoad(key, (signal) =>
     get<Stats>('/v1/stats', queryOf(range, popup, Date.now()), signal),
   );
   useEvery(RELOAD_MS, reload);
@@ -47,7 +47,7 @@ export function Report({ popup, before }: ReportProps) {
   const order = definition.value?.definition.variants?.map(({ key: name }) => name) ?? [];
   const csv = value && new URLSearchParams(csvQuery(value, popup)).toString();
   return (
-    <div class="stack" aria-busy={busy}>
+    <div class="stack" aria-busy={isOld}>
       <RangeFields range={range} change={change} isOne={isOne} before={before}>
         <a
           class="button report-csv"
