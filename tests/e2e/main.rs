@@ -38,6 +38,7 @@ mod journal;
 mod journal_command;
 mod kill_loop;
 mod limits;
+mod live;
 mod logs;
 mod metrics;
 mod moving;
