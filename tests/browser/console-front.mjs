@@ -14,7 +14,8 @@ const TYPES = {
 };
 const POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
-  "connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+  "connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'; " +
+  "frame-ancestors 'none'";
 const POLICY_OF_PREVIEW =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src * data:; " +
   "base-uri 'none'; form-action 'none'; frame-ancestors 'self'";

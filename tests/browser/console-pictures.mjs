@@ -30,7 +30,9 @@ const PAGES = {
   editor: { path: '/popups/spring-offer/edit' },
   statistics: { path: '/statistics' },
   user: { path: '/users/ann' },
-  'user-elsewhere': { path: '/users/ann?placement=cart&attr.plan=pro&locale=de-AT&tz=Europe/Vienna' },
+  'user-elsewhere': {
+    path: '/users/ann?placement=cart&attr.plan=pro&locale=de-AT&tz=Europe/Vienna',
+  },
   system: { path: '/system', settle: 4_000 },
   'system-log': { path: '/system?view=log' },
   'system-doctor': { path: '/system?view=doctor', before: lookNow },
@@ -73,7 +75,11 @@ async function seed(node) {
   await node.popup('spring-offer', { ...offer, priority: 35 });
   await node.popup('newsletter', { placement: ['footer'] });
   await node.ask('POST', '/v1/popups/newsletter/pause');
-  for (const [name, role] of [['ann@example.com', 'editor'], ['ci', 'operator'], ['board', 'viewer']])
+  for (const [name, role] of [
+    ['ann@example.com', 'editor'],
+    ['ci', 'operator'],
+    ['board', 'viewer'],
+  ])
     await node.token(name, role);
 }
 
@@ -110,7 +116,11 @@ async function sheet(browser, pictures) {
   const page = await context.newPage();
   const cell = ({ width, picture }) =>
     `<img width="${width * SCALE}" src="data:image/png;base64,${picture.toString('base64')}">`;
-  const row = (scheme) => pictures.filter((one) => one.scheme === scheme).map(cell).join('');
+  const row = (scheme) =>
+    pictures
+      .filter((one) => one.scheme === scheme)
+      .map(cell)
+      .join('');
   await page.setContent(
     `<style>body{margin:0;padding:16px;background:#8a908d;width:max-content}
       div{display:flex;gap:16px;align-items:start}div+div{margin-top:16px}img{display:block}</style>
