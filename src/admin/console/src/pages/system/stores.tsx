@@ -134,10 +134,7 @@ function RedisCard({ redis }: { redis: Redis | null }) {
       facts={[
         ['Other nodes', count(redis.other_nodes)],
         ['Lost partitions', `${count(redis.partitions_lost)} of 1,024`],
-        [
-          'Rebuild',
-          rebuild ? rebuildWords(rebuild) : 'none',
-        ],
+        ['Rebuild', rebuild ? rebuildWords(rebuild) : 'none'],
         [
           'Waiting for SQL',
           lists ? `${many(lists.waiting, 'record')}, ${duration(lists.lag_ms / 1000)}` : '–',

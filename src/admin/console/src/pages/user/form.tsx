@@ -73,7 +73,12 @@ interface PartProps {
   readonly error: (field: string) => string | undefined;
 }
 
-function Where({ draft, change, error, placements }: PartProps & { placements: readonly string[] }) {
+function Where({
+  draft,
+  change,
+  error,
+  placements,
+}: PartProps & { placements: readonly string[] }) {
   return (
     <>
       <TextField
