@@ -23,6 +23,7 @@ mod browser;
 mod canary;
 mod catalog;
 mod console;
+mod console_pages;
 mod degradation;
 mod disks;
 mod doctor;
