@@ -28,10 +28,6 @@ pub(super) struct AdminAnswer {
     content_type: &'static str,
     /// The whole body.
     pub(super) body: Vec<u8>,
-    /// The methods of the route, where they are told.
-    allow: Option<String>,
-    /// What tells the body from what was there before: a popup's version, or a draft's revision.
-    tag: Option<u64>,
     /// `Cache-Control`.
     cache: &'static str,
     /// Further fields, by their names.
@@ -51,8 +47,6 @@ impl AdminAnswer {
             status: 200,
             content_type,
             body: text.into(),
-            allow: None,
-            tag: None,
             cache: UNSTORED,
             fields: Vec::new(),
         }
@@ -65,7 +59,8 @@ impl AdminAnswer {
 
     /// The same answer with a popup's version, or a draft's revision, as its entity tag.
     pub(super) fn with_tag(self, tag: impl Into<u64>) -> AdminAnswer {
-        AdminAnswer { tag: Some(tag.into()), ..self }
+        let tag: u64 = tag.into();
+        self.with_field("ETag", format!("\"{tag}\""))
     }
 
     /// The same answer with another status.
@@ -123,12 +118,12 @@ impl AdminAnswer {
 
     /// 405, with the methods that the route has.
     pub(super) fn method_not_allowed(allow: String) -> AdminAnswer {
-        AdminAnswer { allow: Some(allow), ..AdminAnswer::error(405, "method_not_allowed", None) }
+        AdminAnswer::error(405, "method_not_allowed", None).with_field("Allow", allow)
     }
 
     /// 204: the methods that the route has.
     pub(super) fn options(allow: String) -> AdminAnswer {
-        AdminAnswer { status: 204, allow: Some(allow), ..AdminAnswer::text(JSON, "") }
+        AdminAnswer::nothing().with_field("Allow", allow)
     }
 
     /// 204: it is so now, and there is nothing to tell.
@@ -145,12 +140,6 @@ impl AdminAnswer {
             401 => reply::field(out, "WWW-Authenticate", b"Bearer"),
             429 | 503 => reply::field(out, "Retry-After", RETRY_AFTER_S),
             _ => {}
-        }
-        if let Some(allow) = &self.allow {
-            reply::field(out, "Allow", allow.as_bytes());
-        }
-        if let Some(tag) = self.tag {
-            reply::field(out, "ETag", format!("\"{tag}\"").as_bytes());
         }
         if !self.fields.iter().any(|(name, _)| *name == POLICY) {
             reply::field(out, POLICY, NO_PAGE);
