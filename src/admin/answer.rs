@@ -6,9 +6,11 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::input::BadInput;
+use super::stream::AdminStream;
 use nudged_http::reply::{self, ResponseFlags};
 
 const JSON: &str = "application/json";
+const EVENTS: &str = "text/event-stream";
 
 /// Seconds after which a client may come again, on every 503 and 429.
 const RETRY_AFTER_S: &[u8] = b"1";
@@ -20,8 +22,24 @@ const NO_PAGE: &[u8] = b"default-src 'none'; frame-ancestors 'none'";
 /// What no cache may keep.
 const UNSTORED: &str = "no-store";
 
+/// What goes on behind the head of an answer, on the bare connection, for as long as it takes.
+pub(super) struct StreamBody(Box<dyn FnOnce(&mut AdminStream)>);
+
+impl StreamBody {
+    /// Carries it out; the connection ends with it.
+    pub(super) fn run(self, stream: &mut AdminStream) {
+        (self.0)(stream);
+    }
+}
+
+impl std::fmt::Debug for StreamBody {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("StreamBody").finish_non_exhaustive()
+    }
+}
+
 /// One reply, before its frame.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct AdminAnswer {
     /// The HTTP status.
     pub(super) status: u16,
@@ -32,6 +50,8 @@ pub(super) struct AdminAnswer {
     cache: &'static str,
     /// Further fields, by their names.
     fields: Vec<(&'static str, Cow<'static, str>)>,
+    /// What follows in the place of a body.
+    pub(super) streamed: Option<StreamBody>,
 }
 
 impl AdminAnswer {
@@ -49,7 +69,14 @@ impl AdminAnswer {
             body: text.into(),
             cache: UNSTORED,
             fields: Vec::new(),
+            streamed: None,
         }
+    }
+
+    /// Events, which end with the connection.
+    pub(super) fn events(tell: impl FnOnce(&mut AdminStream) + 'static) -> AdminAnswer {
+        let streamed = Some(StreamBody(Box::new(tell)));
+        AdminAnswer { streamed, ..AdminAnswer::text(EVENTS, "") }
     }
 
     /// `{"error":{"code","field"}}`, `field` only where there is one.
@@ -133,7 +160,9 @@ impl AdminAnswer {
 
     /// Appends the whole reply. None is taken for what it is not.
     pub(super) fn write(&self, out: &mut Vec<u8>, frame: &ResponseFlags<'_>) {
-        reply::start(out, self.status, frame);
+        // A stream has no length, so that its end is the connection's.
+        let close = frame.close || self.streamed.is_some();
+        reply::start(out, self.status, &ResponseFlags { close, ..*frame });
         reply::field(out, "Cache-Control", self.cache.as_bytes());
         reply::field(out, "X-Content-Type-Options", b"nosniff");
         match self.status {
@@ -147,7 +176,10 @@ impl AdminAnswer {
         for (name, value) in &self.fields {
             reply::field(out, name, value.as_bytes());
         }
-        if matches!(self.status, 204 | 304) {
+        if self.streamed.is_some() {
+            reply::field(out, "Content-Type", self.content_type.as_bytes());
+            reply::end_without_body(out);
+        } else if matches!(self.status, 204 | 304) {
             reply::end_without_body(out);
         } else {
             reply::end_with_body(out, self.content_type, &self.body, frame);

@@ -15,10 +15,17 @@ const SETPRIV = '/usr/bin/setpriv';
 
 /**
  * A node that was started here. `program` is nudged; `built` has the console's files come from
- * `src/admin/console/dist` instead of from the program. `config` is TOML behind the usual keys. With
- * `token`, others than this host could come, and nobody is let in without a token.
+ * `src/admin/console/dist` instead of from the program. `config` is TOML behind the usual keys.
+ * With `token`, others than this host could come, and nobody is let in without a token.
  */
-export async function startNode({ program, built, popups = POPUPS, config = '', flags = [], token }) {
+export async function startNode({
+  program,
+  built,
+  popups = POPUPS,
+  config = '',
+  flags = [],
+  token,
+}) {
   const folder = mkdtempSync(join(tmpdir(), 'nudged-console-'));
   writeFileSync(join(folder, 'popups.toml'), popups);
   // A browser that starts takes the processors; a user's state may take long to be read then.

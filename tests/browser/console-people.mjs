@@ -64,7 +64,10 @@ const users = {
     await shows(page, 'spring-sale');
     await until('the answer', async () => (await text(page)).includes('would be shown'));
     const { search, pathname } = new URL(page.url());
-    equal([pathname, search], ['/console/users/ann', '?placement=home&tz=Europe%2FVienna&attr.plan=pro']);
+    equal(
+      [pathname, search],
+      ['/console/users/ann', '?placement=home&tz=Europe%2FVienna&attr.plan=pro'],
+    );
     // Whoever is sent it sees the same; the way back is the browser's.
     const other = await open(`/users/ann${search}`);
     await until('the same', async () => (await text(other)).includes('spring-sale'));
@@ -349,7 +352,10 @@ const access = {
       context.request.get('/v1/tokens'),
       context.request.get('/v1/doctor'),
     ];
-    equal((await Promise.all(asked)).map((answer) => answer.status()), [403, 403, 403, 403]);
+    equal(
+      (await Promise.all(asked)).map((answer) => answer.status()),
+      [403, 403, 403, 403],
+    );
   },
 
   async 'what the API refuses is told where it was pressed'({ node, visitor }) {
@@ -407,7 +413,9 @@ const sessions = {
     const { tokens } = await node.ask('GET', '/v1/tokens');
     await node.ask('DELETE', `/v1/tokens/${tokens[0].id}`);
     await button(page, 'Ask').click();
-    await until('signed out', async () => (await page.locator('h1').innerText()).includes('Sign in'));
+    await until('signed out', async () =>
+      (await page.locator('h1').innerText()).includes('Sign in'),
+    );
     await page.getByLabel('Token').fill(OWNER);
     await press(page, 'Enter');
     await until('back', async () => (await page.locator('h1').innerText()) === 'ann');
@@ -446,7 +454,11 @@ const tests = {
     await page.evaluate(() => document.body.setAttribute('style', 'width: 2000px'));
     await page.evaluate(() => document.body.append(document.createElement('button')));
     holds(errors.length === 1 && /style/.test(errors[0]), `the policy: ${errors}`);
-    const refused = (promise) => promise.then(() => null, (error) => error.message);
+    const refused = (promise) =>
+      promise.then(
+        () => null,
+        (error) => error.message,
+      );
     holds(/button-name/.test(await refused(accessible(page))), 'axe');
     await page.evaluate(() => document.body.style.setProperty('width', '2000px'));
     holds(/wider/.test(await refused(fits(page))), 'what is too wide');

@@ -37,7 +37,7 @@ export function TimeLine() {
         </span>
         <span class="row">
           <Button kind="quiet" small icon="left" onClick={() => setShift(shift - WEEK)}>
-            Week
+            Week before
           </Button>
           {shift !== 0 && (
             <Button kind="quiet" small onClick={() => setShift(0)}>
