@@ -1,14 +1,24 @@
-//! Who may ask: the bearer tokens, and the slow refusal of those who have none.
+//! Who may ask: the bearer tokens, the console's sessions that stand for one, and the slow refusal
+//! of those who have none.
 //!
-//! Limit: [`ADMIN_REFUSALS_MAX`] requests wait for their refusal; one more is refused at once.
+//! Limits: [`ADMIN_REFUSALS_MAX`] requests wait for their refusal; one more is refused at once.
+//! [`SIGN_IN_BURST`] sign-ins may come at once, and [`SIGN_INS_PER_S`] a second.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::answer::AdminAnswer;
+use super::cookie::SessionCookie;
 use super::operations::Needs;
-use super::token::{AdminToken, sent_hash};
-use nudged_base::limits::{ADMIN_REFUSAL_DELAY_MS, ADMIN_REFUSALS_MAX};
+use super::sessions::{ConsoleSessions, SessionHash};
+use super::token::{AdminToken, hash, sent_hash};
+use nudged_base::hex;
+use nudged_base::limits::{
+    ADMIN_REFUSAL_DELAY_MS, ADMIN_REFUSALS_MAX, CONSOLE_SESSION_BYTES, SIGN_IN_BURST,
+    SIGN_INS_PER_S,
+};
+use nudged_base::rate::{Rate, RateLimit};
+use nudged_base::time::MonoNs;
 use nudged_domain::operators::OperatorRole;
 use nudged_http::head::Request;
 use nudged_publish::publisher::Publisher;
@@ -17,22 +27,56 @@ use nudged_publish::publisher::Publisher;
 pub(super) struct AdminAccess {
     token: Option<AdminToken>,
     /// Whether others can come, so that nobody is let in without a token.
-    is_required: bool,
+    pub(super) is_required: bool,
+    /// Whether clients speak TLS with this listener.
+    pub(super) is_tls: bool,
+    /// Of the console.
+    pub(super) sessions: ConsoleSessions,
     pending: PendingRefusals,
     refused: RefusedRequests,
+    sign_in_due_ns: AtomicU64,
+    signed_in: AtomicU64,
 }
 
-/// Requests that were refused for their tokens.
+/// Requests that were refused for who sent them.
 #[derive(Debug, Default)]
 struct RefusedRequests {
     wrong: AtomicU64,
     forbidden: AtomicU64,
+    ended: AtomicU64,
+    over_rate: AtomicU64,
+}
+
+/// By what a request says who sends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Credentials {
+    /// By nothing.
+    Nothing,
+    /// By a token, of this hash.
+    Token([u8; 32]),
+    /// By the cookie of a session, of this hash.
+    Session(SessionHash),
+}
+
+/// Why a request's sender is nobody who may come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotAdmitted {
+    /// A token is asked for, and there is none.
+    NoToken,
+    /// The token is none that is in force.
+    WrongToken,
+    /// The session is none that is open.
+    SessionEnded,
 }
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum AdminAsker {
-    /// Whoever can come where none is asked for a token, or holds the file's: may do everything.
+    /// Whoever may only do what needs nothing.
+    Nobody,
+    /// Whoever can come where none is asked for a token: may do everything.
+    Anybody,
+    /// Whoever holds the file's token: may do everything.
     Owner,
     /// Whoever holds a token of this name and role.
     Named(Box<str>, OperatorRole),
@@ -42,15 +86,21 @@ impl AdminAsker {
     /// The name that the audit has; `None` where the request may say one.
     pub(super) fn name(&self) -> Option<&str> {
         match self {
-            AdminAsker::Owner => None,
             AdminAsker::Named(name, _) => Some(name),
+            _ => None,
         }
+    }
+
+    /// Whether they have shown a token.
+    pub(super) fn has_token(&self) -> bool {
+        matches!(self, AdminAsker::Owner | AdminAsker::Named(..))
     }
 
     /// Whether they are allowed it.
     pub(super) fn may(&self, needs: Needs) -> bool {
         match self {
-            AdminAsker::Owner => true,
+            AdminAsker::Nobody => needs == Needs::Nothing,
+            AdminAsker::Anybody | AdminAsker::Owner => true,
             AdminAsker::Named(_, role) => needs.is_of(*role),
         }
     }
@@ -87,22 +137,94 @@ impl Drop for RefusalSlot<'_> {
 impl AdminAccess {
     /// With the file's token, if there is one. Where none `is_required` everybody may ask, but
     /// whoever sends a token needs a good one.
-    pub(super) fn new(token: Option<AdminToken>, is_required: bool) -> AdminAccess {
-        let (pending, refused) = (PendingRefusals::default(), RefusedRequests::default());
-        AdminAccess { token, is_required, pending, refused }
+    pub(super) fn new(token: Option<AdminToken>, is_required: bool, is_tls: bool) -> AdminAccess {
+        AdminAccess {
+            token,
+            is_required,
+            is_tls,
+            sessions: ConsoleSessions::default(),
+            pending: PendingRefusals::default(),
+            refused: RefusedRequests::default(),
+            sign_in_due_ns: AtomicU64::new(0),
+            signed_in: AtomicU64::new(0),
+        }
     }
 
-    /// Who sends a request; `None` for nobody who is let in.
-    pub(super) fn asker(&self, request: &Request<'_>, publisher: &Publisher) -> Option<AdminAsker> {
-        let Some(sent) = sent_hash(request.authorization) else {
-            return (!self.is_required).then_some(AdminAsker::Owner);
+    /// By what a request says who sends it: a token before a cookie.
+    pub(super) fn credentials(&self, request: &Request<'_>) -> Credentials {
+        if let Some(sent) = sent_hash(request.authorization) {
+            return Credentials::Token(sent);
+        }
+        let Some((_, value)) = SessionCookie::sent(request, self.is_tls) else {
+            return Credentials::Nothing;
         };
-        if self.token.as_ref().is_some_and(|token| token.has_hash(&sent)) {
+        let text = str::from_utf8(value).ok();
+        let secret = text.and_then(hex::decode_array::<CONSOLE_SESSION_BYTES>);
+        // What is no secret is that of no session.
+        Credentials::Session(secret.map_or([0; 32], |secret| hash(&secret)))
+    }
+
+    /// Who holds these, as things are now.
+    ///
+    /// # Errors
+    /// [`NotAdmitted`].
+    pub(super) fn asker(
+        &self,
+        credentials: &Credentials,
+        publisher: &Publisher,
+        now: MonoNs,
+    ) -> Result<AdminAsker, NotAdmitted> {
+        match credentials {
+            Credentials::Nothing if self.is_required => Err(NotAdmitted::NoToken),
+            Credentials::Nothing => Ok(AdminAsker::Anybody),
+            Credentials::Token(sent) => self.holder(sent, publisher).ok_or(NotAdmitted::WrongToken),
+            Credentials::Session(session) => {
+                let token = self.sessions.token_of(session, now);
+                let holder = token.and_then(|token| self.holder(&token, publisher));
+                holder.ok_or_else(|| {
+                    self.sessions.end(session);
+                    NotAdmitted::SessionEnded
+                })
+            }
+        }
+    }
+
+    /// Who holds the token of a hash, where one in force has it.
+    pub(super) fn holder(&self, hash: &[u8; 32], publisher: &Publisher) -> Option<AdminAsker> {
+        if self.token.as_ref().is_some_and(|token| token.has_hash(hash)) {
             return Some(AdminAsker::Owner);
         }
         publisher.with_tokens(|tokens| {
-            tokens.find(&sent).map(|token| AdminAsker::Named(token.name.clone(), token.role))
+            tokens.find(hash).map(|token| AdminAsker::Named(token.name.clone(), token.role))
         })
+    }
+
+    /// How many sessions are open.
+    pub(super) fn sessions_open(&self, publisher: &Publisher, now: MonoNs) -> usize {
+        self.sessions.tidy(now, |token| self.holder(token, publisher).is_some())
+    }
+
+    /// Lets somebody try to sign in.
+    ///
+    /// # Errors
+    /// 429 where too many tried.
+    pub(super) fn take_sign_in(&self, now: MonoNs) -> Result<(), AdminAnswer> {
+        let rate = Rate { events: SIGN_INS_PER_S, per_s: 1 };
+        let limit = RateLimit::new(rate, SIGN_IN_BURST);
+        limit.take_shared(&self.sign_in_due_ns, now).map_err(|_| {
+            self.refused.over_rate.fetch_add(1, Ordering::Relaxed);
+            AdminAnswer::error(429, "too_many_sign_ins", None)
+        })
+    }
+
+    /// Somebody has signed in.
+    pub(super) fn count_sign_in(&self) {
+        self.signed_in.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many have signed in.
+    pub(super) fn signed_in(&self) -> u64 {
+        self.signed_in.load(Ordering::Relaxed)
     }
 
     /// Refuses what a role has no right to.
@@ -121,10 +243,23 @@ impl AdminAccess {
         }
     }
 
-    /// How many requests had no good token, and how many one without the right.
-    pub(super) fn refused(&self) -> (u64, u64) {
-        let RefusedRequests { wrong, forbidden } = &self.refused;
-        (wrong.load(Ordering::Relaxed), forbidden.load(Ordering::Relaxed))
+    /// How many requests were refused, by reason.
+    pub(super) fn refused(&self) -> [(&'static str, u64); 4] {
+        let RefusedRequests { wrong, forbidden, ended, over_rate } = &self.refused;
+        let counts =
+            [("token", wrong), ("role", forbidden), ("session", ended), ("rate", over_rate)];
+        counts.map(|(reason, count)| (reason, count.load(Ordering::Relaxed)))
+    }
+
+    /// Refuses a session that has ended, at once: nobody guesses its secret. The browser forgets
+    /// it.
+    pub(super) fn refuse_session(&self, request: &Request<'_>) -> AdminAnswer {
+        self.refused.ended.fetch_add(1, Ordering::Relaxed);
+        let answer = AdminAnswer::error(401, "session_ended", None);
+        match SessionCookie::sent(request, self.is_tls) {
+            Some((cookie, _)) => answer.with_field("Set-Cookie", cookie.clear()),
+            None => answer,
+        }
     }
 
     /// Refuses late, so that trying tokens is slow; only some may wait at once, so that those who
@@ -151,5 +286,17 @@ mod tests {
         assert!(refusals.enter().is_none());
         slots.pop();
         assert!(refusals.enter().is_some());
+    }
+
+    #[test]
+    fn only_so_many_may_try_to_sign_in() {
+        let access = AdminAccess::new(None, true, false);
+        let start = MonoNs(1);
+        let taken = (0..100).filter(|_| access.take_sign_in(start).is_ok()).count();
+        assert_eq!(taken, usize::try_from(SIGN_IN_BURST).unwrap());
+        let later = start.plus_ms(2_000);
+        let taken = (0..100).filter(|_| access.take_sign_in(later).is_ok()).count();
+        assert_eq!(taken, usize::try_from(2 * SIGN_INS_PER_S).unwrap());
+        assert_eq!(access.refused()[3], ("rate", 100 - 30 + 100 - 2));
     }
 }

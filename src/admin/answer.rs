@@ -1,5 +1,7 @@
 //! Replies of the admin API: JSON, or a text for machines. Errors look as those of the data API.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -10,6 +12,9 @@ const JSON: &str = "application/json";
 
 /// Seconds after which a client may come again, on every 503 and 429.
 const RETRY_AFTER_S: &[u8] = b"1";
+
+/// What no cache may keep.
+const UNSTORED: &str = "no-store";
 
 /// One reply, before its frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +28,10 @@ pub(super) struct AdminAnswer {
     allow: Option<String>,
     /// What tells the body from what was there before: a popup's version, or a draft's revision.
     tag: Option<u64>,
+    /// `Cache-Control`.
+    cache: &'static str,
+    /// Further fields, by their names.
+    fields: Vec<(&'static str, Cow<'static, str>)>,
 }
 
 impl AdminAnswer {
@@ -34,7 +43,15 @@ impl AdminAnswer {
 
     /// A text of another type.
     pub(super) fn text(content_type: &'static str, text: impl Into<Vec<u8>>) -> AdminAnswer {
-        AdminAnswer { status: 200, content_type, body: text.into(), allow: None, tag: None }
+        AdminAnswer {
+            status: 200,
+            content_type,
+            body: text.into(),
+            allow: None,
+            tag: None,
+            cache: UNSTORED,
+            fields: Vec::new(),
+        }
     }
 
     /// `{"error":{"code","field"}}`, `field` only where there is one.
@@ -45,6 +62,26 @@ impl AdminAnswer {
     /// The same answer with a popup's version, or a draft's revision, as its entity tag.
     pub(super) fn with_tag(self, tag: impl Into<u64>) -> AdminAnswer {
         AdminAnswer { tag: Some(tag.into()), ..self }
+    }
+
+    /// The same answer with another status.
+    pub(super) fn with_status(self, status: u16) -> AdminAnswer {
+        AdminAnswer { status, ..self }
+    }
+
+    /// The same answer with one more field.
+    pub(super) fn with_field(
+        mut self,
+        name: &'static str,
+        value: impl Into<Cow<'static, str>>,
+    ) -> AdminAnswer {
+        self.fields.push((name, value.into()));
+        self
+    }
+
+    /// The same answer, which caches may keep so.
+    pub(super) fn with_cache(self, cache: &'static str) -> AdminAnswer {
+        AdminAnswer { cache, ..self }
     }
 
     /// As [`AdminAnswer::error`], with a line for each error beside it.
@@ -90,10 +127,16 @@ impl AdminAnswer {
         AdminAnswer { status: 204, allow: Some(allow), ..AdminAnswer::text(JSON, "") }
     }
 
-    /// Appends the whole reply. None is stored by a cache.
+    /// 204: it is so now, and there is nothing to tell.
+    pub(super) fn nothing() -> AdminAnswer {
+        AdminAnswer::text(JSON, "").with_status(204)
+    }
+
+    /// Appends the whole reply. None is taken for what it is not.
     pub(super) fn write(&self, out: &mut Vec<u8>, frame: &ResponseFlags<'_>) {
         reply::start(out, self.status, frame);
-        reply::field(out, "Cache-Control", b"no-store");
+        reply::field(out, "Cache-Control", self.cache.as_bytes());
+        reply::field(out, "X-Content-Type-Options", b"nosniff");
         match self.status {
             401 => reply::field(out, "WWW-Authenticate", b"Bearer"),
             429 | 503 => reply::field(out, "Retry-After", RETRY_AFTER_S),
@@ -105,7 +148,10 @@ impl AdminAnswer {
         if let Some(tag) = self.tag {
             reply::field(out, "ETag", format!("\"{tag}\"").as_bytes());
         }
-        if self.status == 204 {
+        for (name, value) in &self.fields {
+            reply::field(out, name, value.as_bytes());
+        }
+        if matches!(self.status, 204 | 304) {
             reply::end_without_body(out);
         } else {
             reply::end_with_body(out, self.content_type, &self.body, frame);

@@ -175,7 +175,7 @@ fn expected_of(request: &Request<'_>) -> Result<Option<ExpectedVersion>, BadInpu
     }
 }
 
-/// `If-Match`: a version or a draft's revision, with or without the quotes of an entity tag, or `*`.
+/// `If-Match`: a version or a draft's revision, as a number or an entity tag, or `*`.
 fn expected(field: &[u8]) -> Result<ExpectedVersion, BadInput> {
     let text = field.trim_ascii();
     if text == b"*" {

@@ -6,28 +6,10 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::answer::AdminAnswer;
-use super::input::moment_json;
+use super::draft_head::DraftHead;
 use super::service::Service;
 use nudged_publish::publisher::{Drafted, EditContext, PublishError};
 use nudged_store::{StoredDraft, difference};
-
-/// What is told of a draft wherever one is told of.
-#[derive(Clone, Serialize)]
-pub(super) struct DraftHead<'a> {
-    base_version: Option<u32>,
-    revision: u64,
-    at: Value,
-    who: &'a str,
-}
-
-impl<'a> DraftHead<'a> {
-    /// Of a draft.
-    pub(super) fn of(draft: &'a StoredDraft) -> DraftHead<'a> {
-        let StoredDraft { base_version, who, .. } = draft;
-        let (revision, at) = (draft.revision(), moment_json(draft.at));
-        DraftHead { base_version: *base_version, revision, at, who }
-    }
-}
 
 /// A draft, as it is told.
 #[derive(Serialize)]

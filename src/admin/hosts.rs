@@ -9,7 +9,7 @@ use nudged_config::{AdminAddress, Config};
 /// The names that `Host` may have.
 #[derive(Debug)]
 pub(super) struct AdminHosts {
-    /// The listener's own address; `None` for a unix socket, which no page can reach.
+    /// The listener's own address; `None` for a unix socket, which pages reach by tunnels alone.
     own: Option<IpAddr>,
     /// Those of `admin_hosts`, in lower case.
     listed: Vec<String>,
@@ -28,13 +28,19 @@ impl AdminHosts {
     /// Whether a request may name this server so; `None` where it names none, which no browser
     /// does. The port does not count: tunnels have others.
     pub(super) fn knows(&self, host: Option<&[u8]>) -> bool {
-        let (Some(own), Some(host)) = (self.own, host) else { return true };
+        let Some(host) = host else { return true };
         let Ok(host) = std::str::from_utf8(host) else { return false };
         let name = name_of(host).to_ascii_lowercase();
-        let is_own = match name.parse::<IpAddr>() {
+        let is_own = match (name.parse::<IpAddr>(), self.own) {
             // Nothing resolves an address to another one. Bound to all, each may be its own.
-            Ok(address) => address.is_loopback() || own.is_unspecified() || address == own,
-            Err(_) => name == "localhost",
+            (Ok(address), Some(own)) => {
+                address.is_loopback() || own.is_unspecified() || address == own
+            }
+            (Ok(address), None) => address.is_loopback(),
+            (Err(_), Some(_)) => name == "localhost",
+            // Who opens the socket itself calls it anything; a page behind a tunnel to it has a
+            // name that the world resolves, and those have dots.
+            (Err(_), None) => !name.contains('.'),
         };
         is_own || self.listed.contains(&name)
     }
@@ -47,6 +53,13 @@ fn name_of(host: &str) -> &str {
     }
     let name = host.split_once(':').map_or(host, |(name, _)| name);
     name.strip_suffix('.').unwrap_or(name)
+}
+
+/// The port of a `Host`, where it names one.
+pub(super) fn port_of(host: &[u8]) -> Option<u16> {
+    let host = std::str::from_utf8(host).ok()?;
+    let (_, port) = host.rsplit_once(':')?;
+    port.parse().ok()
 }
 
 /// Whether a page is of the server that it writes to: its origin has the same name and port.
@@ -87,7 +100,23 @@ mod tests {
         assert!(knows("10.0.0.11", "10.0.0.11:8081") && !knows("10.0.0.11", "10.0.0.12"));
         assert!(knows("0.0.0.0", "10.0.0.12") && knows("::", "[2001:db8::1]:8081"));
         let unix = AdminHosts { own: None, listed: Vec::new() };
-        assert!(unix.knows(Some(b"anything")) && unix.knows(None));
+        assert!(unix.knows(Some(b"anything:80")) && unix.knows(None));
+        assert!(unix.knows(Some(b"localhost")) && unix.knows(Some(b"[::1]:8081")));
+        assert!(!unix.knows(Some(b"attacker.example:8081")) && !unix.knows(Some(b"10.0.0.1")));
+    }
+
+    #[test]
+    fn ports_are_those_behind_names_and_addresses() {
+        for (host, port) in [
+            ("localhost:9001", Some(9001)),
+            ("[::1]:8081", Some(8081)),
+            ("[::1]", None),
+            ("localhost", None),
+            ("localhost:", None),
+            ("a:99999", None),
+        ] {
+            assert_eq!(port_of(host.as_bytes()), port, "{host}");
+        }
     }
 
     #[test]

@@ -7,15 +7,16 @@
 //!
 //! `socket` addresses · `stream` connections with and without TLS · `certificate` its last days ·
 //! `listener` who gets in · `connection` one connection · `routes` which handler answers ·
-//! `access`, `token` who may ask, `roles` what, `tokens` theirs · `service` what handlers share:
-//! the node, its time, SQL · `changes`, `drafts` what operators change · `popups` (`popup_list`,
-//! `popup_facts` of SQL), `history`,
-//! `users`, `timeline`, `stats` (`csv`), `explain`, `preview`, `status`, `metrics` what they see,
-//! `arbiter` of Redis, `process` of the process, `lag` how late SQL is, `popup_totals` by popup,
-//! `files` what lies in the data directory, `last_errors` what was wrong · `listeners`
-//! connections by listener · `refusals` what a failure is to them · `answer` replies · `unread`
-//! the memory of large ones · `input` texts of requests, `members` small bodies · `operations` the
-//! table of routes, `parameters` what their queries may have, `openapi` the description of it all.
+//! `access`, `token` who may ask, `roles` what, `tokens` theirs · `console` files of the web
+//! console, `session`, `sessions`, `cookie` who has signed in to it · `service` what handlers
+//! share: the node, its time, SQL · `changes`, `drafts` (`draft_head`) what operators change ·
+//! `popups`, `popup_list` (by `popup_lookup`, which keeps `popup_facts`), `history`, `users`,
+//! `timeline`, `stats` (`csv`), `explain`, `preview`, `status`, `metrics` what they see, `arbiter`
+//! of Redis, `process` of the process, `lag` how late SQL is, `popup_totals` by popup, `files` what
+//! lies in the data directory, `last_errors` what was wrong · `listeners` connections by listener ·
+//! `refusals` what a failure is to them · `answer` replies · `unread` the memory of large ones ·
+//! `input` texts of requests, `members` small bodies · `operations` the table of routes,
+//! `parameters` what their queries may have, `openapi` the description of it all.
 //! Limits: those of the admin listener in `base::limits`.
 
 mod access;
@@ -25,7 +26,10 @@ mod backup;
 mod certificate;
 mod changes;
 mod connection;
+mod console;
+mod cookie;
 mod csv;
+mod draft_head;
 mod drafts;
 mod explain;
 mod files;
@@ -43,6 +47,7 @@ mod operations;
 mod parameters;
 mod popup_facts;
 mod popup_list;
+mod popup_lookup;
 mod popup_totals;
 mod popups;
 mod preview;
@@ -51,6 +56,8 @@ mod refusals;
 mod roles;
 mod routes;
 mod service;
+mod session;
+mod sessions;
 mod socket;
 mod stats;
 mod status;
@@ -63,6 +70,7 @@ mod tokens;
 mod unread;
 mod users;
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -71,7 +79,7 @@ use access::AdminAccess;
 use hosts::AdminHosts;
 use listener::Running;
 use nudged_base::clock::NodeClock;
-use nudged_config::Config;
+use nudged_config::{AdminAddress, Config, ConsoleAccess};
 use nudged_store::StoreReader;
 use routes::Router;
 use service::Service;
@@ -101,6 +109,8 @@ pub enum AdminError {
 #[derive(Debug)]
 pub struct AdminHandle {
     address: String,
+    /// As it was at start.
+    has_console: bool,
     socket: OwnedFd,
     ready: Arc<AtomicBool>,
     running: Running,
@@ -161,18 +171,35 @@ pub fn start(
     };
     let socket = listener.try_clone()?;
     let address = listener.address().to_owned();
-    let access = AdminAccess::new(token, !config.admin.is_local());
+    let is_tls = matches!(config.admin, AdminAddress::Tls(_));
+    let access = AdminAccess::new(token, !config.admin.is_local(), is_tls);
     let hosts = AdminHosts::new(&config);
     let service = Service::new(node, clock, reader);
     let ready = service.ready();
     let running = Running::start(listener, Router { service, access, hosts })?;
-    Ok(AdminHandle { address, socket, ready, running })
+    let has_console = config.console.access != ConsoleAccess::Off;
+    Ok(AdminHandle { address, has_console, socket, ready, running })
 }
 
 impl AdminHandle {
     /// Where it listens: `127.0.0.1:8081`, `127.0.0.1:8081 tls`, or `unix:/path`.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Where a browser of this host finds the console; `None` for a unix socket, which no browser
+    /// opens, and where there is no console.
+    pub fn console(&self) -> Option<String> {
+        let place = self.address.strip_suffix(" tls");
+        let scheme = if place.is_some() { "https" } else { "http" };
+        let mut address: SocketAddr = place.unwrap_or(&self.address).parse().ok()?;
+        if address.ip().is_unspecified() {
+            address.set_ip(match address.ip() {
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        self.has_console.then(|| format!("{scheme}://{address}/console/"))
     }
 
     /// Its socket once more, for a process that takes over.

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use sha2::{Digest as _, Sha256};
 
+use super::access::AdminAccess;
 use super::answer::AdminAnswer;
 use super::popup_totals::PopupLabels;
 use super::service::Service;
@@ -12,11 +13,12 @@ use nudged_base::hex;
 use nudged_base::telemetry::text::{CONTENT_TYPE, NodeMetric, render, render_sql};
 use nudged_config::Config;
 use nudged_domain::catalog::overrides::OverridePlace;
+use nudged_runtime::clocks;
 use nudged_runtime::threads::sql_writer::{FollowerMetrics, RetentionMetrics};
 use nudged_store::{FailureKind, mysql, sqlite};
 
 /// Answers.
-pub(super) fn answer(service: &Service, refused: (u64, u64)) -> AdminAnswer {
+pub(super) fn answer(service: &Service, access: &AdminAccess) -> AdminAnswer {
     let config_hash = hash_of(&service.publisher.config());
     let build = [("version", env!("CARGO_PKG_VERSION")), ("commit", service.commit)];
     let config = [("hash", config_hash.as_str())];
@@ -41,7 +43,13 @@ pub(super) fn answer(service: &Service, refused: (u64, u64)) -> AdminAnswer {
     popups.push_metrics(&mut metrics, &totals);
     arbiter::push_metrics(&mut metrics, service);
     push_overrides(&mut metrics, service);
-    push_tokens(&mut metrics, service, refused);
+    let refused = access.refused();
+    let reasons = refused.map(|(reason, _)| [("reason", reason)]);
+    push_tokens(&mut metrics, service, access);
+    metrics.extend(reasons.iter().zip(refused).map(|(labels, (_, count))| {
+        let help = "Requests of operators refused for who sent them, by reason.";
+        NodeMetric { labels, ..counter("admin_refused_total", help, count) }
+    }));
     push_hand_overs(&mut metrics, service);
     push_catalog(&mut metrics, service);
     metrics.push(NodeMetric {
@@ -187,23 +195,15 @@ fn push_overrides(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
     ]);
 }
 
-/// Operators' tokens, and requests that had no good token, or one without the right.
-fn push_tokens(
-    metrics: &mut Vec<NodeMetric<'_>>,
-    service: &Service,
-    (wrong, forbidden): (u64, u64),
-) {
+/// Operators' tokens, and the console's sessions.
+fn push_tokens(metrics: &mut Vec<NodeMetric<'_>>, service: &Service, access: &AdminAccess) {
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
     let in_force = service.publisher.with_tokens(|tokens| tokens.in_force().count());
-    let help = "Requests of operators refused for their token, by reason.";
-    let refused = |labels, value| {
-        let metric = NodeMetric::counter("admin_refused_total", help, value);
-        NodeMetric { labels, ..metric }
-    };
-    let in_force = u64::try_from(in_force).unwrap_or(u64::MAX);
-    metrics.push(NodeMetric::gauge("admin_tokens", "Operators' tokens in force.", in_force));
+    let sessions = access.sessions_open(&service.publisher, clocks::mono());
     metrics.extend([
-        refused(&[("reason", "token")], wrong),
-        refused(&[("reason", "role")], forbidden),
+        gauge("admin_tokens", "Operators' tokens in force.", count(in_force)),
+        gauge("admin_sessions", "Open sessions of the console.", count(sessions)),
+        counter("admin_sign_ins_total", "Sign-ins to the console.", access.signed_in()),
     ]);
 }
 

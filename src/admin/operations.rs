@@ -9,7 +9,7 @@ use nudged_http::head::Method;
 /// What who asks must be allowed; `roles` says whom it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Needs {
-    /// Nothing: balancers ask.
+    /// Nothing: balancers ask, and browsers whose user has to sign in first.
     Nothing,
     /// To look.
     Reading,
@@ -151,6 +151,12 @@ pub(super) const OPERATIONS: &[AdminOperation] = &[
     row(Method::Get, "/health", Needs::Nothing, NONE),
     row(Method::Get, "/healthz", Needs::Nothing, NONE),
     row(Method::Get, "/readyz", Needs::Nothing, NONE),
+    row(Method::Get, "/", Needs::Nothing, NONE),
+    row(Method::Get, "/console", Needs::Nothing, NONE),
+    row(Method::Get, "/console/{path}", Needs::Nothing, NONE),
+    row(Method::Get, "/v1/session", Needs::Nothing, NONE),
+    row(Method::Post, "/v1/session", Needs::Nothing, NONE),
+    row(Method::Delete, "/v1/session", Needs::Nothing, NONE),
     row(Method::Get, "/openapi.json", Needs::Reading, NONE),
     row(Method::Get, "/metrics", Needs::Reading, NONE),
     row(Method::Get, "/v1/status", Needs::Reading, NONE),

@@ -1,6 +1,6 @@
 //! `GET /v1/popups`: popups that are looked for, in pages that stay as they are while popups come
-//! and go: sorted, each begins behind the last one of the page before. Drafts that no popup was made
-//! of yet are among them.
+//! and go: sorted, each begins behind the last one of the page before. Drafts that no popup was
+//! made of yet are among them.
 //!
 //! Limits: [`PAGE_ENTRIES_MAX`] popups and about [`POPUPS_LISTED_BYTES`] a page, one popup at
 //! least.
@@ -13,9 +13,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::answer::AdminAnswer;
-use super::drafts::DraftHead;
+use super::draft_head::DraftHead;
 use super::input::{self, BadInput, moment_json};
-use super::popup_facts::{self, BesidePopups, ShowsAndClicks};
+use super::popup_facts::ShowsAndClicks;
+use super::popup_lookup::{self, BesidePopups};
 use super::popups::{
     BesidePopup, PopupJson, SQL_AWAY, UnpublishedPopup, compiled, popup_json, unpublished_json,
 };
@@ -203,7 +204,7 @@ pub(super) fn answer(service: &Service, query: &str) -> Result<AdminAnswer, Admi
     let bump = Bump::new();
     let query = read(query, &bump)?;
     let published = service.publisher.current();
-    let beside = match popup_facts::of_all(service) {
+    let beside = match popup_lookup::of_all(service) {
         Err(refused) if query.sort.is_by_sql() => return Err(refused),
         beside => beside,
     };
@@ -214,7 +215,7 @@ pub(super) fn answer(service: &Service, query: &str) -> Result<AdminAnswer, Admi
     let unpublished: Vec<UnpublishedPopup<'_>> =
         unpublished.filter_map(|draft| UnpublishedPopup::of(draft, settings)).collect();
     let totals = match query.sort {
-        ListSort::Shows | ListSort::Clicks => popup_facts::totals(service)?,
+        ListSort::Shows | ListSort::Clicks => popup_lookup::totals(service)?,
         _ => Arc::default(),
     };
     let sources =
@@ -231,7 +232,7 @@ pub(super) fn answer(service: &Service, query: &str) -> Result<AdminAnswer, Admi
     let mut page = page(service, &sources, &found);
     if query.has_stats {
         let ids: Vec<&str> = found.iter().map(|(_, id, _)| *id).collect();
-        match popup_facts::stats(service, &ids) {
+        match popup_lookup::stats(service, &ids) {
             Ok(mut stats) => {
                 for ((_, id, _), popup) in found.iter().zip(&mut page) {
                     let of_it = stats.remove(*id);

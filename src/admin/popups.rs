@@ -6,9 +6,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::answer::AdminAnswer;
-use super::drafts::DraftHead;
+use super::draft_head::DraftHead;
 use super::input::moment_json;
-use super::popup_facts::{self, PopupStats};
+use super::popup_lookup::{self, PopupStats};
 use super::service::Service;
 use nudged_base::ids::PopupKey;
 use nudged_domain::catalog::compile::{CatalogEntry, compile};
@@ -110,7 +110,7 @@ pub(super) fn one(service: &Service, id: &str) -> Result<AdminAnswer, AdminAnswe
     let stored = service.publisher.with_overrides(|all| all.stored(id));
     let mut body = popup_json(&published, known, stored);
     // What is in force is told whether SQL answers or not.
-    let beside = popup_facts::of_one(service, id);
+    let beside = popup_lookup::of_one(service, id);
     body.warnings = beside.is_err().then(|| vec![SQL_AWAY.to_owned()]);
     let (draft, changed) = beside.unwrap_or_default();
     body.beside = Some(BesidePopup {

@@ -12,7 +12,7 @@
 use serde_json::{Map, Value, json};
 
 use super::answer::AdminAnswer;
-use super::drafts::DraftHead;
+use super::draft_head::DraftHead;
 use nudged_publish::publisher::PublishError;
 use nudged_store::{FailureKind, StoreError};
 

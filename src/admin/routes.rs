@@ -1,9 +1,10 @@
 //! Which request goes to which handler, and what its head alone is refused for. Paths match byte
 //! for byte; only the user in the last segment of `/v1/users/` may be percent-encoded.
 
-use super::access::{AdminAccess, AdminAsker};
+use super::access::{AdminAccess, AdminAsker, Credentials, NotAdmitted};
 use super::answer::AdminAnswer;
 use super::changes::{self, ChangeRequest};
+use super::console::{self, ConsoleFile};
 use super::hosts::{AdminHosts, is_same_origin};
 use super::input::is_popup_id;
 use super::operations::{self, Needs};
@@ -11,12 +12,14 @@ use super::parameters;
 use super::service::Service;
 use super::{
     backup, drafts, explain, history, members, metrics, openapi, popup_list, popups, preview,
-    stats, status, timeline, tokens, users,
+    session, stats, status, timeline, tokens, users,
 };
 use nudged_base::telemetry::log::{LogValue, Message};
+use nudged_config::ConsoleAccess;
 use nudged_domain::catalog::overrides::OverrideKind;
 use nudged_http::head::{Method, Request};
 use nudged_publish::publisher::OverrideRequest;
+use nudged_runtime::clocks;
 
 const JSON: &str = "application/json";
 
@@ -51,36 +54,35 @@ impl Router {
         request: &Request<'r>,
         peer: &str,
     ) -> Result<(AdminRoute<'r>, AdminAsker), AdminAnswer> {
-        let route = AdminRoute::of(request.path);
+        let console = self.console();
+        let is_there = |route: &AdminRoute<'_>| {
+            console != ConsoleAccess::Off || !(route.is_file() || *route == AdminRoute::Session)
+        };
+        let route = AdminRoute::of(request.path).filter(is_there);
         // Balancers ask so whatever path they are told, and mean the server.
         if request.method == Method::Options {
-            return Ok((route.unwrap_or(AdminRoute::Any), AdminAsker::Owner));
+            return Ok((route.unwrap_or(AdminRoute::Any), AdminAsker::Nobody));
         }
-        let is_open = route.is_some_and(|route| route.is_open(request.method));
         // Probes tell nothing, and their senders name servers as they like.
-        if !is_open && !self.hosts.knows(request.host) {
+        if !route.is_some_and(AdminRoute::is_probe) && !self.hosts.knows(request.host) {
             let line =
                 "this server is asked for by another name: add it to `admin_hosts`".to_owned();
             return Err(AdminAnswer::errors(421, "wrong_host", None, &[line]));
         }
-        let asker = match self.access.asker(request, &self.service.publisher) {
-            Some(asker) => asker,
-            None if is_open => AdminAsker::Owner,
-            None => {
-                self.service.log(Message::AdminRefused, &[("peer", LogValue::Text(peer))]);
-                return Err(self.access.refuse());
-            }
-        };
+        let (asker, credentials) = self.asker(request, route, peer)?;
         let Some(route) = route else { return Err(AdminAnswer::not_found()) };
         let path = route.template();
         let Some(operation) = operations::find(request.method, path) else {
             return Err(AdminAnswer::method_not_allowed(route.allow()));
         };
         // Browsers say from where a page writes: one that an operator happens to visit must not
-        // reach a listener on loopback.
+        // reach a listener on loopback, nor use the cookie of another.
         let is_write = !matches!(request.method, Method::Get | Method::Head);
-        let is_other = |origin| !is_same_origin(origin, request.host);
-        if is_write && request.origin.is_some_and(is_other) {
+        let is_other = match request.origin {
+            Some(origin) => !is_same_origin(origin, request.host),
+            None => matches!(credentials, Credentials::Session(_)),
+        };
+        if is_write && is_other {
             return Err(AdminAnswer::error(403, "cross_origin", None));
         }
         self.access.check(&asker, operation.needs).inspect_err(|_| {
@@ -88,12 +90,56 @@ impl Router {
             let fields = [("peer", LogValue::Text(peer)), ("name", name)];
             self.service.log(Message::AdminForbidden, &fields);
         })?;
+        let changes = is_write && !matches!(operation.needs, Needs::Nothing | Needs::Reading);
+        let is_page = request.origin.is_some() && !asker.has_token();
+        if changes && is_page && console == ConsoleAccess::ReadOnly {
+            let line = "the console is read-only here without a token: see [console] access";
+            return Err(AdminAnswer::errors(403, "read_only", None, &[line.to_owned()]));
+        }
         let named = (operations::name_of(request.method), path);
-        // Probes carry what makes their URL a new one.
-        if !is_open {
+        // Probes carry what makes their URL a new one, and pages what they show.
+        if !route.is_probe() && !route.is_file() {
             parameters::check(request.query, operation.parameters, named)?;
         }
         Ok((route, asker))
+    }
+
+    /// Who sends a request, and by what it says so.
+    ///
+    /// # Errors
+    /// The answer that refuses them.
+    fn asker(
+        &self,
+        request: &Request<'_>,
+        route: Option<AdminRoute<'_>>,
+        peer: &str,
+    ) -> Result<(AdminAsker, Credentials), AdminAnswer> {
+        if route.is_some_and(|route| route.is_probe() || route.is_file()) {
+            return Ok((AdminAsker::Nobody, Credentials::Nothing));
+        }
+        let credentials = self.access.credentials(request);
+        let asker = self.access.asker(&credentials, &self.service.publisher, clocks::mono());
+        let is_session = route == Some(AdminRoute::Session);
+        match asker {
+            Ok(asker) => Ok((asker, credentials)),
+            // Who has none yet, or none any more, asks there for one; on a listener that asks for
+            // none, they go on without.
+            Err(NotAdmitted::NoToken | NotAdmitted::SessionEnded) if is_session => {
+                let nothing = Credentials::Nothing;
+                let asker = self.access.asker(&nothing, &self.service.publisher, clocks::mono());
+                Ok((asker.unwrap_or(AdminAsker::Nobody), nothing))
+            }
+            Err(NotAdmitted::SessionEnded) => Err(self.access.refuse_session(request)),
+            Err(NotAdmitted::NoToken | NotAdmitted::WrongToken) => {
+                self.service.log(Message::AdminRefused, &[("peer", LogValue::Text(peer))]);
+                Err(self.access.refuse())
+            }
+        }
+    }
+
+    /// What the console lets people do.
+    pub(super) fn console(&self) -> ConsoleAccess {
+        self.service.publisher.config().console.access
     }
 }
 
@@ -114,7 +160,14 @@ fn dispatch(
         AdminRoute::Health => Ok(AdminAnswer::text(JSON, "{\"status\":\"ok\"}")),
         AdminRoute::Readyz => Ok(status::readiness(service)),
         AdminRoute::OpenApi => Ok(openapi::answer()),
-        AdminRoute::Metrics => Ok(metrics::answer(service, router.access.refused())),
+        AdminRoute::Root | AdminRoute::Console => Ok(console::leading()),
+        AdminRoute::File(file) => Ok(console::answer(file, request)),
+        AdminRoute::Session => match request.method {
+            Method::Post => session::open(router, request, peer),
+            Method::Delete => Ok(session::end(router, request)),
+            _ => Ok(session::one(router, asker, request)),
+        },
+        AdminRoute::Metrics => Ok(metrics::answer(service, &router.access)),
         AdminRoute::Status => Ok(status::answer(service)),
         AdminRoute::Popups => popup_list::answer(service, request.query),
         AdminRoute::Popup(id) => match request.method {
@@ -161,6 +214,14 @@ pub(super) enum AdminRoute<'p> {
     Health,
     /// `/readyz`
     Readyz,
+    /// `/`
+    Root,
+    /// `/console`
+    Console,
+    /// `/console/{path}`
+    File(&'static ConsoleFile),
+    /// `/v1/session`
+    Session,
     /// `/openapi.json`
     OpenApi,
     /// `/metrics`
@@ -213,6 +274,9 @@ impl<'p> AdminRoute<'p> {
         Some(match path {
             "/health" | "/healthz" => AdminRoute::Health,
             "/readyz" => AdminRoute::Readyz,
+            "/" => AdminRoute::Root,
+            "/console" => AdminRoute::Console,
+            "/v1/session" => AdminRoute::Session,
             "/openapi.json" => AdminRoute::OpenApi,
             "/metrics" => AdminRoute::Metrics,
             "/v1/status" => AdminRoute::Status,
@@ -235,6 +299,9 @@ impl<'p> AdminRoute<'p> {
                 Some((user, "timeline")) if is_segment(user) => Some(AdminRoute::Timeline(user)),
                 _ => is_segment(user).then_some(AdminRoute::User(user)),
             };
+        }
+        if let Some(file) = console::file_of(path) {
+            return Some(AdminRoute::File(file));
         }
         if let Some(id) = path.strip_prefix("/v1/tokens/") {
             return is_segment(id).then_some(AdminRoute::Token(id));
@@ -264,6 +331,10 @@ impl<'p> AdminRoute<'p> {
         match self {
             AdminRoute::Health => "/health",
             AdminRoute::Readyz => "/readyz",
+            AdminRoute::Root => "/",
+            AdminRoute::Console => "/console",
+            AdminRoute::File(_) => "/console/{path}",
+            AdminRoute::Session => "/v1/session",
             AdminRoute::OpenApi => "/openapi.json",
             AdminRoute::Metrics => "/metrics",
             AdminRoute::Status => "/v1/status",
@@ -294,11 +365,14 @@ impl<'p> AdminRoute<'p> {
         operations::allow(self.template())
     }
 
-    /// Whether balancers ask it, without a token.
-    fn is_open(self, method: Method) -> bool {
-        let operation = operations::find(method, self.template());
-        let operation = operation.or_else(|| operations::find(Method::Get, self.template()));
-        operation.is_some_and(|operation| operation.needs == Needs::Nothing)
+    /// Whether balancers ask it, by whatever name and with whatever query.
+    fn is_probe(self) -> bool {
+        matches!(self, AdminRoute::Health | AdminRoute::Readyz)
+    }
+
+    /// Whether it is a file, which tells nothing of the node.
+    fn is_file(self) -> bool {
+        matches!(self, AdminRoute::Root | AdminRoute::Console | AdminRoute::File(_))
     }
 }
 
@@ -345,7 +419,12 @@ mod tests {
             ("/v1/status/", None),
             ("/V1/status", None),
             ("//v1/status", None),
-            ("/", None),
+            ("/", Some(AdminRoute::Root)),
+            ("/console", Some(AdminRoute::Console)),
+            ("/console/popups/a", console::file_of("/console/").map(AdminRoute::File)),
+            ("/console/assets/none.js", None),
+            ("/v1/session", Some(AdminRoute::Session)),
+            ("/v1/session/", None),
         ];
         for (path, want) in cases {
             assert_eq!(AdminRoute::of(path), want, "{path}");
@@ -369,6 +448,8 @@ mod tests {
             ("/v1/popups/a/draft", "GET, HEAD, PUT, DELETE, OPTIONS"),
             ("/v1/tokens", "GET, HEAD, POST, DELETE, OPTIONS"),
             ("/v1/tokens/t", "DELETE, OPTIONS"),
+            ("/console/popups", "GET, HEAD, OPTIONS"),
+            ("/v1/session", "GET, HEAD, POST, DELETE, OPTIONS"),
         ] {
             let route = AdminRoute::of(path).unwrap();
             assert_eq!(route.allow(), allow);

@@ -1,5 +1,5 @@
 //! `GET /v1/users/{user}/timeline`: what happened to a user and why, newest first, in pages: what
-//! they were shown, what they did with it, and how those popups changed meanwhile.
+//! they were shown, what they did with it, and how those popups changed since their first decision.
 //!
 //! A page begins at a moment, behind so many entries of it: entries that come later move no page.
 //!
@@ -114,7 +114,11 @@ fn page(
     let events = reader.user_events_until(user, until, count)?;
     popups.extend(events.iter().map(|event| event.popup.clone()));
     let ids: Vec<&str> = popups.iter().map(String::as_str).collect();
-    let changes = reader.changes_until(&ids, until, count)?;
+    let mut changes = reader.changes_until(&ids, until, count)?;
+    // What came before the user's first decision is not theirs. Where there are older events than
+    // were read, the page is full of later ones.
+    let first = events.last().map(|event| event.at);
+    changes.retain(|(_, change)| first.is_some_and(|first| change.at >= first));
     Ok(cut(events, changes, query))
 }
 

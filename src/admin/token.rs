@@ -94,7 +94,8 @@ fn bearer(field: &[u8]) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"Bearer").then_some(token)
 }
 
-fn hash(bytes: &[u8]) -> [u8; 32] {
+/// The hash by which a secret is known.
+pub(super) fn hash(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 

@@ -31,6 +31,7 @@ pub fn get<'b>(path: &'b str, query: &'b str) -> Request<'b> {
         if_none_match: None,
         nudge_who: None,
         accept_encoding: None,
+        cookie: None,
         body: b"",
         http_1_0: false,
         close: false,

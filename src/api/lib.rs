@@ -3,9 +3,9 @@
 //! of it, both with an encoding for their way through the shards (`binary`) · `render` outcomes to
 //! replies · `access` keys · `identity` signed users, `visitors` whom a decision is for · `cors`
 //! origins · `query` and `json` bounded strict input into scratch · `decide` and `events` their
-//! requests, `look` those of `/v1/preview` · `verdict` what became of each event · `ignored` fields that nobody knows · `token`
-//! the signed identity of an impression · `early` answers before there is a whole request ·
-//! `refusal` codes (`named`) · `reply` what all replies share · `health` · `snippet`
+//! requests, `look` `/v1/preview` · `verdict` what became of each event · `ignored` fields that
+//! nobody knows · `token` the signed identity of an impression · `early` answers before there is a
+//! whole request · `refusal` codes (`named`) · `reply` what all replies share · `health` · `snippet`
 //! the files that pages load.
 //!
 //! Scratch is the caller's: one `Bump` per turn, reset by it.

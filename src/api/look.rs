@@ -1,5 +1,5 @@
 //! `/v1/preview`: what one popup would put on screen, whatever its status, and what would hold it
-//! back. Owns the request, what came of it, and the reply. Nothing is recorded.
+//! back. Owns the request and what came of it. Nothing is recorded.
 //!
 //! Unlike a page's requests these are an operator's: what nobody knows in the body is refused.
 
@@ -9,9 +9,7 @@ use super::decide::BodyFields;
 use super::events::EventContext;
 use super::ignored::{Ignored, Unknown};
 use super::json::{self, Json};
-use super::refusal::{Code, RequestField, RequestRefusal, write_refusal};
-use super::render::Rendering;
-use super::reply::JsonText;
+use super::refusal::{Code, RequestField, RequestRefusal};
 use nudged_base::time::WallMs;
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::decide::bucket;
@@ -131,37 +129,5 @@ impl<'a> LookRequest<'a> {
         let locale = choose::locale(&popup.variants[variant], self.context.locale);
         let gates = bump.alloc_slice_copy(&failures);
         Looked { popup: Some(index), variant, locale, gates, ..none }
-    }
-}
-
-impl Rendering<'_> {
-    /// Appends the 200 that says what would be on screen, or the 404 where there is no such popup.
-    pub(super) fn write_looked(&self, looked: &Looked<'_>, out: &mut Vec<u8>) {
-        let Some((snapshot, index)) = self.snapshot.zip(looked.popup) else {
-            let refusal = RequestRefusal::new(Code::NotFound, RequestField::Popup);
-            write_refusal(out, &self.response, refusal);
-            return;
-        };
-        let popup = &snapshot.popups[index as usize];
-        let variant = &popup.variants[looked.variant];
-        let content = &variant.content_at(looked.locale).0;
-        let mut json = JsonText::new(self.bump, 320 + content.len());
-        json.raw("{\"popup\":{\"id\":").text(&popup.id);
-        json.raw(",\"version\":").number(popup.version);
-        let key = Some(&*variant.key).filter(|key| !key.is_empty());
-        json.raw(",\"variant\":").text_or_null(key);
-        json.raw(",\"content\":").raw(content);
-        json.raw("},\"status\":").text(popup.status.word());
-        let would_pass = if looked.gates.is_empty() { "true" } else { "false" };
-        json.raw(",\"would_pass\":").raw(would_pass).raw(",\"gates\":[");
-        for (place, (gate, opens_at)) in looked.gates.iter().enumerate() {
-            json.raw(if place == 0 { "{\"gate\":" } else { ",{\"gate\":" }).text(gate.as_str());
-            let opens_at = opens_at.map(|at| at.rfc3339().to_string());
-            json.raw(",\"opens_at\":").text_or_null(opens_at.as_deref()).raw("}");
-        }
-        json.raw("],\"degraded\":").raw(if looked.is_degraded { "true}" } else { "false}" });
-        self.response.start(out, 200);
-        Ignored { names: looked.ignored, count: 0 }.write_field(out);
-        self.response.end_json(out, json.as_bytes());
     }
 }

@@ -5,8 +5,9 @@
 use bumpalo::Bump;
 
 use super::ignored::Ignored;
+use super::look::Looked;
 use super::outcome::{Candidate, Decided, Outcome, Verdicts};
-use super::refusal::{Code, RequestRefusal, write_journal_full, write_refusal};
+use super::refusal::{Code, RequestField, RequestRefusal, write_journal_full, write_refusal};
 use super::reply::{JsonText, ResponseContext};
 use super::verdict::{Verdict, tally, write_accepted, write_preview, write_verdicts};
 use nudged_base::limits::{EXPIRES_IN_S, NEXT_IN_S_MAX};
@@ -167,6 +168,36 @@ impl<'r> Rendering<'r> {
 
     fn catalog(&self) -> &'r Snapshot {
         self.snapshot.expect("an outcome that names popups has their catalog")
+    }
+
+    /// Appends the 200 that says what would be on screen, or the 404 where there is no such popup.
+    fn write_looked(&self, looked: &Looked<'_>, out: &mut Vec<u8>) {
+        let Some((snapshot, index)) = self.snapshot.zip(looked.popup) else {
+            let refusal = RequestRefusal::new(Code::NotFound, RequestField::Popup);
+            write_refusal(out, &self.response, refusal);
+            return;
+        };
+        let popup = &snapshot.popups[index as usize];
+        let variant = &popup.variants[looked.variant];
+        let content = &variant.content_at(looked.locale).0;
+        let mut json = JsonText::new(self.bump, 320 + content.len());
+        json.raw("{\"popup\":{\"id\":").text(&popup.id);
+        json.raw(",\"version\":").number(popup.version);
+        let key = Some(&*variant.key).filter(|key| !key.is_empty());
+        json.raw(",\"variant\":").text_or_null(key);
+        json.raw(",\"content\":").raw(content);
+        json.raw("},\"status\":").text(popup.status.word());
+        let would_pass = if looked.gates.is_empty() { "true" } else { "false" };
+        json.raw(",\"would_pass\":").raw(would_pass).raw(",\"gates\":[");
+        for (place, (gate, opens_at)) in looked.gates.iter().enumerate() {
+            json.raw(if place == 0 { "{\"gate\":" } else { ",{\"gate\":" }).text(gate.as_str());
+            let opens_at = opens_at.map(|at| at.rfc3339().to_string());
+            json.raw(",\"opens_at\":").text_or_null(opens_at.as_deref()).raw("}");
+        }
+        json.raw("],\"degraded\":").raw(if looked.is_degraded { "true}" } else { "false}" });
+        self.response.start(out, 200);
+        Ignored { names: looked.ignored, count: 0 }.write_field(out);
+        self.response.end_json(out, json.as_bytes());
     }
 
     fn write_verdicts(&self, verdicts: &Verdicts<'_>, out: &mut Vec<u8>) {

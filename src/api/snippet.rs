@@ -7,6 +7,7 @@
 
 use super::reply::ResponseContext;
 use nudged_base::limits::{SNIPPET_CORE_BYTES_MAX, SNIPPET_POPUP_BYTES_MAX};
+use nudged_http::choice::{has_tag, takes_gzip};
 use nudged_http::head::Request;
 use nudged_http::reply;
 
@@ -109,7 +110,8 @@ pub(super) fn write_file(
 ) -> u16 {
     let is_compressed = request.accept_encoding.is_some_and(takes_gzip);
     let tag = EntityTag::of(file, is_compressed);
-    let status = if has_already(request, &tag) { 304 } else { 200 };
+    let is_known = has_tag(request.if_none_match, tag.as_bytes());
+    let status = if is_known { 304 } else { 200 };
     reply::start(out, status, &response.frame);
     reply::field(out, "ETag", tag.as_bytes());
     let lasts = if request.path == file.path() { FOR_EVER } else { FOR_A_WHILE };
@@ -156,38 +158,4 @@ impl EntityTag {
     fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.used]
     }
-}
-
-/// Whether the client has what it would be sent (RFC 9110, 13.1.2: weakly compared).
-fn has_already(request: &Request<'_>, tag: &EntityTag) -> bool {
-    let Some(field) = request.if_none_match else { return false };
-    // No tag of ours has a comma in it.
-    let mut known = field.values().flat_map(|value| value.split(|byte| *byte == b','));
-    known.any(|known| {
-        let known = known.trim_ascii();
-        known == b"*" || known.strip_prefix(b"W/").unwrap_or(known) == tag.as_bytes()
-    })
-}
-
-/// Whether `Accept-Encoding` takes gzip: named, or by `*` where it is not, and not with a weight of
-/// 0 (RFC 9110, 12.5.3).
-fn takes_gzip(field: &[u8]) -> bool {
-    let mut by_star = false;
-    for element in field.split(|byte| *byte == b',') {
-        let mut parts = element.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-        let coding = parts.next().unwrap_or_default();
-        let is_taken = !parts.any(is_weight_of_zero);
-        if coding.eq_ignore_ascii_case(b"gzip") || coding.eq_ignore_ascii_case(b"x-gzip") {
-            return is_taken;
-        }
-        by_star |= coding == b"*" && is_taken;
-    }
-    by_star
-}
-
-/// `q=0`, `q=0.`, `q=0.000`
-fn is_weight_of_zero(parameter: &[u8]) -> bool {
-    let Some((name, value)) = parameter.split_at_checked(2) else { return false };
-    let is_zero = |byte: &u8| matches!(byte, b'0' | b'.');
-    name.eq_ignore_ascii_case(b"q=") && value.first() == Some(&b'0') && value.iter().all(is_zero)
 }

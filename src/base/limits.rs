@@ -591,8 +591,9 @@ pub const BACKUP_SPARE_BYTES: u64 = 4 * SEGMENT_BYTES;
 pub const POPUPS_FILE_BYTES_MAX: u64 = 384 * 1_024 * 1_024;
 /// Shards have this long to answer an operator's command, in milliseconds.
 pub const SHARD_ANSWER_MS: u64 = 2_000;
-/// Connections of the admin listener; more are told to come again.
-pub const ADMIN_CONNECTIONS_MAX: usize = 32;
+/// Connections of the admin listener; more are told to come again. A browser has up to 6, and keeps
+/// them for as long as they may be idle.
+pub const ADMIN_CONNECTIONS_MAX: usize = 64;
 /// Largest request body of the admin listener, in bytes; larger is 413. A popup with 32 contents of
 /// the largest size: its line of history, with the text before and after, fits into a statement of
 /// 4 MiB, which is what MySQL 5.7 takes unless told otherwise.
@@ -653,6 +654,8 @@ pub const RELOAD_TURN_MS: u64 = 15_000;
 pub const CATALOG_POLL_MS: u64 = 200;
 /// While Redis says that nothing has changed, SQL is asked this often, in milliseconds.
 pub const CATALOG_SQL_POLL_MS: u64 = 5_000;
+/// Where there are users who only look, SQL is asked for drafts this often, in milliseconds.
+pub const DRAFTS_POLL_MS: u64 = 500;
 /// Redis has this long for each answer about the catalog, in milliseconds.
 pub const CATALOG_REDIS_TIMEOUT_MS: u64 = 300;
 /// Longest line that an import takes, in bytes: a popup with every variant and locale, and its

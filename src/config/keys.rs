@@ -4,7 +4,7 @@
 use super::listener;
 use super::near::{distance, nearest};
 use super::origin::origins;
-use super::schema::{AckMode, Config, LogFormat, QueueMode, TlsVersion};
+use super::schema::{AckMode, Config, ConsoleAccess, LogFormat, QueueMode, TlsVersion};
 use super::tree::TreeValue;
 use super::url;
 use super::value::{
@@ -88,6 +88,8 @@ const SHOWS_MAX: u32 = 1_000_000;
 
 const LEVELS: [Level; 4] = [Level::Error, Level::Warn, Level::Info, Level::Debug];
 const VERSIONS: [TlsVersion; 2] = [TlsVersion::Tls12, TlsVersion::Tls13];
+const ACCESSES: [ConsoleAccess; 3] =
+    [ConsoleAccess::Full, ConsoleAccess::ReadOnly, ConsoleAccess::Off];
 const FORMATS: [LogFormat; 3] = [LogFormat::Auto, LogFormat::Json, LogFormat::Text];
 
 keys! {
@@ -133,6 +135,7 @@ keys! {
     Reload keys.public = keys;
     Reload keys.identity = secrets;
     Reload preview.users = preview_users;
+    Reload console.access = one_of(&["full", "read-only", "off"], &ACCESSES);
     Reload cors.origins = origins;
     Reload cors.max_age = duration(0, 24 * HOUR_MS);
     Reload tls.certificate = optional_path;

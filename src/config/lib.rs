@@ -37,9 +37,9 @@ pub use network::Network;
 pub use problem::{ProblemKind, Problems, SettingProblem, SettingSource};
 pub use reload::{Difference, reloadable_difference};
 pub use schema::{
-    AckMode, AdminAddress, Config, CorsSettings, Count, DataListener, JournalSettings, KeySettings,
-    LimitSettings, LogFormat, LogSettings, MysqlSettings, ProxySettings, QueueMode, RedisSettings,
-    SecretText, TlsSettings, TlsVersion,
+    AckMode, AdminAddress, Config, ConsoleAccess, CorsSettings, Count, DataListener,
+    JournalSettings, KeySettings, LimitSettings, LogFormat, LogSettings, MysqlSettings,
+    ProxySettings, QueueMode, RedisSettings, SecretText, TlsSettings, TlsVersion,
 };
 pub use url::UrlProblem;
 pub use value::{ElementProblem, ValueRefusal};

@@ -69,6 +69,8 @@ pub struct Config {
     pub keys: KeySettings,
     /// Users who only look.
     pub preview: PreviewSettings,
+    /// The console.
+    pub console: ConsoleSettings,
     /// Origins of browsers.
     pub cors: CorsSettings,
     /// Certificate and key of listeners that speak TLS.
@@ -228,6 +230,24 @@ pub struct KeySettings {
 pub struct PreviewSettings {
     /// Users who only look, by their ids.
     pub users: Vec<String>,
+}
+
+/// `[console]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsoleSettings {
+    /// What it lets its users do.
+    pub access: ConsoleAccess,
+}
+
+/// What the console of the admin listener lets its users do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConsoleAccess {
+    /// What the admin API lets them.
+    Full,
+    /// To look, unless they have signed in with a token.
+    ReadOnly,
+    /// Nothing: there is no console.
+    Off,
 }
 
 /// `[cors]`
@@ -440,6 +460,7 @@ impl Default for Config {
             limits: LimitSettings::default(),
             keys: KeySettings::default(),
             preview: PreviewSettings::default(),
+            console: ConsoleSettings { access: ConsoleAccess::Full },
             cors: CorsSettings { origins: Vec::new(), max_age: DurationMs(600_000) },
             tls: TlsSettings::default(),
             proxy_protocol: ProxySettings::default(),

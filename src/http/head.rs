@@ -56,6 +56,8 @@ pub struct Request<'b> {
     pub nudge_who: Option<&'b [u8]>,
     /// `Accept-Encoding`, as sent; empty where it was sent twice.
     pub accept_encoding: Option<&'b [u8]>,
+    /// `Cookie`, as sent.
+    pub cookie: Option<Repeatable<'b>>,
     /// The whole body, decoded from its framing; empty where there is none.
     pub body: &'b [u8],
     /// Sent as HTTP/1.0.
@@ -225,6 +227,7 @@ fn finish<'b>(line: RequestLine<'b>, kept: &Kept<'b>) -> Result<Head<'b>, HttpRe
         if_none_match: kept.if_none_match,
         nudge_who: kept.nudge_who,
         accept_encoding: kept.accept_encoding,
+        cookie: kept.cookie,
         body: &[],
         http_1_0: line.http_1_0,
         close: kept.close || (line.http_1_0 && !kept.keep_alive),

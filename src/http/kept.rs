@@ -58,6 +58,7 @@ pub(super) struct Kept<'b> {
     pub(super) if_none_match: Option<Repeatable<'b>>,
     pub(super) nudge_who: Option<&'b [u8]>,
     pub(super) accept_encoding: Option<&'b [u8]>,
+    pub(super) cookie: Option<Repeatable<'b>>,
     pub(super) expects_continue: bool,
     pub(super) close: bool,
     pub(super) keep_alive: bool,
@@ -111,6 +112,9 @@ impl<'b> Kept<'b> {
             6 if is("expect") => self.take_expect(value)?,
             6 if is("accept") => {
                 self.accept.get_or_insert(value);
+            }
+            6 if is("cookie") => {
+                self.cookie.get_or_insert_with(|| repeatable("cookie"));
             }
             6 if is("origin") => self.origin = self.once(seen::ORIGIN).map(|()| Some(value))?,
             8 if is("if-match") => {

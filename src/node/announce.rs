@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Instant;
 
+use nudged_admin::AdminHandle;
 use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_config::{AckMode, AdminAddress, Config, DataListener, Loaded, QueueMode};
 use nudged_runtime::clocks;
@@ -46,11 +47,17 @@ pub(super) fn log_start(log: &Log, loaded: &Loaded, topology: &Topology, connect
 }
 
 /// Says that the node takes requests, where, and how long its start took.
-pub(super) fn log_ready(log: &Log, listeners: &[DataListener], admin: &str, begun: Instant) {
-    let listen = list(listeners);
+pub(super) fn log_ready(
+    log: &Log,
+    listeners: &[DataListener],
+    admin: &AdminHandle,
+    begun: Instant,
+) {
+    let (listen, console) = (list(listeners), admin.console());
     let fields = [
         ("listen", LogValue::Text(&listen)),
-        ("admin", LogValue::Text(admin)),
+        ("admin", LogValue::Text(admin.address())),
+        ("console", LogValue::Text(console.as_deref().unwrap_or("none"))),
         ("duration_ms", LogValue::Number(milliseconds(begun))),
     ];
     log.write(clocks::now(), Message::Ready, &fields);

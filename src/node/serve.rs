@@ -24,6 +24,7 @@ use super::upgrade::new::{self, GoAhead, Predecessor};
 use super::upgrade::program::Program;
 use super::{drain, preflight, settings};
 use listening::Place;
+use nudged_admin::AdminHandle;
 use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_config::{Config, DataListener, Loaded};
 use nudged_publish::publisher;
@@ -150,7 +151,7 @@ fn announce(places: &[Place], admin: &str) {
 fn announce_ready(
     (log, manager): (&Log, &ServiceManager),
     places: &[Place],
-    admin: &str,
+    admin: &AdminHandle,
     begun: Instant,
 ) {
     say("ready");

@@ -18,6 +18,7 @@ mod import;
 mod live;
 pub mod operators;
 mod overriding;
+mod pending;
 mod prepare;
 mod published;
 mod refusal;

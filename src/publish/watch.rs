@@ -9,6 +9,8 @@
 //!                | SQL is away: a higher version in Redis is taken
 //! ```
 //!
+//! Where there are users who only look, it brings drafts to the shards too, which raise no version.
+//!
 //! SQL has the truth, whichever version is the higher one. Must not know what a change is.
 
 use std::io;
@@ -21,7 +23,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use super::catalog_copy;
 use super::publisher::{PublishError, Publisher};
 use super::shared_catalog::SharedCatalog;
-use nudged_base::limits::{CATALOG_POLL_MS, CATALOG_SQL_POLL_MS};
+use nudged_base::limits::{CATALOG_POLL_MS, CATALOG_SQL_POLL_MS, DRAFTS_POLL_MS};
 use nudged_base::telemetry::log::{Log, Message};
 use nudged_config::Config;
 use nudged_redis::request::RedisError;
@@ -79,6 +81,18 @@ pub(crate) struct Watcher {
     sql_asked: Option<Instant>,
     /// The version that the data directory has.
     copied: Option<u64>,
+    /// Drafts of those who only look.
+    previews: PreviewWatch,
+}
+
+/// What those are shown who only look, and what it was made of.
+#[derive(Default)]
+struct PreviewWatch {
+    asked: Option<Instant>,
+    /// How many drafts there were, and the sum of their times.
+    stamp: (u64, u64),
+    /// The version of the catalog that they are in; 0 where no draft is shown.
+    version: u64,
 }
 
 impl Watcher {
@@ -92,12 +106,14 @@ impl Watcher {
             log,
             sql_asked: None,
             copied: None,
+            previews: PreviewWatch::default(),
         }
     }
 
     /// Waits and looks; false once it is to end.
     fn turn(&mut self, stopped: &Receiver<()>) -> bool {
         self.look();
+        self.look_at_drafts();
         let period = Duration::from_millis(CATALOG_POLL_MS);
         let waited = self.shared.as_mut().map(|shared| shared.wait(period));
         self.note_refusal(waited.as_ref());
@@ -127,6 +143,36 @@ impl Watcher {
             }
         }
         self.copy();
+    }
+
+    /// Has those who only look see drafts, where there are such users.
+    fn look_at_drafts(&mut self) {
+        let previews = &mut self.previews;
+        if self.publisher.config().preview.users.is_empty() {
+            if std::mem::take(&mut previews.version) > 0 {
+                self.publisher.show_drafts(&[]);
+            }
+            return;
+        }
+        let period = Duration::from_millis(DRAFTS_POLL_MS);
+        if previews.asked.is_some_and(|at| at.elapsed() < period) {
+            return;
+        }
+        previews.asked = Some(Instant::now());
+        // While SQL is away they are shown what there was.
+        let Ok(stamp) = self.reader.draft_stamp() else { return };
+        let (version, has_drafts) = (self.publisher.snapshot().version, stamp.0 > 0);
+        let is_so = match has_drafts {
+            true => (stamp, version) == (previews.stamp, previews.version),
+            false => previews.version == 0,
+        };
+        if is_so {
+            return;
+        }
+        let Ok(drafts) = self.reader.drafts() else { return };
+        self.publisher.show_drafts(&drafts);
+        previews.stamp = stamp;
+        previews.version = if has_drafts { version } else { 0 };
     }
 
     fn note_refusal<T>(&self, asked: Option<&Result<T, RedisError>>) {

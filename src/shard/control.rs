@@ -22,6 +22,9 @@ pub struct Control {
 pub enum ControlRequest {
     /// Decide by this catalog from now on.
     SwapCatalog(Arc<Snapshot>),
+    /// Show this catalog to those who only look, drafts in the places of what they are to become;
+    /// with `None` the same as to all.
+    SwapPreview(Option<Arc<Snapshot>>),
     /// Ask for these keys and allow these origins from now on.
     SwapRules(Arc<Rules>),
     /// The encoded state of a user of this shard.

@@ -104,6 +104,7 @@ impl Core {
             shards: setup.shards,
             times: Timetable::of(&setup.snapshot),
             snapshot: setup.snapshot,
+            previewed: None,
             rules: setup.rules,
             keys: setup.keys,
             timeouts: setup.timeouts,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use nudged_api::access::Access;
 use nudged_api::cors::Cors;
 use nudged_api::identity::AnonymousId;
+use nudged_api::outcome::Outcome;
 use nudged_api::routes::RequestPolicy;
 use nudged_api::token::Keys;
 use nudged_api::visitors::VisitorRules;
@@ -35,6 +36,8 @@ pub struct View {
     pub shards: u16,
     /// The catalog; a decision uses one from start to end.
     pub snapshot: Arc<Snapshot>,
+    /// The catalog of those who only look, where drafts make it another one.
+    pub previewed: Option<Arc<Snapshot>>,
     /// Which of its popups are open. Worked out at the end of a turn for the ones to come.
     pub times: Timetable,
     /// Access and origins.
@@ -61,6 +64,19 @@ impl View {
         let former = std::mem::replace(&mut self.snapshot, snapshot);
         self.times = self.times.followed_by(&former, &self.snapshot);
         former
+    }
+
+    /// The catalog of those who only look.
+    pub(crate) fn previewed(&self) -> &Snapshot {
+        self.previewed.as_ref().unwrap_or(&self.snapshot)
+    }
+
+    /// The catalog that an outcome was decided by in this step.
+    pub(crate) fn snapshot_of(&self, outcome: &Outcome<'_>) -> &Snapshot {
+        match outcome {
+            Outcome::Decided(decided) if decided.is_preview => self.previewed(),
+            _ => &self.snapshot,
+        }
     }
 
     /// The id of a user who came without one, by its number and the seed of its process.

@@ -133,8 +133,11 @@ export async function newVisitor(browser, options = {}) {
   return visitor;
 }
 
-/** Runs tests, so many side by side; tells of each how long it took and what was wrong. */
-export async function runAll(executablePath, tests, sideBySide, shared) {
+/**
+ * Runs tests, so many side by side; tells of each how long it took and what was wrong. `visit`
+ * makes their visitors; one that has `check` is asked at the end of its test.
+ */
+export async function runAll(executablePath, tests, sideBySide, shared, visit = newVisitor) {
   const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
   const told = [];
   const left = Object.entries(tests);
@@ -144,12 +147,13 @@ export async function runAll(executablePath, tests, sideBySide, shared) {
       const begun = Date.now();
       const visitors = [];
       const visitor = async (options) => {
-        visitors.push(await newVisitor(browser, options));
+        visitors.push(await visit(browser, options));
         return visitors.at(-1);
       };
       let error = null;
       try {
         await test({ ...shared, visitor, name });
+        visitors.forEach((visitor) => visitor.check?.());
       } catch (thrown) {
         error =
           thrown.stack +

@@ -63,6 +63,7 @@ pub fn has_browser() -> bool {
         // Of the tests of the snippet; an older set-up has not all.
         repository("tests/browser/node_modules/axe-core").exists(),
         repository("src/snippet/node_modules/esbuild").exists(),
+        repository("src/admin/console/node_modules/vite").exists(),
         std::path::Path::new(CHROMIUM).exists(),
         Command::new("node").arg("--version").output().is_ok(),
     ]
@@ -73,6 +74,31 @@ pub fn has_browser() -> bool {
         println!("left out: no chromium, no node or not all packages of npm (tools/test)");
     }
     !missing
+}
+
+/// What a script of `tests/browser` says, as JSON.
+pub fn told(script: &str, arguments: &[&str]) -> Value {
+    let mut command = Command::new("node");
+    command.arg(repository(script)).arg(CHROMIUM).args(arguments);
+    let output = command.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Holds that each test of a script has passed, and that there were so many.
+pub fn assert_passed(told: &Value, at_least: usize) {
+    let tests = told.as_array().unwrap();
+    let failed = tests.iter().filter_map(|test| {
+        let error = test["error"].as_str()?;
+        Some(format!("{}: {error}", test["name"]))
+    });
+    let failed: Vec<String> = failed.collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n\n"));
+    assert!(tests.len() >= at_least, "{told}");
+    for test in tests {
+        println!("{} ms: {}", test["ms"], test["name"]);
+    }
 }
 
 /// The actions that a user's events have reached SQL with.

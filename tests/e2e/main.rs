@@ -22,6 +22,7 @@ mod bare;
 mod browser;
 mod canary;
 mod catalog;
+mod console;
 mod degradation;
 mod disks;
 mod doctor;

@@ -45,6 +45,7 @@ const STILL: &[(&str, &[&str])] = &[
         &["tls_failures_total", "tls_handshakes_open", "tls_handshakes_total"],
     ),
     ("operators' tokens, which tests/e2e/tokens.rs has", &["admin_refused_total", "admin_tokens"]),
+    ("the console, which tests/e2e/console.rs has", &["admin_sessions", "admin_sign_ins_total"]),
     (
         "preview users, whom tests/e2e/preview_users.rs has",
         &["preview_decisions_total", "preview_events_total"],

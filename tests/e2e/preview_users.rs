@@ -141,3 +141,85 @@ fn with_keys_only_who_may_name_every_user_previews() {
     assert_eq!(shown(&signed).as_deref(), Some("new"));
     server.stop();
 }
+
+#[test]
+fn pending_drafts_are_seen_by_preview_users_alone_on_every_node() {
+    let cluster = Cluster::new(Plan::new(""));
+    let nodes: Vec<_> = [cluster.node(), cluster.node()]
+        .map(|setup| {
+            let config = std::fs::read_to_string(setup.path("nudged.toml")).unwrap();
+            std::fs::write(setup.path("nudged.toml"), config + PREVIEW).unwrap();
+            let server = setup.start();
+            (setup, server)
+        })
+        .into();
+    let mut operator = nodes[0].1.operator();
+    let body = |title: &str| format!("{{\"content\":{{\"title\":\"{title}\"}}}}");
+    operator.ask("PUT", "/v1/popups/n", &body("live")).expect(201);
+    let title = |server: &Server, user: &str| {
+        let answer = server.client().decide(user);
+        let is_shown = answer.status == 200;
+        is_shown.then(|| answer.json()["popup"]["content"]["title"].as_str().unwrap().to_owned())
+    };
+    let seen_everywhere = |want: &str| {
+        for (_, server) in &nodes {
+            until("what a preview user sees", || {
+                (title(server, "qa").as_deref() == Some(want)).then_some(())
+            });
+        }
+    };
+    seen_everywhere("live");
+    operator.ask("PUT", "/v1/popups/n/draft", &body("pending")).expect(201);
+    seen_everywhere("pending");
+    assert_eq!(title(&nodes[0].1, "ann").as_deref(), Some("live"));
+    let shown = nodes[1].1.client().decide("qa").expect(200);
+    assert_eq!(shown.json()["popup"]["version"], 2, "as it would be published");
+    assert_taken_and_dropped(&mut nodes[0].1.client(), &shown.token().unwrap());
+    // One that no popup was made of yet wins by its priority.
+    let new = "{\"priority\":5,\"content\":{\"title\":\"new\"}}";
+    operator.ask("PUT", "/v1/popups/new/draft", new).expect(201);
+    seen_everywhere("new");
+    operator.ask("DELETE", "/v1/popups/new/draft", "").expect(200);
+    seen_everywhere("pending");
+    operator.ask("POST", "/v1/popups/n/pause", "").expect(200);
+    for (_, server) in &nodes {
+        until("a pause to hold for preview users too", || {
+            title(server, "qa").is_none().then_some(())
+        });
+    }
+    stop(nodes);
+}
+
+#[test]
+fn a_popup_is_looked_at_without_a_trace_as_a_user_would_see_it() {
+    let keys = "[keys]\nserver = [\"server-key-0123456789\"]\n\
+                public = [\"public-key-0123456789\"]\n[cors]\norigins = [\"https://a.example\"]\n";
+    let setup = Setup::new(POPUPS).config(keys).flags(&["--shards", "2", "--no-pin"]);
+    let server = setup.start();
+    let mut client = server.client();
+    let mut look =
+        |key: &str, body: &str| client.ask("POST", &format!("/v1/preview?key={key}"), body);
+    let server_key = "server-key-0123456789";
+    look("", "{\"popup\":\"old\"}").expect(401);
+    look("public-key-0123456789", "{\"popup\":\"old\"}").expect(403);
+    look(server_key, "{\"popup\":\"old\",\"draft\":true}").expect(400);
+    look(server_key, "{\"popup\":\"nope\"}").expect(404);
+    let draft = look(server_key, "{\"popup\":\"new\"}").expect(200).json();
+    assert_eq!((&draft["status"], &draft["would_pass"]), (&"draft".into(), &false.into()));
+    assert_eq!(draft["gates"], serde_json::json!([{ "gate": "status", "opens_at": null }]));
+    // Users of both shards, who were shown it and who were not.
+    for user in ["u1", "u2", "u3", "u4"] {
+        let body = format!("{{\"popup\":\"old\",\"user\":\"{user}\"}}");
+        for _ in 0..2 {
+            let looked = look(server_key, &body).expect(200).json();
+            assert_eq!((&looked["would_pass"], &looked["degraded"]), (&true.into(), &false.into()));
+        }
+    }
+    let shown = server.client().get(&format!("/v1/decide?user=u1&key={server_key}")).expect(200);
+    assert_eq!(shown.popup().as_deref(), Some("old"));
+    let looked = look(server_key, "{\"popup\":\"old\",\"user\":\"u1\"}").expect(200).json();
+    assert_eq!(looked["gates"][0]["gate"], "gap", "{looked}");
+    let metrics = Metrics::read(&server.operator().get("/metrics").expect(200).body);
+    assert_eq!(metrics.sum("nudged_decisions_shown_total"), 1.0);
+    server.stop();
+}

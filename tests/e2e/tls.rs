@@ -38,7 +38,7 @@ fn setup() -> Setup {
     setup.flags(&LISTEN)
 }
 
-fn curl(address: SocketAddr, arguments: &[&str], path: &str) -> Output {
+pub fn curl(address: SocketAddr, arguments: &[&str], path: &str) -> Output {
     let mut command = Command::new("curl");
     command.args(["-sS", "--max-time", "15", "--cacert"]);
     command.arg(repository("tests/corpus/tls/server.pem")).args(arguments);

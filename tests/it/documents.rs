@@ -58,6 +58,7 @@ const SMOKES: &[(&str, Smoke)] = &[
     ("tools/bench", Tool("tools/bench --smoke")),
     ("tools/bench-tls", Tool("tools/bench-tls --smoke")),
     ("tools/chaos", Tool("tools/chaos --smoke")),
+    ("tools/console", Test("e2e/console.rs", "what_is_in_the_tree_is_of_its_source")),
     ("tools/instructions", Tool("tools/instructions --smoke")),
     ("tools/kill-loop", Tool("tools/kill-loop --smoke")),
     ("tools/load", Tool("tools/bench --smoke")),

@@ -85,6 +85,10 @@ fn carry_out(command: ControlRequest, state: &[u8]) -> (String, ControlOutcome) 
         ControlRequest::SwapCatalog(snapshot) => {
             (format!("catalog {}", snapshot.version), ControlOutcome::Swapped(snapshot))
         }
+        ControlRequest::SwapPreview(snapshot) => {
+            let popups = snapshot.map_or(0, |snapshot| snapshot.popups.len());
+            (format!("preview of {popups}"), ControlOutcome::Done)
+        }
         ControlRequest::SwapRules(rules) => (format!("{:?}", rules.cors), ControlOutcome::Done),
         ControlRequest::ReadUser { user } => {
             (format!("read {user}"), ControlOutcome::State(state.to_vec()))

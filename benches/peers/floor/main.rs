@@ -127,6 +127,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         shards: 1,
         times: Timetable::default(),
         snapshot: Arc::new(snapshot),
+        previewed: None,
         rules: Arc::new(Rules {
             access: Vec::new(),
             cors: Cors::default(),

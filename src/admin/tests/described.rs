@@ -91,6 +91,7 @@ fn every_field_that_is_answered_is_described() {
         ("POST /v1/backup", "/v1/backup", ""),
         ("POST /v1/reload", "/v1/reload", ""),
         ("DELETE /v1/users/u", "/v1/users/{user}", ""),
+        ("GET /v1/session", "/v1/session", ""),
         ("GET /health", "/health", ""),
         ("GET /readyz", "/readyz", ""),
     ];

@@ -14,3 +14,22 @@ pub const TOKENS_TOLD_MS: u64 = 250;
 /// A node looks this often for tokens that it does not know in SQL, in milliseconds: what Redis
 /// tells comes sooner.
 pub const TOKENS_SQL_POLL_MS: u64 = 5_000;
+/// What a browser loads before the console shows its first page, compressed, in bytes.
+pub const CONSOLE_FIRST_PAGE_BYTES_MAX: usize = 150_000;
+/// Sessions of the console that one token may have at once; one more ends the one that was longest
+/// not used.
+pub const CONSOLE_SESSIONS_PER_TOKEN: usize = 16;
+/// Sessions of all tokens and of the file's: each as many as it may have.
+pub const CONSOLE_SESSIONS_MAX: usize = (OPERATOR_TOKENS_MAX + 1) * CONSOLE_SESSIONS_PER_TOKEN;
+/// A session that is not used for this long ends, in milliseconds: 12 hours.
+pub const CONSOLE_SESSION_IDLE_MS: u64 = 12 * 3_600_000;
+/// A session ends after this in any case, in milliseconds: 7 days.
+pub const CONSOLE_SESSION_AGE_MS: u64 = 7 * 86_400_000;
+/// Bytes of a session's secret, which are random.
+pub const CONSOLE_SESSION_BYTES: usize = 32;
+/// Sign-ins that may come at once, of all clients of a listener together.
+pub const SIGN_IN_BURST: u32 = 30;
+/// Further ones in a second.
+pub const SIGN_INS_PER_S: u32 = 1;
+
+const _: () = assert!(CONSOLE_SESSION_IDLE_MS < CONSOLE_SESSION_AGE_MS);

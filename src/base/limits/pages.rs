@@ -14,7 +14,7 @@ pub const HISTORY_BYTES: usize = ADMIN_BODY_BYTES_MAX;
 pub const HISTORY_READ_LINES: u32 = 10;
 /// Latest records of a user that the admin API tells, and entries of a page of their timeline.
 pub const USER_RECORDS_TOLD: u32 = 50;
-/// Hours of statistics beside each popup of the admin API's list, the one that has begun among them.
+/// Hours of statistics beside each popup of the admin API's list, with the one that has begun.
 pub const POPUP_HOURS_TOLD: usize = 24;
 /// What the admin API's list is sorted by is counted anew after this long, in milliseconds.
 pub const POPUP_TOTALS_KEPT_MS: u64 = 10_000;

@@ -188,6 +188,7 @@ messages! {
     Info NameKnown "name_known" "host names can be resolved again";
     Warn AdminRefused "admin_refused" "an admin request had no valid token";
     Warn AdminForbidden "admin_forbidden" "an admin request's token has no right to it";
+    Info SignedIn "signed_in" "an operator signed in to the console";
     Info TokenChanged "token_changed" "an operator's token was made or revoked";
     Info PopupChanged "popup_changed" "an operator changed a popup";
     Info DraftChanged "draft_changed" "an operator changed a popup's draft";

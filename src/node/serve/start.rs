@@ -77,7 +77,7 @@ pub(super) fn start(
     let watchdog = Watchdog::start(&origins.manager, &counters, log).map_err(failed)?;
     if was_ready {
         status.start();
-        announce_ready((log, &origins.manager), &places, admin.address(), known.begun);
+        announce_ready((log, &origins.manager), &places, &admin, known.begun);
     }
     begin_retention(&publisher, &mesh);
     Ok(RunningNode {

@@ -22,6 +22,11 @@ impl Core {
                 Turn { users, arbitration, scratch }.let_go_of_catalogs(version, bump);
                 outbox.push(done(ControlOutcome::Swapped(former)));
             }
+            ControlRequest::SwapPreview(snapshot) => {
+                let former = std::mem::replace(&mut self.view.previewed, snapshot);
+                let outcome = former.map_or(ControlOutcome::Done, ControlOutcome::Swapped);
+                outbox.push(done(outcome));
+            }
             ControlRequest::SwapRules(rules) => {
                 self.view.rules = rules;
                 outbox.push(done(ControlOutcome::Done));

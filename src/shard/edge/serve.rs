@@ -91,7 +91,7 @@ impl RequestServer<'_> {
         durations.note(route, kind_of(&outcome));
         let rendering = Rendering {
             response: ResponseContext { frame, cors: &view.rules.cors, grant },
-            snapshot: Some(&view.snapshot),
+            snapshot: Some(view.snapshot_of(&outcome)),
             disk_lack: view.disk_lack.as_deref(),
             bump,
         };

@@ -400,21 +400,21 @@ impl Users {
         decided: &Decided<'_>,
     ) {
         self.count(&context.view.snapshot, decided);
-        self.log_decision(context, user, decided);
+        self.log_decision((&context.view.snapshot, context.now), user, decided);
     }
 
     pub(super) fn log_decision(
         &self,
-        context: &RequestContext<'_, '_>,
+        (snapshot, now): (&Snapshot, Now),
         user: &str,
         decided: &Decided<'_>,
     ) {
         let (popup, reason): (&str, _) = match decided.decision {
-            Decision::Show { popup, .. } => (&context.view.snapshot.popups[popup as usize].id, ""),
+            Decision::Show { popup, .. } => (&snapshot.popups[popup as usize].id, ""),
             Decision::Nothing { reason, .. } => ("", reason.as_str()),
         };
         let fields = [("popup", LogValue::Text(popup)), ("reason", LogValue::Text(reason))];
-        self.log_user(context.now, Message::Decided, user, fields);
+        self.log_user(now, Message::Decided, user, fields);
     }
 
     pub(super) fn count(&self, snapshot: &Snapshot, decided: &Decided<'_>) {

@@ -1,5 +1,5 @@
-//! Decisions for users who only look: as if they had never been shown anything, drafts among the
-//! popups. Nothing is read, remembered or counted as shown, so that any shard answers at once, and
+//! Decisions for users who only look: as if they had never been shown anything, drafts and pending
+//! ones among the popups. Nothing is read, remembered or counted as shown, so that any shard answers at once, and
 //! without Redis and SQL too.
 
 use bumpalo::Bump;
@@ -24,7 +24,7 @@ impl Turn<'_> {
     ) -> Outcome<'a> {
         let Turn { users, arbitration, scratch } = self;
         let now = arbitration.wall(context.now);
-        let snapshot = &*context.view.snapshot;
+        let snapshot = context.view.previewed();
         let user = request.context.user;
         let mut verdicts = BumpVec::with_capacity_in(request.events.len(), context.bump);
         let events = request.events.iter();
@@ -52,7 +52,7 @@ impl Turn<'_> {
         let decided = Decided { verdicts: verdicts.into_bump_slice(), candidates, ..decided };
         users.counters.preview_decisions.add(1);
         users.count_verdicts(decided.verdicts.iter().copied());
-        users.log_decision(context, user, &decided);
+        users.log_decision((snapshot, context.now), user, &decided);
         Outcome::Decided(decided)
     }
 }
@@ -64,6 +64,6 @@ fn candidates<'a>(
     now: WallMs,
     bump: &'a Bump,
 ) -> &'a [Candidate] {
-    let gates = choose::explain_preview(&context.view.snapshot, &request.context, now);
+    let gates = choose::explain_preview(context.view.previewed(), &request.context, now);
     bump.alloc_slice_fill_iter(gates)
 }

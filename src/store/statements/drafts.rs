@@ -128,6 +128,19 @@ impl StoreReader {
         all(&mut self.session.borrow_mut(), &COLUMNS.replace("definition", &text))
     }
 
+    /// How many drafts there are, and the sum of their times: other numbers after each change.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn draft_stamp(&self) -> Result<(u64, u64), StoreError> {
+        let query = "SELECT COUNT(*), COALESCE(SUM(at), 0) FROM popup_drafts";
+        let mut session = self.session.borrow_mut();
+        let stamp = session.query_one("read drafts", query, &[], |row| {
+            Ok((row.take_unsigned()?, row.take_unsigned()?))
+        })?;
+        Ok(stamp.unwrap_or_default())
+    }
+
     /// A popup's draft. Not from a replica: who has just put one looks for it.
     ///
     /// # Errors

@@ -44,6 +44,7 @@ impl Shard {
             shards: 1,
             times: Timetable::default(),
             snapshot: Arc::new(compile(&[], Settings::default(), 1).unwrap()),
+            previewed: None,
             rules: Arc::new(Rules {
                 access: vec![Access::default()],
                 cors: Cors::default(),

@@ -95,7 +95,7 @@ impl RedisUsers<'_> {
         let decision = decision.unwrap_or_else(|| self.scratch.decide(context, request));
         let (chosen, former) = self.carry_out_uncommitted(context, request, decision);
         let decided = Decided { verdicts: verdicts.into_bump_slice(), candidates, ..chosen };
-        self.users.log_decision(context, user.id, &decided);
+        self.users.log_decision((&context.view.snapshot, context.now), user.id, &decided);
         let outcome = Outcome::Decided(decided);
         let is_at_once = self.scratch.uncommitted_records.is_empty();
         if !is_at_once {
@@ -117,7 +117,7 @@ impl RedisUsers<'_> {
         let base = self.scratch.base;
         self.scratch.uncommitted_records.clear();
         let decided = self.users.show(self.scratch, context, request, place);
-        self.users.log_decision(context, user.id, &decided);
+        self.users.log_decision((&context.view.snapshot, context.now), user.id, &decided);
         let mut former = self.users.buffer();
         former.extend_from_slice(&self.scratch.former);
         let (former, outcome) = (Some(former), Outcome::Decided(decided));

@@ -1,0 +1,117 @@
+// What differs between two definitions: by member for those who edit by form, and as texts.
+import './diff.css';
+import { useState } from 'preact/hooks';
+import { Segments } from '../../ui/field';
+import { lineChanges, memberChanges, type Line } from './model/compare';
+import { laidOut } from './model/text';
+
+interface DiffProps {
+  /** Definitions as JSON values; null where there was, or will be, none. */
+  readonly before: unknown;
+  readonly after: unknown;
+  /** What the two are called. */
+  readonly names?: readonly [string, string];
+}
+
+const FORMS = [
+  { value: 'members', label: 'By member' },
+  { value: 'text', label: 'As text' },
+];
+
+export function Diff({ before, after, names = ['Before', 'After'] }: DiffProps) {
+  const [form, setForm] = useState('members');
+  const changes = memberChanges(before ?? {}, after ?? {});
+  if (changes.length === 0) return <p class="soft">Nothing differs.</p>;
+  return (
+    <div class="diff">
+      <Segments label="How to show what differs" value={form} choices={FORMS} onPick={setForm} />
+      {form === 'text' ? (
+        <TextDiff before={textOf(before)} after={textOf(after)} names={names} />
+      ) : (
+        <div class="diff-room" tabIndex={0} role="region" aria-label="Members that differ">
+          <table class="diff-members">
+            <thead>
+              <tr>
+                <th scope="col">Member</th>
+                <th scope="col">{names[0]}</th>
+                <th scope="col">{names[1]}</th>
+              </tr>
+            </thead>
+            <tbody>
+              {changes.map((change) => (
+                <tr key={change.field}>
+                  <th scope="row">
+                    <code>{change.field || 'the whole'}</code>
+                  </th>
+                  <td>{shown(change.before)}</td>
+                  <td>{shown(change.after)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </div>
+  );
+}
+
+function textOf(value: unknown): string {
+  return value === null || value === undefined ? '' : laidOut(JSON.stringify(value));
+}
+
+/** A value as JSON; what is not there is said. */
+function shown(value: unknown) {
+  if (value === undefined || value === null) return <span class="soft">not set</span>;
+  if (typeof value === 'string') return <span class="diff-value">{value}</span>;
+  return <code class="diff-value">{laidOut(JSON.stringify(value)).trimEnd()}</code>;
+}
+
+const SIGNS = { same: ' ', gone: '−', new: '+' };
+const WORDS = { same: '', gone: 'removed: ', new: 'added: ' };
+/** Lines that are the same stand so far around those that are not. */
+const AROUND = 3;
+
+interface TextDiffProps {
+  readonly before: string;
+  readonly after: string;
+  readonly names: readonly [string, string];
+}
+
+export function TextDiff({ before, after, names }: TextDiffProps) {
+  const lines = lineChanges(before.trimEnd(), after.trimEnd());
+  const isNear = (index: number) =>
+    lines
+      .slice(Math.max(0, index - AROUND), index + AROUND + 1)
+      .some(({ kind }) => kind !== 'same');
+  const parts = lines.map((line, index) => ({ line, near: isNear(index), index }));
+  return (
+    <div
+      class="diff-room diff-text"
+      tabIndex={0}
+      role="region"
+      aria-label={`${names[0]} and ${names[1]}, line by line`}
+    >
+      {parts.map(({ line, near, index }) =>
+        near ? (
+          <DiffLine key={index} line={line} />
+        ) : (
+          parts[index - 1]?.near !== false && (
+            <div key={index} class="diff-line diff-left-out">
+              …
+            </div>
+          )
+        ),
+      )}
+    </div>
+  );
+}
+
+function DiffLine({ line }: { line: Line }) {
+  return (
+    <div class={`diff-line diff-${line.kind}`}>
+      <span aria-hidden="true">{SIGNS[line.kind]} </span>
+      <span class="hidden">{WORDS[line.kind]}</span>
+      {line.text || ' '}
+    </div>
+  );
+}
