@@ -96,6 +96,10 @@ impl Router {
         if is_write && is_other {
             return Err(AdminAnswer::error(403, "cross_origin", None));
         }
+        // Nor hold its streams, or have its host looked at.
+        if matches!(route, AdminRoute::Live | AdminRoute::Doctor) && is_foreign(request) {
+            return Err(AdminAnswer::error(403, "cross_origin", None));
+        }
         self.access.check(&asker, operation.needs).inspect_err(|_| {
             let name = LogValue::Text(asker.name().unwrap_or_default());
             let fields = [("peer", LogValue::Text(peer)), ("name", name)];
@@ -152,6 +156,13 @@ impl Router {
     pub(super) fn console(&self) -> ConsoleAccess {
         self.service.publisher.config().console.access
     }
+}
+
+/// Whether a page of another origin sends it, as far as its browser says.
+fn is_foreign(request: &Request<'_>) -> bool {
+    let is_other = |origin| !is_same_origin(origin, request.host);
+    let is_elsewhere = |site: &[u8]| !matches!(site, b"same-origin" | b"none");
+    request.origin.is_some_and(is_other) || request.sec_fetch_site.is_some_and(is_elsewhere)
 }
 
 /// Has the handler of a route answer.

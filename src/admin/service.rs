@@ -16,8 +16,8 @@ use nudged_base::limits::ADMIN_SQL_SILENCE_MS;
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Log, LogField, LogValue, Message};
 use nudged_base::time::{MonoNs, WallMs};
-use nudged_publish::publisher::Publisher;
 use nudged_config::DataListener;
+use nudged_publish::publisher::Publisher;
 use nudged_runtime::clocks;
 use nudged_runtime::load::LoadMeter;
 use nudged_runtime::shard::mesh::Mesh;
@@ -126,6 +126,8 @@ pub(super) struct Service {
     pub(super) lag: LagMeter,
     /// Popups that have series of their own.
     pub(super) named_popups: NamedPopups,
+    /// Whose turn it is to have a popup checked: that may take a core for seconds.
+    pub(super) checks: Turns<()>,
     /// Whether streams of events are to end.
     are_streams_over: AtomicBool,
     /// What was asked of SQL for lists of popups.
@@ -151,6 +153,7 @@ impl Service {
             load,
             lag: LagMeter::default(),
             named_popups: NamedPopups::default(),
+            checks: Turns::new(()),
             are_streams_over: AtomicBool::new(false),
             popup_facts: PopupFacts::default(),
             started: (clocks::mono(), clocks::wall()),

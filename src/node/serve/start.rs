@@ -13,11 +13,12 @@ use crate::node::preflight::sql::SqlPreflight;
 use crate::node::signals::SignalRequests;
 use crate::node::unmerged;
 use crate::node::upgrade::new::Predecessor;
-use nudged_admin::HandOverMetrics;
+use nudged_admin::{GivenListener, HandOverMetrics};
 use nudged_api::token::Keys;
 use nudged_base::ids::{NodeId, Sequence};
 use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_base::time::MonoNs;
+use nudged_config::DataListener;
 use nudged_publish::publisher::Publisher;
 use nudged_runtime::clocks;
 use nudged_runtime::shard::mesh::Mesh;
@@ -60,11 +61,8 @@ pub(super) fn start(
     let hand_overs = take_over(opened.last_accept, origins.given.from, log);
     let (given, origin) = listening::admin_of(config, &mut origins.given);
     let is_kept = given.as_ref().is_some_and(|given| given.is_kept);
-    let (connections_max, of_parts) = (known.connections_max, hand_overs.clone());
     let listening = places.iter().map(|place| place.listener).collect();
-    let log_tail = known.log_writer.tail();
-    let admin_parts =
-        AdminParts { connections_max, listening, given, hand_overs: of_parts, log_tail };
+    let admin_parts = admin_parts(&known, (listening, given), &hand_overs);
     let (admin, publishing) =
         threads.start_admin(&parts, admin_parts, &figures, redis_threads.as_ref())?;
     let again = admin.socket().map_err(Failure::system("keep the admin listener's socket"));
@@ -104,6 +102,15 @@ pub(super) fn start(
         manager: origins.manager,
         watchdog,
     })
+}
+
+fn admin_parts(
+    known: &Known,
+    (listening, given): (Vec<DataListener>, Option<GivenListener>),
+    hand_overs: &Arc<HandOverMetrics>,
+) -> AdminParts {
+    let (connections_max, log_tail) = (known.connections_max, known.log_writer.tail());
+    AdminParts { connections_max, listening, given, hand_overs: hand_overs.clone(), log_tail }
 }
 
 /// Shards run by now, and nothing of the start waits for what is deleted.
