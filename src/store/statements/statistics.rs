@@ -76,7 +76,7 @@ pub(super) fn add_stats(
     sketches: &mut KnownSketches,
     stats: &[StatIncrement<'_>],
 ) -> Result<(), RowError> {
-    let users = sketches.add(session, stats)?;
+    let users = sketches.add(session, PART, stats)?;
     let changes = [(ALL_COUNTS, ColumnChange::Sum), (USERS, ColumnChange::NewIfAny)];
     let insert = insert(OnConflict::Update(&changes));
     let rows = stats.iter().zip(&users).map(|((stream, key, row), users)| {
