@@ -2,10 +2,12 @@
 //! beside it. Relations between them are asserted at compile time at the end of the file. Those of
 //! overloads are in `overload`, those of the admin API's pages in `pages`.
 
+mod live;
 mod operators;
 mod overload;
 mod pages;
 
+pub use live::*;
 pub use operators::*;
 pub use overload::*;
 pub use pages::*;

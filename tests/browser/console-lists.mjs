@@ -48,7 +48,8 @@ const tests = {
     equal(await row(page, 'welcome').count(), 0, 'after a reload');
     await page.goto('/console/popups?q=b-sort');
     await row(page, 'b-sort-two').waitFor();
-    const order = () => page.locator('[data-row]').evaluateAll((all) => all.map((at) => at.dataset.row));
+    const rows = page.locator('[data-row]');
+    const order = () => rows.evaluateAll((all) => all.map((at) => at.dataset.row));
     equal(await order(), ['b-sort-one', 'b-sort-two']);
     await page.getByLabel('Sorted by').selectOption('priority');
     await until('the highest priority first', async () => (await order())[0] === 'b-sort-two');
@@ -151,6 +152,29 @@ const tests = {
     check();
   },
 
+  async 'what is slow has its room kept, and what fails says why beside it'({ visitor }) {
+    const { context, open, check } = await visitor({ allow: [/status of 503/] });
+    let answer = () => {};
+    const asked = new Promise((resolve) => (answer = resolve));
+    await context.route('**/v1/popups?**', async (route) => {
+      await asked;
+      await route.continue();
+    });
+    const failed = { error: { code: 'sql_unavailable' }, errors: ['the database does not answer'] };
+    await context.route('**/v1/stats?**', (route) => route.fulfill({ status: 503, json: failed }));
+    const page = await open('/popups');
+    await page.locator('.skeleton').waitFor();
+    await page.getByRole('link', { name: 'Statistics' }).waitFor();
+    answer();
+    await row(page, 'welcome').waitFor();
+    await steady(page);
+    await press(page, 'g');
+    await press(page, 's');
+    await page.getByText('the database does not answer').waitFor();
+    await accessible(page, 'a failure');
+    check();
+  },
+
   async 'a change by somebody else is shown without a reload'({ node, visitor }) {
     const { open, check } = await visitor();
     const page = await open('/popups/changing');
@@ -170,8 +194,25 @@ const tests = {
     await keyTo(page, 'button', 'Roll back to this version 1', 'Enter');
     const dialog = page.getByRole('dialog', { name: 'Roll versioned back to version 1?' });
     await dialog.getByText('First title').waitFor();
-    await keyTo(page, 'button', 'Roll back', 'Enter');
+    await keyTo(page, 'button', /^Roll back$/, 'Enter');
     await heading(page, 'Rolled back · version 3').waitFor();
+    check();
+  },
+
+  async 'what is deleted says so, and comes back'({ visitor }) {
+    const { open, check } = await visitor();
+    const page = await open('/popups/deletable');
+    await keyTo(page, 'button', 'Delete', 'Enter');
+    await heading(page, 'Delete deletable?').waitFor();
+    // The way out has the focus.
+    for (const key of ['Tab', 'Enter']) await press(page, key);
+    await page.locator('.notice-title', { hasText: 'Deleted' }).waitFor();
+    equal(await page.getByRole('button', { name: /^(Pause|Resume|Delete)$/ }).count(), 0);
+    await keyTo(page, 'button', 'Bring back', 'Enter');
+    await page.getByRole('dialog', { name: 'Bring deletable back?' }).waitFor();
+    for (const key of ['Tab', 'Enter']) await press(page, key);
+    await page.locator('.page-title').getByText('Live').waitFor();
+    await page.getByRole('button', { name: 'Pause' }).waitFor();
     check();
   },
 
@@ -269,6 +310,7 @@ await runConsole(tests, async (node) => {
   await node.popup('b-sort-one', { priority: 1 });
   await node.popup('b-sort-two', { priority: 2 });
   await node.popup('by-keys', { placement: ['nowhere'] });
+  await node.popup('deletable', { placement: ['nowhere'] });
   await node.popup('changing', { placement: ['nowhere'] });
   await node.popup('a-script', { content: { title: HOSTILE }, placement: ['nowhere'] });
   await node.popup('versioned', { content: { title: 'First title' }, placement: ['nowhere'] });
@@ -278,9 +320,10 @@ await runConsole(tests, async (node) => {
     variants: [variant('a'), variant('b')],
     content: undefined,
   });
-  const visits = Array.from({ length: 40 }, (_, at) =>
-    node.visit(`counted-${at}`, at % 2 ? ['shown', 'clicked'] : ['shown'], { placement: 'counted' }),
-  );
+  const visits = Array.from({ length: 40 }, (_, at) => {
+    const actions = at % 2 ? ['shown', 'clicked'] : ['shown'];
+    return node.visit(`counted-${at}`, actions, { placement: 'counted' });
+  });
   await Promise.all(visits);
   const told = async () => (await node.ask('GET', '/v1/stats?popup=counted')).totals;
   await until('what was counted', async () => (await told()).clicked === 20);

@@ -148,6 +148,26 @@ export async function deletePopup({ id, version }: Popup): Promise<void> {
   else await ask('DELETE', path, { ifMatch: String(version) });
 }
 
+/** Puts a popup back that was deleted, as it was; users' histories with it are kept. */
+export async function bringBack({ id, version, definition }: Popup): Promise<void> {
+  const asking = { body: definition, ifMatch: String(version) };
+  await ask('PUT', `/v1/popups/${encodeURIComponent(id)}`, asking);
+}
+
+/**
+ * Whether an archived popup was deleted, or has gone from the popups file: then a resume does not
+ * bring it back. Its history alone says so.
+ */
+export async function isGone({ id, override }: Popup, signal: AbortSignal): Promise<boolean> {
+  if (override !== 'archived') return false;
+  const path = `/v1/popups/${encodeURIComponent(id)}/history`;
+  const { history } = await get<HistoryPage>(path, { limit: LINES_LOOKED_AT }, signal);
+  return history.find(({ change }) => change !== 'override')?.change === 'archived';
+}
+
+/** Pauses and the like stand among them. */
+const LINES_LOOKED_AT = 20;
+
 /** Makes an earlier version the newest one, where `popup` is still as it was looked at. */
 export async function rollBack({ id, version }: Popup, to: number): Promise<Popup> {
   const asking = { body: { version: to }, ifMatch: String(version) };
@@ -160,9 +180,9 @@ export function titleOf({ content, variants }: Definition): string {
   return typeof title === 'string' ? title : '';
 }
 
-/** What can be done to it now: an override is ended, else one is put on what is live. */
+/** What can be done to it at once: a pause is ended, or put on what is live. */
 export function switchFor(popup: Popup): 'pause' | 'resume' | null {
   if (popup.version === 0) return null;
-  if (popup.override) return 'resume';
+  if (popup.override) return popup.override === 'paused' ? 'resume' : null;
   return popup.effective_status === 'live' ? 'pause' : null;
 }

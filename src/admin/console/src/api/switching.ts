@@ -32,7 +32,7 @@ const NOTHING_YET: Progress = { shards: [], nodes: [], stored: null, done: null 
 /** Nothing an acknowledgement says is longer. */
 const EVENT_CHARACTERS_MAX = 4 * 1024 * 1024;
 
-/** Does it, and tells each step; ends when it is known everywhere, or the node says how far it is. */
+/** Does it, and tells each step; ends when it is known everywhere, or the node says how far. */
 export async function switchPopup(
   id: string,
   what: Switch,

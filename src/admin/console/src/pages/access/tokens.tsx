@@ -35,8 +35,8 @@ function NotYours() {
     <Section title="Tokens">
       <Notice title="Tokens are for admins">
         <p>
-          {role ? `Your role is ${role}: it` : 'You'} may not see, make or revoke tokens. Ask an admin
-          of this node for another token or role.
+          {role ? `Your role is ${role}: it` : 'You'} may not see, make or revoke tokens. Ask an
+          admin of this node for another token or role.
         </p>
       </Notice>
     </Section>

@@ -55,8 +55,6 @@ export function Audience() {
   const [more, setMore] = useState('');
   const asked = attributesOf(doc.at(['target']));
   const names = [...new Set([...asked, ...Object.keys(attrs)])];
-  const set = (change: Partial<Visitor>) => setVisitor({ ...visitor, ...change });
-  const isTime = visitor.at === '' || momentOf(visitor.at) !== undefined;
   const add = () => {
     if (more && !names.includes(more)) setAttrs({ ...attrs, [more]: '' });
     setMore('');
@@ -64,50 +62,13 @@ export function Audience() {
   const given = Object.entries(attrs).filter(([, typed]) => typed !== '');
   const whom: Visitor = {
     ...visitor,
-    at: isTime ? visitor.at : '',
+    at: isMoment(visitor.at) ? visitor.at : '',
     attrs: Object.fromEntries(given.map(([name, typed]) => [name, attribute(typed)])),
   };
   return (
     <div class="stack">
       <div class="editor-grid">
-        <TextField
-          label="User"
-          value={visitor.user}
-          placeholder="nobody in particular"
-          onText={(user) => set({ user })}
-          hint="With their shows and clocks. Nothing is recorded."
-        />
-        <TextField
-          label="Placement"
-          value={visitor.placement}
-          placeholder="the first one"
-          onText={(placement) => set({ placement })}
-        />
-        <TextField
-          label="Language"
-          value={visitor.locale}
-          placeholder="de-AT"
-          onText={(locale) => set({ locale })}
-        />
-        <TextField
-          label="Time zone"
-          value={visitor.tz}
-          placeholder="Europe/Berlin"
-          onText={(tz) => set({ tz })}
-        />
-        <TextField
-          label="Session"
-          value={visitor.session}
-          placeholder="none"
-          onText={(session) => set({ session })}
-        />
-        <TextField
-          label="At"
-          value={visitor.at}
-          placeholder="now"
-          error={isTime ? undefined : 'Expected a time with an offset: 2026-03-01T09:00:00+01:00'}
-          onText={(at) => set({ at: at.trim() })}
-        />
+        <Fields visitor={visitor} onVisitor={setVisitor} />
         {names.map((name) => (
           <TextField
             key={name}
@@ -130,6 +91,66 @@ export function Audience() {
       </form>
       <Answer visitor={whom} />
     </div>
+  );
+}
+
+interface FieldsProps {
+  readonly visitor: Visitor;
+  readonly onVisitor: (visitor: Visitor) => void;
+}
+
+/** Whether `at` is empty or a moment. */
+function isMoment(at: string): boolean {
+  return at === '' || momentOf(at) !== undefined;
+}
+
+function Fields({ visitor, onVisitor }: FieldsProps) {
+  const set = (change: Partial<Visitor>) => onVisitor({ ...visitor, ...change });
+  return (
+    <>
+      <TextField
+        label="User"
+        value={visitor.user}
+        placeholder="nobody in particular"
+        onText={(user) => set({ user })}
+        hint="With their shows and clocks. Nothing is recorded."
+      />
+      <TextField
+        label="Placement"
+        value={visitor.placement}
+        placeholder="the first one"
+        onText={(placement) => set({ placement })}
+      />
+      <TextField
+        label="Language"
+        value={visitor.locale}
+        placeholder="de-AT"
+        onText={(locale) => set({ locale })}
+      />
+      <TextField
+        label="Time zone"
+        value={visitor.tz}
+        placeholder="Europe/Berlin"
+        onText={(tz) => set({ tz })}
+      />
+      <TextField
+        label="Session"
+        value={visitor.session}
+        placeholder="none"
+        onText={(session) => set({ session })}
+      />
+      <TextField
+        label="At"
+        value={visitor.at}
+        placeholder="now"
+        error={
+          isMoment(visitor.at)
+            ? undefined
+            : 'Expected a time with an offset: 2026-03-01T09:00:00+01:00'
+        }
+        onText={(at) => set({ at: at.trim() })}
+      />
+    </>
   );
 }
 

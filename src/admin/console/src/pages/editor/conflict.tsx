@@ -5,7 +5,7 @@ import { Button } from '../../ui/button';
 import { Dialog } from '../../ui/dialog';
 import { Segments } from '../../ui/field';
 import { conflicts, type Conflict } from './model/compare';
-import { find, parseJson, valueOf } from './model/json';
+import { fieldOf, find, parseJson, valueOf, type JsonPath } from './model/json';
 import { laidOut, RawJson, withValue } from './model/text';
 import type { Clash } from './state';
 
@@ -23,9 +23,9 @@ function valueIn(text: string | null): unknown {
 }
 
 /** A member's JSON as it is written; undefined where there is none. */
-function rawOf(text: string, member: string): RawJson | undefined {
+function rawOf(text: string, path: JsonPath): RawJson | undefined {
   const { node } = parseJson(text);
-  const found = node && find(node, [member]);
+  const found = node && find(node, path);
   return found ? new RawJson(text.slice(found.start, found.end)) : undefined;
 }
 
@@ -36,22 +36,21 @@ export function merged(
   chosen: Record<string, Side>,
 ): string {
   return rows
-    .filter(({ member }) => chosen[member] === 'theirs')
-    .reduce(
-      (text, { member }) => withValue(text, [member], rawOf(clash.theirs, member)),
-      clash.yours,
-    );
+    .filter(({ path }) => chosen[fieldOf(path)] === 'theirs')
+    .reduce((text, { path }) => withValue(text, path, rawOf(clash.theirs, path)), clash.yours);
 }
 
 export function ConflictDialog({ clash, onSettle, onClose }: ClashProps) {
   const rows = conflicts(valueIn(clash.base), valueIn(clash.theirs), valueIn(clash.yours));
   const [form, setForm] = useState('members');
   const [chosen, setChosen] = useState<Record<string, Side>>(() =>
-    Object.fromEntries(rows.flatMap(({ member, by }) => (by === 'both' ? [] : [[member, by]]))),
+    Object.fromEntries(
+      rows.flatMap(({ path, by }) => (by === 'both' ? [] : [[fieldOf(path), by]])),
+    ),
   );
-  const open = rows.filter(({ member }) => !chosen[member]);
+  const open = rows.filter(({ path }) => !chosen[fieldOf(path)]);
   const all = (side: Side) =>
-    setChosen(Object.fromEntries(rows.map(({ member }) => [member, side])));
+    setChosen(Object.fromEntries(rows.map(({ path }) => [fieldOf(path), side])));
   const act = clash.then === 'publish' ? 'Save and publish this' : 'Save this as the draft';
   return (
     <Dialog
@@ -61,7 +60,9 @@ export function ConflictDialog({ clash, onSettle, onClose }: ClashProps) {
       actions={
         <>
           {open.length > 0 && (
-            <span class="soft">Choose first: {open.map(({ member }) => member).join(', ')}</span>
+            <span class="soft clash-open">
+              Choose first: {open.map(({ path }) => fieldOf(path)).join(', ')}
+            </span>
           )}
           <Button onClick={onClose}>Back to my text</Button>
           <Button
@@ -76,23 +77,7 @@ export function ConflictDialog({ clash, onSettle, onClose }: ClashProps) {
     >
       <div class="stack">
         <p>{clash.words} Nothing was overwritten: both texts are here.</p>
-        <div class="row">
-          <Segments
-            label="How to show the texts"
-            value={form}
-            choices={[
-              { value: 'members', label: 'By member' },
-              { value: 'texts', label: 'Three texts' },
-            ]}
-            onPick={setForm}
-          />
-          <Button small onClick={() => all('theirs')}>
-            All as theirs
-          </Button>
-          <Button small onClick={() => all('yours')}>
-            All as mine
-          </Button>
-        </div>
+        <Ways form={form} onForm={setForm} onAll={all} />
         {form === 'texts' ? (
           <Texts clash={clash} />
         ) : (
@@ -108,6 +93,34 @@ export function ConflictDialog({ clash, onSettle, onClose }: ClashProps) {
   );
 }
 
+interface WaysProps {
+  readonly form: string;
+  readonly onForm: (form: string) => void;
+  readonly onAll: (side: Side) => void;
+}
+
+function Ways({ form, onForm, onAll }: WaysProps) {
+  return (
+    <div class="row">
+      <Segments
+        label="How to show the texts"
+        value={form}
+        choices={[
+          { value: 'members', label: 'By member' },
+          { value: 'texts', label: 'Three texts' },
+        ]}
+        onPick={onForm}
+      />
+      <Button small onClick={() => onAll('theirs')}>
+        All as theirs
+      </Button>
+      <Button small onClick={() => onAll('yours')}>
+        All as mine
+      </Button>
+    </div>
+  );
+}
+
 interface MembersProps {
   readonly rows: readonly Conflict[];
   readonly chosen: Record<string, Side>;
@@ -119,32 +132,36 @@ function Members({ rows, chosen, isBaseKnown, onChoose }: MembersProps) {
   if (rows.length === 0) return <p class="soft">Both say the same.</p>;
   return (
     <div class="clash-rows">
-      {rows.map((row) => (
-        <fieldset key={row.member} class="clash-row">
-          <legend>
-            <code>{row.member}</code>
-            {row.by === 'both' && <span class="clash-both"> both have changed it</span>}
-          </legend>
-          <div class="clash-side">
-            <span class="field-label">{isBaseKnown ? 'Before' : 'Before: not known any more'}</span>
-            <Value value={row.base} />
-          </div>
-          {(['theirs', 'yours'] as const).map((side) => (
-            <label key={side} class="clash-side clash-choice">
-              <span class="row">
-                <input
-                  type="radio"
-                  name={`clash-${row.member}`}
-                  checked={chosen[row.member] === side}
-                  onChange={() => onChoose(row.member, side)}
-                />
-                {side === 'theirs' ? 'Theirs' : 'Yours'}
+      {rows
+        .map((row) => ({ ...row, name: fieldOf(row.path) }))
+        .map((row) => (
+          <fieldset key={row.name} class="clash-row">
+            <legend>
+              <code>{row.name}</code>
+              {row.by === 'both' && <span class="clash-both"> both have changed it</span>}
+            </legend>
+            <div class="clash-side">
+              <span class="field-label">
+                {isBaseKnown ? 'Before' : 'Before: not known any more'}
               </span>
-              <Value value={row[side]} />
-            </label>
-          ))}
-        </fieldset>
-      ))}
+              <Value value={row.base} />
+            </div>
+            {(['theirs', 'yours'] as const).map((side) => (
+              <label key={side} class="clash-side clash-choice">
+                <span class="row">
+                  <input
+                    type="radio"
+                    name={`clash-${row.name}`}
+                    checked={chosen[row.name] === side}
+                    onChange={() => onChoose(row.name, side)}
+                  />
+                  {side === 'theirs' ? 'Theirs' : 'Yours'}
+                </span>
+                <Value value={row[side]} />
+              </label>
+            ))}
+          </fieldset>
+        ))}
     </div>
   );
 }

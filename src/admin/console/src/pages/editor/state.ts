@@ -52,7 +52,7 @@ export class EditorState {
   readonly isDirty;
   private from: { revision: string | null; base: number };
 
-  constructor(start: Start) {
+  constructor(private readonly start: Start) {
     this.doc = new EditorDocument(start.text, start.readOnly);
     this.isNew = start.isNew;
     this.live = signal(start.live);
@@ -63,8 +63,9 @@ export class EditorState {
     this.from = { revision: start.draft?.revision ?? null, base };
   }
 
+  /** That of the path; of a new popup, what is typed. */
   get id(): string {
-    return String(this.doc.definition.value['id'] ?? '');
+    return this.isNew ? String(this.doc.definition.value['id'] ?? '') : this.start.id;
   }
 
   /** What a closed tab leaves. */
@@ -139,16 +140,22 @@ export class EditorState {
     });
   }
 
-  /** A new popup takes nobody's id. */
+  /** A new popup has an id, and takes nobody's. */
   private async isTaken(): Promise<boolean> {
+    if (!this.id) {
+      this.tellId('is missing: expected 1 to 64 of a to z, 0 to 9, - and _');
+      return true;
+    }
     const [popup, draft] = await Promise.all([loadPopup(this.id), loadDraft(this.id)]);
     if (!popup && !draft) return false;
-    const message = popup
-      ? 'there is a popup with this id: edit that one, or choose another id'
-      : 'there is a draft with this id: edit that one, or choose another id';
+    const what = popup ? 'a popup' : 'a draft';
+    this.tellId(`there is ${what} with this id: edit that one, or choose another id`);
+    return true;
+  }
+
+  private tellId(message: string): void {
     const problems = [{ field: 'id', message, kind: 'error' as const }];
     this.doc.told.value = { text: this.doc.text.peek(), problems };
-    return true;
   }
 
   private async publishNow(): Promise<LivePopup | null> {
@@ -228,6 +235,17 @@ export class EditorState {
       return true;
     }
     return clash.then === 'publish' ? this.publish() : this.save();
+  }
+
+  /** An earlier version is live again; what is typed, or in the draft, stays. */
+  settleRollBack(live: LivePopup): void {
+    batch(() => {
+      this.live.value = live;
+      if (this.draft.peek() || this.isDirty.peek()) return;
+      this.from = { revision: null, base: live.version };
+      this.loaded.value = live.text;
+      this.doc.setText(live.text);
+    });
   }
 
   /** Takes the draft away; the editor goes on with the popup as it is. */

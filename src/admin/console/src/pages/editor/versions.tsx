@@ -14,7 +14,7 @@ interface VersionsProps {
   readonly id: string;
   readonly text: string;
   readonly live: number;
-  readonly canRollBack: boolean;
+  readonly canChange: boolean;
   readonly onTake: (version: Version) => void;
   readonly onRollBack: (version: Version) => Promise<void>;
   readonly onClose: () => void;
@@ -26,7 +26,7 @@ function valueIn(text: string): unknown {
 }
 
 export function VersionsDialog(props: VersionsProps) {
-  const { id, text, live, canRollBack, onTake, onRollBack, onClose } = props;
+  const { id, text, live, canChange, onTake, onRollBack, onClose } = props;
   const loaded = useLoad(`versions ${id}`, () => loadVersions(id));
   const [picked, setPicked] = useState<number | null>(null);
   const [failed, setFailed] = useState<unknown>(null);
@@ -55,7 +55,7 @@ export function VersionsDialog(props: VersionsProps) {
             <Button onClick={() => onTake(shown)}>
               Put version {shown.version} into the editor
             </Button>
-            {canRollBack && shown.version !== live && (
+            {canChange && shown.version !== live && (
               <Button kind="primary" busy={busy} onClick={() => void rollBack(shown)}>
                 Make version {shown.version} live again
               </Button>
@@ -68,26 +68,7 @@ export function VersionsDialog(props: VersionsProps) {
         {loaded.error !== null && <Failure error={loaded.error} what="Not loaded" />}
         {failed !== null && <Failure error={failed} what="Not rolled back" />}
         {!loaded.value && !loaded.error && <Skeleton lines={4} />}
-        <div class="versions" role="group" aria-label="Versions">
-          {versions.map((version, index) => (
-            <button
-              key={index}
-              type="button"
-              class="version"
-              aria-pressed={version === shown}
-              onClick={() => setPicked(index)}
-            >
-              <span class="version-name">
-                Version {version.version}
-                {version.version === live && ', live'}
-              </span>
-              <span class="soft small">
-                {version.change.replace('_', ' ')} by {version.who}{' '}
-                <Time at={version.at} form="relative" />
-              </span>
-            </button>
-          ))}
-        </div>
+        <List versions={versions} shown={shown} live={live} onPick={setPicked} />
         {shown && (
           <Diff
             before={valueIn(shown.text)}
@@ -97,5 +78,37 @@ export function VersionsDialog(props: VersionsProps) {
         )}
       </div>
     </Dialog>
+  );
+}
+
+interface ListProps {
+  readonly versions: readonly Version[];
+  readonly shown: Version | undefined;
+  readonly live: number;
+  readonly onPick: (index: number) => void;
+}
+
+function List({ versions, shown, live, onPick }: ListProps) {
+  return (
+    <div class="versions" role="group" aria-label="Versions">
+      {versions.map((version, index) => (
+        <button
+          key={index}
+          type="button"
+          class="version"
+          aria-pressed={version === shown}
+          onClick={() => onPick(index)}
+        >
+          <span class="version-name">
+            Version {version.version}
+            {version.version === live && ', live'}
+          </span>
+          <span class="soft small">
+            {version.change.replace('_', ' ')} by {version.who}{' '}
+            <Time at={version.at} form="relative" />
+          </span>
+        </button>
+      ))}
+    </div>
   );
 }

@@ -1,6 +1,6 @@
 // How often popups are shown at this moment. Only these texts change each second, and no list.
 import { live } from '../../api/live';
-import { NOTHING, perSecond } from '../../ui/format';
+import { perSecond } from '../../ui/format';
 
 export function LiveRate({ id }: { id: string }) {
   return <>{perSecond(rateOf(id))}</>;
@@ -18,5 +18,5 @@ export function rateOf(id: string): number | null {
 
 /** Of when the live figures are. */
 export function LiveTime() {
-  return <>{live.value ? 'on this node' : `${NOTHING} no live figures`}</>;
+  return <>{live.value ? 'on this node' : 'no live figures'}</>;
 }

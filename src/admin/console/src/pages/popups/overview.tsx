@@ -17,10 +17,10 @@ import { LiveRate, LiveTime } from './live-rate';
 
 const RELOAD_MS = 30_000;
 
-export function Overview({ popup }: { popup: Popup }) {
+export function Overview({ popup, isDeleted }: { popup: Popup; isDeleted: boolean }) {
   return (
     <div class="stack">
-      <Notices popup={popup} />
+      <Notices popup={popup} isDeleted={isDeleted} />
       {popup.version > 0 && <Today popup={popup} />}
       <div class="columns">
         <Section card title="When and how often">
@@ -34,7 +34,7 @@ export function Overview({ popup }: { popup: Popup }) {
   );
 }
 
-function Notices({ popup }: { popup: Popup }) {
+function Notices({ popup, isDeleted }: { popup: Popup; isDeleted: boolean }) {
   const { id, override, status, stored, draft, version, definition } = popup;
   const time = timeOf(definition, clock.value);
   const isLive = popup.effective_status === 'live';
@@ -51,7 +51,16 @@ function Notices({ popup }: { popup: Popup }) {
           </p>
         </Notice>
       )}
-      {override && (
+      {isDeleted && (
+        <Notice tone="warn" title="Deleted">
+          <p>
+            {popup.origin === 'file'
+              ? 'It has gone from the popups file, and comes back when it stands there again.'
+              : 'Nobody is shown it. It can be brought back with its versions and its history.'}
+          </p>
+        </Notice>
+      )}
+      {override && !isDeleted && (
         <Notice tone="warn" title={override === 'paused' ? 'Paused' : 'Archived'}>
           <p>
             That wins over the definition, which says <strong>{status}</strong>.{' '}
@@ -92,7 +101,8 @@ function Today({ popup }: { popup: Popup }) {
   );
   useEvery(RELOAD_MS, reload);
   const totals = value?.totals;
-  const of = (part: number | undefined) => `last 24 h, ${share(part, totals?.decided)} of shows`;
+  const of = (part: number | undefined) =>
+    totals?.decided ? `last 24 h, ${share(part, totals.decided)} of shows` : 'last 24 h';
   const uniques = totals?.uniques;
   return (
     <>

@@ -5,19 +5,18 @@ import { useLocation, useSearchParams } from 'wouter-preact';
 import { Refusal } from '../../api/client';
 import { useCatalogChange, useLive } from '../../api/live';
 import { useLoad } from '../../api/load';
-import { deletePopup, loadPopup, type Popup, switchFor } from '../../api/popups';
+import { isGone, loadPopup, type Popup, switchFor } from '../../api/popups';
 import { may } from '../../api/session';
 import type { Switch } from '../../api/switching';
 import type { PageProps } from '../../shell/pages';
 import { Button, LinkButton } from '../../ui/button';
 import { StatusChip } from '../../ui/chip';
-import { Dialog } from '../../ui/dialog';
 import { useKeys } from '../../ui/keys';
 import { Empty, Failure, Skeleton } from '../../ui/notice';
 import { PageHead } from '../../ui/page';
 import { LinkTabs } from '../../ui/tabs';
-import { toast } from '../../ui/toast';
 import { Report } from '../statistics/report';
+import { BringBackDialog, DeleteDialog } from './delete-dialog';
 import { Overview } from './overview';
 import { SwitchDialog } from './switch-dialog';
 import { Versions } from './versions';
@@ -33,6 +32,11 @@ export default function PopupPage({ params }: PageProps) {
     loadPopup(id, signal),
   );
   useCatalogChange(id, reload);
+  const goneKey = popup?.override === 'archived' ? `gone ${id} ${popup.version}` : null;
+  const { value: gone = false } = useLoad(goneKey, (signal) =>
+    popup ? isGone(popup, signal) : Promise.resolve(false),
+  );
+  const isDeleted = goneKey !== null && gone;
   if (!popup) {
     if (error instanceof Refusal && error.status === 404) return <NoPopup id={id} />;
     return (
@@ -46,7 +50,7 @@ export default function PopupPage({ params }: PageProps) {
   const path = `/popups/${id}`;
   return (
     <>
-      <Head popup={popup} reload={reload} />
+      <Head popup={popup} isDeleted={isDeleted} reload={reload} />
       <LinkTabs
         label="Parts of this popup"
         current={part ? `${path}/${part}` : path}
@@ -57,9 +61,9 @@ export default function PopupPage({ params }: PageProps) {
         ]}
       />
       <div class="tab-body">
-        {part === '' && <Overview popup={popup} />}
+        {part === '' && <Overview popup={popup} isDeleted={isDeleted} />}
         {part === 'statistics' && <Report popup={id} />}
-        {part === 'versions' && <Versions popup={popup} onChange={reload} />}
+        {part === 'versions' && <Versions popup={popup} isDeleted={isDeleted} onChange={reload} />}
         {!['', 'statistics', 'versions'].includes(part) && (
           <Empty title="There is no such page">
             <p>This popup has an overview, statistics and versions.</p>
@@ -84,10 +88,16 @@ function NoPopup({ id }: { id: string }) {
   );
 }
 
-function Head({ popup, reload }: { popup: Popup; reload: () => void }) {
+interface HeadProps {
+  readonly popup: Popup;
+  readonly isDeleted: boolean;
+  readonly reload: () => void;
+}
+
+function Head({ popup, isDeleted, reload }: HeadProps) {
   const { id, effective_status: status, status: own, override } = popup;
   const [params, setParams] = useSearchParams();
-  const [deleting, setDeleting] = useState(false);
+  const [asking, setAsking] = useState<'delete' | 'bring back' | null>(null);
   const [acting, setActing] = useState<Switch | null>(null);
   const asked = params.get('do');
   // Links lead to what is to be done; once it has been asked, the address is that of the page.
@@ -97,7 +107,7 @@ function Head({ popup, reload }: { popup: Popup; reload: () => void }) {
     if (may('switch')) setActing(what);
     setParams({}, { replace: true });
   }, [asked]);
-  const what = switchFor(popup);
+  const what = override === 'archived' && !isDeleted ? 'resume' : switchFor(popup);
   const canSwitch = may('switch') && popup.version > 0;
   const canEdit = may('edit') && popup.origin === 'api';
   const [, go] = useLocation();
@@ -127,10 +137,13 @@ function Head({ popup, reload }: { popup: Popup; reload: () => void }) {
             Archive
           </Button>
         )}
-        {canEdit && !isDeleted(popup) && (
-          <Button kind="quiet" onClick={() => setDeleting(true)}>
+        {canEdit && !isDeleted && (
+          <Button kind="quiet" onClick={() => setAsking('delete')}>
             Delete
           </Button>
+        )}
+        {may('edit') && isDeleted && (
+          <Button onClick={() => setAsking('bring back')}>Bring back</Button>
         )}
       </PageHead>
       {acting && (
@@ -141,69 +154,12 @@ function Head({ popup, reload }: { popup: Popup; reload: () => void }) {
           onDone={reload}
         />
       )}
-      {deleting && (
-        <DeleteDialog popup={popup} onClose={() => setDeleting(false)} onDone={reload} />
+      {asking === 'delete' && (
+        <DeleteDialog popup={popup} onClose={() => setAsking(null)} onDone={reload} />
+      )}
+      {asking === 'bring back' && (
+        <BringBackDialog popup={popup} onClose={() => setAsking(null)} onDone={reload} />
       )}
     </>
-  );
-}
-
-/** What was deleted is archived over whatever its definition said. */
-function isDeleted({ override, origin }: Popup): boolean {
-  return origin === 'api' && override === 'archived';
-}
-
-interface DeleteProps {
-  readonly popup: Popup;
-  readonly onClose: () => void;
-  readonly onDone: () => void;
-}
-
-function DeleteDialog({ popup, onClose, onDone }: DeleteProps) {
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<unknown>(null);
-  const [, go] = useLocation();
-  const isDraft = popup.version === 0;
-  const run = () => {
-    setBusy(true);
-    setError(null);
-    deletePopup(popup).then(
-      () => {
-        toast(isDraft ? `The draft ${popup.id} is gone` : `${popup.id} is deleted`);
-        onClose();
-        if (isDraft) go('/popups');
-        else onDone();
-      },
-      (failure: unknown) => {
-        setError(failure);
-        setBusy(false);
-      },
-    );
-  };
-  return (
-    <Dialog
-      title={isDraft ? `Delete the draft ${popup.id}?` : `Delete ${popup.id}?`}
-      onClose={onClose}
-      actions={
-        <>
-          <Button onClick={onClose} data-first>
-            Cancel
-          </Button>
-          <Button kind="danger" busy={busy} onClick={run}>
-            Delete
-          </Button>
-        </>
-      }
-    >
-      {isDraft ? (
-        <p>It has never been published. Its text is gone for good.</p>
-      ) : (
-        <p>
-          Nobody is shown it any more, on any node. Its versions, its statistics and what each user
-          has seen of it are kept: rolling back to a version brings it back with all of that.
-        </p>
-      )}
-      {error ? <Failure error={error} what="Not deleted" /> : null}
-    </Dialog>
   );
 }

@@ -17,10 +17,11 @@ const LINES = 25;
 
 interface VersionsProps {
   readonly popup: Popup;
+  readonly isDeleted: boolean;
   readonly onChange: () => void;
 }
 
-export function Versions({ popup, onChange }: VersionsProps) {
+export function Versions({ popup, isDeleted, onChange }: VersionsProps) {
   const { id, version, override } = popup;
   const path = `/v1/popups/${encodeURIComponent(id)}/history`;
   // What changes it, changes this.
@@ -50,7 +51,7 @@ export function Versions({ popup, onChange }: VersionsProps) {
       setError,
     );
   };
-  const canRollBack = may('edit') && popup.origin === 'api';
+  const canRollBack = may('edit') && popup.origin === 'api' && !isDeleted;
   return (
     <>
       <ol>

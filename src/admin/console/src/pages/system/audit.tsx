@@ -54,7 +54,9 @@ export function Audit() {
   const failure = error ?? first.error;
   return (
     <Section title="Who changed what">
-      {failure ? <Away error={failure} onAgain={() => (error ? void more() : first.reload())} /> : null}
+      {failure ? (
+        <Away error={failure} onAgain={() => (error ? void more() : first.reload())} />
+      ) : null}
       {!first.value && !first.error && <Skeleton lines={8} />}
       {first.value && entries.length === 0 && (
         <Empty title="No changes yet">

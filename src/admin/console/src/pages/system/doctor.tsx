@@ -43,7 +43,10 @@ export function Doctor() {
     }
   };
   return (
-    <Section title="Is this host fit?" beside={report && <RunButton busy={busy} onRun={run} again />}>
+    <Section
+      title="Is this host fit?"
+      beside={report && <RunButton busy={busy} onRun={run} again />}
+    >
       <div aria-live="polite">
         {error ? <Refused error={error} /> : null}
         {report ? (

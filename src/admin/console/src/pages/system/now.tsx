@@ -67,11 +67,7 @@ function Rates({ told, status }: { told: Live | null; status: Status }) {
         asOf="now"
         hint={`of ${count(status.connections_max)}`}
       />
-      <Figure
-        label="Load"
-        value={percent(told?.load ?? status.load)}
-        asOf="busiest shard, now"
-      />
+      <Figure label="Load" value={percent(told?.load ?? status.load)} asOf="busiest shard, now" />
     </Figures>
   );
 }

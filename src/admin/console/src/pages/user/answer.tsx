@@ -131,9 +131,7 @@ function Candidates({ told }: { told: Explanation }) {
           </Button>
         )}
         {hidden > 0 && (
-          <Button onClick={() => setWhole(true)}>
-            {hidden} more, not live or elsewhere
-          </Button>
+          <Button onClick={() => setWhole(true)}>{hidden} more, not live or elsewhere</Button>
         )}
       </div>
     </div>
@@ -178,9 +176,11 @@ const MOMENT = /(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d))/;
 function Why({ why, zone }: { why: string; zone: string | undefined }) {
   return (
     <span class="candidate-why">
-      {why.split(MOMENT).map((part, index) =>
-        index % 2 === 1 ? <Time key={index} at={part} zone={zone} form="absolute" /> : part,
-      )}
+      {why
+        .split(MOMENT)
+        .map((part, index) =>
+          index % 2 === 1 ? <Time key={index} at={part} zone={zone} form="absolute" /> : part,
+        )}
     </span>
   );
 }

@@ -72,7 +72,7 @@ function Locales({ base, locales, locale }: LocalesProps) {
     made !== null && locales.some((name) => name.toLowerCase() === made.toLowerCase());
   const add = () => {
     if (!made || isKnown) return;
-    doc.set([...base, 'locales', made], doc.at([...base, 'content']) ?? {});
+    doc.set([...base, 'locales', made], doc.exact([...base, 'content']) ?? {});
     shown.locale.value = made;
     setMade(null);
   };

@@ -87,7 +87,7 @@ interface ValueProps {
 
 function Value({ path, operator, name }: ValueProps) {
   const doc = useDocument();
-  const value = doc.at(path);
+  const value = doc.exact(path);
   // What is typed for a number and is none yet leaves the field one of numbers.
   const typed = useRef<string | null>(null);
   const kind = typed.current === value ? 'number' : valueKind(value);

@@ -25,7 +25,7 @@ import { RuleFields } from './rule';
 
 export function Target() {
   const doc = useDocument();
-  const target = doc.at(['target']);
+  const target = doc.exact(['target']);
   const disabled = doc.readOnly || doc.broken.value !== null;
   const { rules, depth } = sizeOf(target);
   return (
@@ -66,7 +66,7 @@ export function Target() {
 /** How a node writes the whole target anew. */
 function useTarget() {
   const doc = useDocument();
-  const target = doc.at(['target']);
+  const target = doc.exact(['target']);
   return {
     disabled: doc.readOnly || doc.broken.value !== null,
     write: (made: unknown) => doc.set(['target'], made),

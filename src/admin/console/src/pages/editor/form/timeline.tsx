@@ -37,19 +37,19 @@ export function TimeLine() {
         </span>
         <span class="row">
           <Button kind="quiet" small icon="left" onClick={() => setShift(shift - WEEK)}>
-            Week
+            Week before
           </Button>
-          {shift !== 0 && (
-            <Button kind="quiet" small onClick={() => setShift(0)}>
-              Begin
-            </Button>
-          )}
           <Button kind="quiet" small onClick={() => setShift(shift + WEEK)}>
             Next week
           </Button>
           {jump !== undefined && (
             <Button kind="quiet" small onClick={() => setShift(jump)}>
               Clock change
+            </Button>
+          )}
+          {shift !== 0 && (
+            <Button kind="quiet" small onClick={() => setShift(0)}>
+              Begin
             </Button>
           )}
         </span>

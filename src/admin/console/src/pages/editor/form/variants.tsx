@@ -13,7 +13,7 @@ export function Variants() {
   if (!hasVariants(definition)) {
     const split = () => {
       doc.setAll([
-        [['variants'], splitIntoVariants(definition)],
+        [['variants'], splitIntoVariants(doc.exact([]) as Record<string, unknown>)],
         [['content'], undefined],
         [['locales'], undefined],
       ]);
@@ -39,7 +39,7 @@ function Table() {
   const disabled = doc.readOnly || doc.broken.value !== null;
   const at = Math.min(shown.variant.value, variants.length - 1);
   const add = () => {
-    const copied = doc.at(['variants', at]);
+    const copied = doc.exact(['variants', at]);
     const copy = typeof copied === 'object' && copied !== null ? copied : {};
     doc.set(['variants', variants.length], { ...copy, key: freeKey(variants), weight: 1 });
     shown.variant.value = variants.length;
@@ -48,7 +48,7 @@ function Table() {
     shown.variant.value = 0;
     if (variants.length > 2) return doc.set(['variants', index], undefined);
     // One variant is none: what it says becomes the content.
-    const left = doc.at(['variants', 1 - index]) as { content?: unknown; locales?: unknown };
+    const left = doc.exact(['variants', 1 - index]) as { content?: unknown; locales?: unknown };
     doc.setAll([
       [['content'], left?.content ?? {}],
       [['locales'], left?.locales],

@@ -63,6 +63,12 @@ export function JsonPane() {
 function Bound({ code, doc }: { code: Code; doc: EditorDocument }) {
   useSignalEffect(() => code.setText(doc.text.value));
   useSignalEffect(() => code.mark(placesOf(doc)));
+  useSignalEffect(() => {
+    const field = doc.pointed.value;
+    if (field === null) return;
+    doc.pointed.value = null;
+    code.goTo(rangeOf(doc.good.peek().node, pathOf(field)).start);
+  });
   const text = doc.text.value;
   const places = placesOf(doc);
   const isLaidOut = doc.broken.value !== null || laidOut(text) === text;
