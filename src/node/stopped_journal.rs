@@ -72,10 +72,7 @@ impl JournalRest {
 ///
 /// # Errors
 /// What is wrong with either, but for damage.
-pub(super) fn rest(
-    store: &mut Store,
-    disk: &impl DiskRead,
-) -> Result<Option<JournalRest>, String> {
+pub(super) fn rest(store: &mut Store, disk: &impl DiskRead) -> Result<Option<JournalRest>, String> {
     let set = recovery::set_of(disk).map_err(|error| error.to_string())?;
     let Some(set) = set else { return Ok(None) };
     let stream = store.stream_id(set.0.to_le_bytes()).map_err(|error| error.to_string())?;
@@ -106,7 +103,9 @@ pub(super) fn apply_rest(
         let records = records.map_err(|error: RecordError| {
             format!("a record of the journal can't be read: {error}")
         })?;
-        let (Some((first, _)), Some((last, _))) = (records.first(), records.last()) else { continue };
+        let (Some((first, _)), Some((last, _))) = (records.first(), records.last()) else {
+            continue;
+        };
         if *first > next {
             let lost = store.skip_lost(rest.stream, Sequence(first.0 - 1));
             lost.map_err(|error| error.to_string())?;
