@@ -50,7 +50,8 @@ pub(super) type StatIncrement<'a> = (StreamId, StatKey<'a>, StatCounts);
 
 impl KnownSketches {
     /// The columns of a transaction's rows, all of one part, with its users in them, in their
-    /// order; none where they stay as they are. Nothing is kept of it until [`KnownSketches::keep`].
+    /// order; none where they stay as they are. Nothing is kept of it until
+    /// [`KnownSketches::keep`].
     pub(super) fn add(
         &mut self,
         session: &mut Session,
