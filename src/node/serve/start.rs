@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::listening::{self, Listening};
+use super::listening::{self, Listening, Place};
 use super::opening::Opened;
 use super::threads::{AdminParts, ShardParts, Threads};
 use super::{Known, Origins, announce, announce_ready, ready};
@@ -13,7 +13,7 @@ use crate::node::preflight::sql::SqlPreflight;
 use crate::node::signals::SignalRequests;
 use crate::node::unmerged;
 use crate::node::upgrade::new::Predecessor;
-use nudged_admin::HandOverMetrics;
+use nudged_admin::{GivenListener, HandOverMetrics};
 use nudged_api::token::Keys;
 use nudged_base::ids::{NodeId, Sequence};
 use nudged_base::telemetry::log::{Log, LogValue, Message};
@@ -60,11 +60,7 @@ pub(super) fn start(
     let hand_overs = take_over(opened.last_accept, origins.given.from, log);
     let (given, origin) = listening::admin_of(config, &mut origins.given);
     let is_kept = given.as_ref().is_some_and(|given| given.is_kept);
-    let (connections_max, of_parts) = (known.connections_max, hand_overs.clone());
-    let listening = places.iter().map(|place| place.listener).collect();
-    let log_tail = known.log_writer.tail();
-    let admin_parts =
-        AdminParts { connections_max, listening, given, hand_overs: of_parts, log_tail };
+    let admin_parts = admin_parts(&known, &places, given, &hand_overs);
     let (admin, publishing) =
         threads.start_admin(&parts, admin_parts, &figures, redis_threads.as_ref())?;
     let again = admin.socket().map_err(Failure::system("keep the admin listener's socket"));
@@ -104,6 +100,22 @@ pub(super) fn start(
         manager: origins.manager,
         watchdog,
     })
+}
+
+/// What operators are told of the start.
+fn admin_parts(
+    known: &Known,
+    places: &[Place],
+    given: Option<GivenListener>,
+    hand_overs: &Arc<HandOverMetrics>,
+) -> AdminParts {
+    AdminParts {
+        connections_max: known.connections_max,
+        listening: places.iter().map(|place| place.listener).collect(),
+        given,
+        hand_overs: Arc::clone(hand_overs),
+        log_tail: known.log_writer.tail(),
+    }
 }
 
 /// Shards run by now, and nothing of the start waits for what is deleted.
