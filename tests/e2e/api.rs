@@ -140,6 +140,8 @@ fn answers_are_counted_once_in_the_hour_of_their_decision() {
         (is_there && stats["totals"]["converted"] == 1).then_some(stats)
     });
     assert_eq!(stats["totals"]["answered"], 2, "{stats}");
+    let users = [&stats["totals"]["uniques"], &stats["rows"][0]["uniques_clicked"]];
+    assert_eq!(users, [6, 1], "{stats}");
     assert_eq!((&stats["by"], &stats["tz"]), (&json!("day"), &json!("Europe/Berlin")));
     assert!(stats["rows"][0]["local"].as_str().unwrap().contains("T00:00:00+0"), "{stats}");
     let csv = operator.get("/v1/stats?popup=welcome&format=csv").expect(200);
