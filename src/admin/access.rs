@@ -189,6 +189,17 @@ impl AdminAccess {
         }
     }
 
+    /// Whether who showed these would be let in now, and allowed it.
+    pub(super) fn still_lets(
+        &self,
+        credentials: &Credentials,
+        needs: Needs,
+        publisher: &Publisher,
+        now: MonoNs,
+    ) -> bool {
+        self.asker(credentials, publisher, now).is_ok_and(|asker| asker.may(needs))
+    }
+
     /// Who holds the token of a hash, where one in force has it.
     pub(super) fn holder(&self, hash: &[u8; 32], publisher: &Publisher) -> Option<AdminAsker> {
         if self.token.as_ref().is_some_and(|token| token.has_hash(hash)) {

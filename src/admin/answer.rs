@@ -6,32 +6,52 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::input::BadInput;
+use super::stream::AdminStream;
 use nudged_http::reply::{self, ResponseFlags};
 
 const JSON: &str = "application/json";
+const EVENTS: &str = "text/event-stream";
 
 /// Seconds after which a client may come again, on every 503 and 429.
 const RETRY_AFTER_S: &[u8] = b"1";
 
+/// What pages may do; what is no page of the console may do nothing, were it taken for one.
+pub(super) const POLICY: &str = "Content-Security-Policy";
+const NO_PAGE: &[u8] = b"default-src 'none'; frame-ancestors 'none'";
+
 /// What no cache may keep.
 const UNSTORED: &str = "no-store";
 
+/// What goes on behind the head of an answer, on the bare connection, for as long as it takes.
+pub(super) struct StreamBody(Box<dyn FnOnce(&mut AdminStream)>);
+
+impl StreamBody {
+    /// Carries it out; the connection ends with it.
+    pub(super) fn run(self, stream: &mut AdminStream) {
+        (self.0)(stream);
+    }
+}
+
+impl std::fmt::Debug for StreamBody {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("StreamBody").finish_non_exhaustive()
+    }
+}
+
 /// One reply, before its frame.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct AdminAnswer {
     /// The HTTP status.
     pub(super) status: u16,
     content_type: &'static str,
     /// The whole body.
     pub(super) body: Vec<u8>,
-    /// The methods of the route, where they are told.
-    allow: Option<String>,
-    /// What tells the body from what was there before: a popup's version, or a draft's revision.
-    tag: Option<u64>,
     /// `Cache-Control`.
     cache: &'static str,
     /// Further fields, by their names.
     fields: Vec<(&'static str, Cow<'static, str>)>,
+    /// What follows in the place of a body.
+    pub(super) streamed: Option<StreamBody>,
 }
 
 impl AdminAnswer {
@@ -47,11 +67,16 @@ impl AdminAnswer {
             status: 200,
             content_type,
             body: text.into(),
-            allow: None,
-            tag: None,
             cache: UNSTORED,
             fields: Vec::new(),
+            streamed: None,
         }
+    }
+
+    /// Events, which end with the connection.
+    pub(super) fn events(tell: impl FnOnce(&mut AdminStream) + 'static) -> AdminAnswer {
+        let streamed = Some(StreamBody(Box::new(tell)));
+        AdminAnswer { streamed, ..AdminAnswer::text(EVENTS, "") }
     }
 
     /// `{"error":{"code","field"}}`, `field` only where there is one.
@@ -61,7 +86,8 @@ impl AdminAnswer {
 
     /// The same answer with a popup's version, or a draft's revision, as its entity tag.
     pub(super) fn with_tag(self, tag: impl Into<u64>) -> AdminAnswer {
-        AdminAnswer { tag: Some(tag.into()), ..self }
+        let tag: u64 = tag.into();
+        self.with_field("ETag", format!("\"{tag}\""))
     }
 
     /// The same answer with another status.
@@ -119,12 +145,12 @@ impl AdminAnswer {
 
     /// 405, with the methods that the route has.
     pub(super) fn method_not_allowed(allow: String) -> AdminAnswer {
-        AdminAnswer { allow: Some(allow), ..AdminAnswer::error(405, "method_not_allowed", None) }
+        AdminAnswer::error(405, "method_not_allowed", None).with_field("Allow", allow)
     }
 
     /// 204: the methods that the route has.
     pub(super) fn options(allow: String) -> AdminAnswer {
-        AdminAnswer { status: 204, allow: Some(allow), ..AdminAnswer::text(JSON, "") }
+        AdminAnswer::nothing().with_field("Allow", allow)
     }
 
     /// 204: it is so now, and there is nothing to tell.
@@ -134,7 +160,9 @@ impl AdminAnswer {
 
     /// Appends the whole reply. None is taken for what it is not.
     pub(super) fn write(&self, out: &mut Vec<u8>, frame: &ResponseFlags<'_>) {
-        reply::start(out, self.status, frame);
+        // A stream has no length, so that its end is the connection's.
+        let close = frame.close || self.streamed.is_some();
+        reply::start(out, self.status, &ResponseFlags { close, ..*frame });
         reply::field(out, "Cache-Control", self.cache.as_bytes());
         reply::field(out, "X-Content-Type-Options", b"nosniff");
         match self.status {
@@ -142,16 +170,16 @@ impl AdminAnswer {
             429 | 503 => reply::field(out, "Retry-After", RETRY_AFTER_S),
             _ => {}
         }
-        if let Some(allow) = &self.allow {
-            reply::field(out, "Allow", allow.as_bytes());
-        }
-        if let Some(tag) = self.tag {
-            reply::field(out, "ETag", format!("\"{tag}\"").as_bytes());
+        if !self.fields.iter().any(|(name, _)| *name == POLICY) {
+            reply::field(out, POLICY, NO_PAGE);
         }
         for (name, value) in &self.fields {
             reply::field(out, name, value.as_bytes());
         }
-        if matches!(self.status, 204 | 304) {
+        if self.streamed.is_some() {
+            reply::field(out, "Content-Type", self.content_type.as_bytes());
+            reply::end_without_body(out);
+        } else if matches!(self.status, 204 | 304) {
             reply::end_without_body(out);
         } else {
             reply::end_with_body(out, self.content_type, &self.body, frame);

@@ -7,18 +7,17 @@ use bumpalo::Bump;
 use serde_json::{Value, json};
 
 use super::answer::AdminAnswer;
-use super::drafts;
 use super::input::{self, BadInput};
-use super::members;
 use super::popups::popup_json;
+use super::progress::{self, FollowedOverride, override_answer};
 use super::service::Service;
+use super::{drafts, events, members};
 use nudged_base::limits::WHO_BYTES_MAX;
 use nudged_domain::catalog::overrides::OverrideKind;
 use nudged_domain::catalog::source::{Definition, Format, parse_popup};
 use nudged_http::head::Request;
 use nudged_publish::publisher::{
-    Changed, DraftPut, EditContext, ExpectedVersion, Overridden, OverrideRequest, PopupEdit,
-    PublishError,
+    Changed, DraftPut, EditContext, ExpectedVersion, OverrideRequest, PopupEdit, PublishError,
 };
 
 /// What a request asks for.
@@ -47,7 +46,7 @@ pub(super) enum ChangeRequest {
 /// # Errors
 /// The answer that refuses it.
 pub(super) fn answer(
-    service: &Service,
+    service: &Arc<Service>,
     (change, id): (ChangeRequest, &str),
     request: &Request<'_>,
     peer: &str,
@@ -76,7 +75,14 @@ pub(super) fn answer(
         ChangeRequest::RollBack => PopupEdit::RollBack(version(request)?),
         ChangeRequest::Override(asked) => {
             members::none(request.body, name_of(asked))?;
-            return Ok(override_answer(&service.publisher.override_popup(context, asked)?));
+            if events::are_accepted(request.accept) {
+                service.publisher.check_override(context)?;
+                let (id, expected) = (id.to_owned(), context.expected);
+                let followed = FollowedOverride { id, who: author, expected, asked };
+                return Ok(progress::answer(service, followed));
+            }
+            let overridden = service.publisher.override_popup(context, asked)?;
+            return Ok(override_answer(service, &overridden));
         }
     };
     Ok(change_answer(service, change, &service.publisher.change(context, &edit)?))
@@ -110,13 +116,6 @@ fn name_of(asked: OverrideRequest) -> &'static str {
         OverrideRequest::Set(OverrideKind::Archive) => "POST /v1/popups/{id}/archive",
         OverrideRequest::Resume => "POST /v1/popups/{id}/resume",
     }
-}
-
-fn override_answer(overridden: &Overridden) -> AdminAnswer {
-    let Overridden { known, published, stored, warnings } = overridden;
-    let mut body = popup_json(published, known, *stored);
-    body.warnings = (!warnings.is_empty()).then(|| warnings.clone());
-    AdminAnswer::json(200, &body).with_tag(known.stored.version)
 }
 
 fn change_answer(service: &Service, change: ChangeRequest, changed: &Changed) -> AdminAnswer {
@@ -155,7 +154,7 @@ pub(super) fn author(field: Option<&[u8]>, peer: &str) -> Result<String, BadInpu
 }
 
 /// What the request asks of the popup as it is: `If-Match`, or `If-None-Match` with `*` alone.
-fn expected_of(request: &Request<'_>) -> Result<Option<ExpectedVersion>, BadInput> {
+pub(super) fn expected_of(request: &Request<'_>) -> Result<Option<ExpectedVersion>, BadInput> {
     match (request.if_match, request.if_none_match) {
         (None, None) => Ok(None),
         (Some(field), None) => {
@@ -199,13 +198,13 @@ fn definition(request: &Request<'_>, id: &str) -> Result<Arc<Definition>, AdminA
 }
 
 /// The body as text.
-fn body_of<'b>(request: &Request<'b>) -> Result<&'b str, BadInput> {
+pub(super) fn body_of<'b>(request: &Request<'b>) -> Result<&'b str, BadInput> {
     let text = str::from_utf8(request.body).map_err(|_| BadInput::new("invalid_utf8", "body"))?;
     if text.trim().is_empty() { Err(BadInput::new("empty", "body")) } else { Ok(text) }
 }
 
 /// What `Content-Type` says; where it says nothing, JSON begins with a brace, as TOML never does.
-fn format_of(content_type: Option<&[u8]>, text: &str) -> Format {
+pub(super) fn format_of(content_type: Option<&[u8]>, text: &str) -> Format {
     let content_type = content_type.unwrap_or_default().to_ascii_lowercase();
     let says = |word: &str| content_type.windows(word.len()).any(|part| part == word.as_bytes());
     match (says("toml"), says("json")) {

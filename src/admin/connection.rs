@@ -4,6 +4,7 @@
 use std::io::{self, Read as _, Write as _};
 use std::time::Duration;
 
+use super::answer::StreamBody;
 use super::routes::Router;
 use super::stream::AdminStream;
 use super::unread::Share;
@@ -41,6 +42,7 @@ pub(super) fn serve(stream: AdminStream, peer: &str, router: &Router, unread: Sh
         now,
         early: EarlyRefusals { peer, router },
         unread,
+        streamed: None,
     };
     let mut bytes = vec![0; READ_BYTES];
     while conversation.turn(&mut bytes) {}
@@ -72,6 +74,8 @@ struct Conversation<'s> {
     now: MonoNs,
     early: EarlyRefusals<'s>,
     unread: Share<'s>,
+    /// What goes on behind the last answer: nothing follows it on this connection.
+    streamed: Option<StreamBody>,
 }
 
 impl Conversation<'_> {
@@ -90,7 +94,8 @@ impl Conversation<'_> {
         match arrived {
             Ok(0) => self.connection.peer_closed(&mut turn),
             Ok(count) => {
-                let mut handler = handler(&self.early, turn.date, &mut self.unread);
+                let kept = (&mut self.unread, &mut self.streamed);
+                let mut handler = handler(&self.early, turn.date, kept);
                 let was_refused = self.connection.refusal().is_some();
                 self.connection.receive(&bytes[..count], &mut turn, &mut handler);
                 if !was_refused && self.connection.is_tls() {
@@ -136,12 +141,19 @@ impl Conversation<'_> {
                 return true;
             }
             let mut turn = turn_of(self.now, &self.date, &mut self.pool, &self.early);
-            let mut handler = handler(&self.early, turn.date, &mut self.unread);
+            let kept = (&mut self.unread, &mut self.streamed);
+            let mut handler = handler(&self.early, turn.date, kept);
             self.connection.resume(&mut turn, &mut handler);
         }
     }
 
     fn go_on(&mut self) -> bool {
+        if let Some(streamed) = self.streamed.take() {
+            streamed.run(&mut self.stream);
+            // Where the peer has gone there is nobody to tell.
+            let _ = self.stream.end_sending();
+            return false;
+        }
         match self.connection.ending() {
             ConnectionEnd::Open => true,
             ConnectionEnd::Close => {
@@ -169,15 +181,20 @@ fn turn_of<'t>(
 fn handler<'h>(
     early: &'h EarlyRefusals<'_>,
     date: &'h ImfDate,
-    unread: &'h mut Share<'_>,
+    (unread, streamed): (&'h mut Share<'_>, &'h mut Option<StreamBody>),
 ) -> impl FnMut(&Request<'_>, u32, &mut Vec<u8>) -> machine::Answer + 'h {
     move |request, _slot, out| {
+        // What was sent behind the request for a stream is not answered.
+        if streamed.is_some() {
+            return machine::Answer::Now;
+        }
         let mut answer = early.router.answer(request, early.peer);
         // What was changed is told whatever it takes.
         if request.method == Method::Get {
             answer = unread.admit(answer);
         }
         answer.write(out, &request.frame(date));
+        *streamed = answer.streamed.filter(|_| request.method != Method::Head);
         machine::Answer::Now
     }
 }

@@ -4,7 +4,7 @@
 //! Each path below `/console/` is the console's one page, which reads the path itself; but those of
 //! files, by their names. Must not know what the console does.
 
-use super::answer::AdminAnswer;
+use super::answer::{AdminAnswer, POLICY};
 use nudged_http::choice::{has_tag, takes_gzip};
 use nudged_http::head::Request;
 
@@ -42,7 +42,7 @@ impl std::fmt::Debug for ConsoleFile {
 const FILES: &[ConsoleFile] = include!("console/dist/assets.in");
 
 /// Nothing comes from elsewhere, nothing stands in the page itself, nobody frames it.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
                       img-src 'self' data:; connect-src 'self'; frame-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 /// A popup has images of anywhere, and is shown in a frame of the console.
@@ -86,7 +86,7 @@ pub(super) fn answer(file: &'static ConsoleFile, request: &Request<'_>) -> Admin
         answer = answer.with_field("Content-Encoding", "gzip");
     }
     let lasts = if file.name.starts_with(HASHED) { FOR_EVER } else { ASKED_AGAIN };
-    let policy = if file.name == PREVIEW { PREVIEW_POLICY } else { POLICY };
+    let policy = if file.name == PREVIEW { PREVIEW_POLICY } else { PAGE_POLICY };
     guarded(answer.with_field("ETag", tag).with_field("Vary", "Accept-Encoding"), policy)
         .with_cache(lasts)
 }
@@ -94,13 +94,13 @@ pub(super) fn answer(file: &'static ConsoleFile, request: &Request<'_>) -> Admin
 /// `GET /` and `GET /console`: where the console is, beside them wherever a proxy has put them.
 pub(super) fn leading() -> AdminAnswer {
     let answer = AdminAnswer::text("text/html", "").with_status(302);
-    guarded(answer.with_field("Location", &FOLDER[1..]), POLICY)
+    guarded(answer.with_field("Location", &FOLDER[1..]), PAGE_POLICY)
 }
 
 /// An answer with what browsers hold pages to.
 fn guarded(answer: AdminAnswer, policy: &'static str) -> AdminAnswer {
     answer
-        .with_field("Content-Security-Policy", policy)
+        .with_field(POLICY, policy)
         .with_field("Referrer-Policy", "no-referrer")
         .with_field("Cross-Origin-Opener-Policy", "same-origin")
 }

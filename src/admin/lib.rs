@@ -13,24 +13,30 @@
 //! `popups`, `popup_list` (by `popup_lookup`, which keeps `popup_facts`), `history`, `users`,
 //! `timeline`, `stats` (`csv`), `explain`, `preview`, `status`, `metrics` what they see, `arbiter`
 //! of Redis, `process` of the process, `lag` how late SQL is, `popup_totals` by popup, `files` what
-//! lies in the data directory, `last_errors` what was wrong · `listeners` connections by listener ·
-//! `refusals` what a failure is to them · `answer` replies · `unread` the memory of large ones ·
-//! `input` texts of requests, `members` small bodies · `operations` the table of routes,
-//! `parameters` what their queries may have, `openapi` the description of it all.
+//! lies in the data directory, `last_errors` what was wrong, `nodes` the others, `log_lines` its
+//! log, `audit` who changed what, `check` a popup before it is stored, `doctor` the host · `live`
+//! all of it as it happens, `progress` a pause as it comes on, both as `events` · `listeners`
+//! connections by listener · `refusals` what a failure is to them · `answer` replies · `unread` the
+//! memory of large ones · `input` texts of requests, `members` small bodies · `operations` the
+//! table of routes, `parameters` what their queries may have, `openapi` the description of it all.
 //! Limits: those of the admin listener in `base::limits`.
 
 mod access;
 mod answer;
 mod arbiter;
+mod audit;
 mod backup;
 mod certificate;
 mod changes;
+mod check;
 mod connection;
 mod console;
 mod cookie;
 mod csv;
+mod doctor;
 mod draft_head;
 mod drafts;
+mod events;
 mod explain;
 mod files;
 mod history;
@@ -40,8 +46,11 @@ mod lag;
 mod last_errors;
 mod listener;
 mod listeners;
+mod live;
+mod log_lines;
 mod members;
 mod metrics;
+mod nodes;
 mod openapi;
 mod operations;
 mod parameters;
@@ -52,6 +61,7 @@ mod popup_totals;
 mod popups;
 mod preview;
 mod process;
+mod progress;
 mod refusals;
 mod roles;
 mod routes;
@@ -83,7 +93,7 @@ use nudged_config::{AdminAddress, Config, ConsoleAccess};
 use nudged_store::StoreReader;
 use routes::Router;
 use service::Service;
-pub use service::{AdminContext, HandOverMetrics, RedisMetrics};
+pub use service::{AdminContext, DoctorVisit, HandOverMetrics, RedisMetrics};
 use socket::AdminListener;
 pub use socket::{BindError, GivenListener, text_of};
 use token::{AdminToken, TokenError};
@@ -174,9 +184,10 @@ pub fn start(
     let is_tls = matches!(config.admin, AdminAddress::Tls(_));
     let access = AdminAccess::new(token, !config.admin.is_local(), is_tls);
     let hosts = AdminHosts::new(&config);
-    let service = Service::new(node, clock, reader);
+    let service = Arc::new(Service::new(node, clock, reader));
     let ready = service.ready();
-    let running = Running::start(listener, Router { service, access, hosts })?;
+    let (access, live) = (Arc::new(access), Arc::default());
+    let running = Running::start(listener, Router { service, access, live, hosts })?;
     let has_console = config.console.access != ConsoleAccess::Off;
     Ok(AdminHandle { address, has_console, socket, ready, running })
 }

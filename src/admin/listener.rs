@@ -68,6 +68,7 @@ pub(super) struct Running {
     stop: Arc<OwnedFd>,
     leaves_path: Arc<AtomicBool>,
     open: Arc<Open>,
+    router: Arc<Router>,
 }
 
 impl Running {
@@ -77,11 +78,12 @@ impl Running {
         let open = Arc::new(Open::default());
         let leaves_path: Arc<AtomicBool> = Arc::default();
         let trimmer = Trimmer::new(router.service.counters.clone());
+        let router = Arc::new(router);
         let mut acceptor = Acceptor {
             listener,
             trimmer,
             certificate: CertificateWatch::default(),
-            router: Arc::new(router),
+            router: Arc::clone(&router),
             unread: Arc::default(),
             stop: Arc::clone(&stop),
             leaves_path: Arc::clone(&leaves_path),
@@ -94,7 +96,7 @@ impl Running {
             // Its loop ends where the eventfd says so.
             needed.leave(true);
         })?;
-        Ok(Running { thread, stop, leaves_path, open })
+        Ok(Running { thread, stop, leaves_path, open, router })
     }
 
     /// As [`stop`](Running::stop), for a process that has the socket too: its path stays.
@@ -109,6 +111,7 @@ impl Running {
         let _ = rustix::io::write(&self.stop, &1u64.to_ne_bytes());
         // A thread that panicked has aborted the process.
         let _ = self.thread.join();
+        self.router.service.end_streams();
         let open = self.open.lock();
         for stream in open.values() {
             // What is being answered still is; then the connection finds its peer gone.

@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn no_body_is_none_or_says_nothing() {
         for body in ["", " \r\n", "{}", " { } "] {
-            assert_eq!(none(body.as_bytes(), "POST /v1/x"), Ok(()), "{body}");
+            assert!(none(body.as_bytes(), "POST /v1/x").is_ok(), "{body}");
         }
         for body in ["{\"until\":1}", "[]", "null", "0", "x", "{"] {
             let (code, field, line) = refusal(none(body.as_bytes(), "POST /v1/x").unwrap_err());

@@ -18,7 +18,11 @@ use nudged_runtime::threads::sql_writer::{FollowerMetrics, RetentionMetrics};
 use nudged_store::{FailureKind, mysql, sqlite};
 
 /// Answers.
-pub(super) fn answer(service: &Service, access: &AdminAccess) -> AdminAnswer {
+pub(super) fn answer(
+    service: &Service,
+    access: &AdminAccess,
+    live: [NodeMetric<'static>; 3],
+) -> AdminAnswer {
     let config_hash = hash_of(&service.publisher.config());
     let build = [("version", env!("CARGO_PKG_VERSION")), ("commit", service.commit)];
     let config = [("hash", config_hash.as_str())];
@@ -51,6 +55,7 @@ pub(super) fn answer(service: &Service, access: &AdminAccess) -> AdminAnswer {
         NodeMetric { labels, ..counter("admin_refused_total", help, count) }
     }));
     push_hand_overs(&mut metrics, service);
+    metrics.extend(live);
     push_catalog(&mut metrics, service);
     metrics.push(NodeMetric {
         labels: &config,

@@ -3,7 +3,7 @@
 //! says which handler answers.
 
 use super::parameters::Parameter;
-use nudged_base::limits::{NAME_BYTES_MAX, PAGE_ENTRIES_MAX, WHO_BYTES_MAX};
+use nudged_base::limits::{LOG_TAIL_LINES, NAME_BYTES_MAX, PAGE_ENTRIES_MAX, WHO_BYTES_MAX};
 use nudged_http::head::Method;
 
 /// What who asks must be allowed; `roles` says whom it is.
@@ -128,6 +128,40 @@ const VERSION: &[Parameter] = &[Parameter::number(
     "The version to go back to. Default: the one before.",
 )];
 
+const LOG: &[Parameter] = &[
+    Parameter::number("limit", (1, LOG_TAIL_LINES as u64), "Lines, at most. Default: 200."),
+    Parameter::one_of(
+        "level",
+        &["error", "warn", "info", "debug"],
+        "Lines that are as grave as this or graver. Default: all.",
+    ),
+    Parameter::number(
+        "after",
+        (0, u64::MAX),
+        "Lines behind this number, the first of them. Default: the newest.",
+    ),
+];
+
+const LIVE: &[Parameter] = &[
+    Parameter::one_of(
+        "log",
+        &["error", "warn", "info", "debug"],
+        "Lines of the log as well, as they are written: those as grave as this or graver.",
+    ),
+    Parameter::number(
+        "after",
+        (0, u64::MAX),
+        "Lines behind this number too, as far as they are kept. Default: new ones.",
+    ),
+];
+
+const CHECK: &[Parameter] =
+    &[Parameter::popup_id("id", "The popup's id, where the body does not have it.")];
+
+const AUDIT: &[Parameter] = &[
+    Parameter::number("limit", (1, PAGE_ENTRIES_MAX as u64), "Entries of a page. Default: 100."),
+    Parameter::cursor("before", "`next_before` of the page before. Default: the newest."),
+];
 const DRAFT: &[Parameter] = &[Parameter::number(
     "base_version",
     (0, u32::MAX as u64),
@@ -160,6 +194,11 @@ pub(super) const OPERATIONS: &[AdminOperation] = &[
     row(Method::Get, "/openapi.json", Needs::Reading, NONE),
     row(Method::Get, "/metrics", Needs::Reading, NONE),
     row(Method::Get, "/v1/status", Needs::Reading, NONE),
+    row(Method::Get, "/v1/live", Needs::Reading, LIVE),
+    row(Method::Get, "/v1/log", Needs::Reading, LOG),
+    row(Method::Get, "/v1/audit", Needs::Reading, AUDIT),
+    row(Method::Get, "/v1/doctor", Needs::Running, NONE),
+    row(Method::Post, "/v1/check", Needs::Reading, CHECK),
     row(Method::Get, "/v1/popups", Needs::Reading, LIST),
     row(Method::Get, "/v1/popups/{id}", Needs::Reading, NONE),
     row(Method::Put, "/v1/popups/{id}", Needs::Editing, NONE),

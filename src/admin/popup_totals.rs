@@ -12,7 +12,7 @@ use nudged_base::telemetry::KindCounts;
 use nudged_base::telemetry::text::NodeMetric;
 
 /// What stands for all popups without a series; no popup can be called so.
-const OTHER: &str = "(other)";
+pub(super) const OTHER: &str = "(other)";
 
 /// Popups that have series of their own.
 #[derive(Debug, Default)]

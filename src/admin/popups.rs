@@ -43,6 +43,12 @@ pub(super) struct PopupJson<'a> {
     /// What is allowed and still can't be meant; told of a change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) warnings: Option<Vec<String>>,
+    /// The shards that were told of a pause, an archive or a resume.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) shards: Option<Vec<Value>>,
+    /// The other nodes, and whether they know of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) nodes: Option<Vec<Value>>,
 }
 
 /// What is told beside a popup.
@@ -175,5 +181,7 @@ fn definition_json<'a>(popup: &'a Popup, text: &'a str, status: Status) -> Popup
         definition: serde_json::from_str(text).expect("the text was read"),
         beside: None,
         warnings: None,
+        shards: None,
+        nodes: None,
     }
 }

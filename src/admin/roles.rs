@@ -7,7 +7,7 @@
 //! | read decisions' tokens | | yes | yes | yes |
 //! | pause, archive, resume | | yes | yes | yes |
 //! | change popups | | yes | | yes |
-//! | reload | | | yes | yes |
+//! | reload, have the host looked at | | | yes | yes |
 //! | erase users, tokens, backup | | | | yes |
 
 use super::operations::Needs;
@@ -43,6 +43,9 @@ mod tests {
         let cases: &[(&str, Method, &[&str])] = &[
             ("/metrics", Method::Get, &["viewer", "editor", "operator", "admin"]),
             ("/v1/status", Method::Head, &["viewer", "editor", "operator", "admin"]),
+            ("/v1/live", Method::Get, &["viewer", "editor", "operator", "admin"]),
+            ("/v1/check", Method::Post, &["viewer", "editor", "operator", "admin"]),
+            ("/v1/doctor", Method::Get, &of_operator),
             ("/v1/users/{user}", Method::Get, &["viewer", "editor", "operator", "admin"]),
             ("/v1/users/{user}", Method::Delete, &["admin"]),
             ("/v1/popups/{id}", Method::Put, &of_editor),

@@ -1,18 +1,21 @@
 //! Which request goes to which handler, and what its head alone is refused for. Paths match byte
 //! for byte; only the user in the last segment of `/v1/users/` may be percent-encoded.
 
+use std::sync::Arc;
+
 use super::access::{AdminAccess, AdminAsker, Credentials, NotAdmitted};
 use super::answer::AdminAnswer;
 use super::changes::{self, ChangeRequest};
 use super::console::{self, ConsoleFile};
 use super::hosts::{AdminHosts, is_same_origin};
 use super::input::is_popup_id;
+use super::live::{self, LiveHub};
 use super::operations::{self, Needs};
 use super::parameters;
 use super::service::Service;
 use super::{
-    backup, drafts, explain, history, members, metrics, openapi, popup_list, popups, preview,
-    session, stats, status, timeline, tokens, users,
+    audit, backup, check, doctor, drafts, explain, history, log_lines, members, metrics, openapi,
+    popup_list, popups, preview, session, stats, status, timeline, tokens, users,
 };
 use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_config::ConsoleAccess;
@@ -25,9 +28,17 @@ const JSON: &str = "application/json";
 
 /// The handlers, behind what every request has to pass.
 pub(super) struct Router {
-    pub(super) service: Service,
-    pub(super) access: AdminAccess,
+    pub(super) service: Arc<Service>,
+    pub(super) access: Arc<AdminAccess>,
+    /// Who looks at live figures.
+    pub(super) live: Arc<LiveHub>,
     pub(super) hosts: AdminHosts,
+}
+
+impl std::fmt::Debug for Router {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Router").finish_non_exhaustive()
+    }
 }
 
 impl Router {
@@ -167,8 +178,13 @@ fn dispatch(
             Method::Delete => Ok(session::end(router, request)),
             _ => Ok(session::one(router, asker, request)),
         },
-        AdminRoute::Metrics => Ok(metrics::answer(service, &router.access)),
+        AdminRoute::Metrics => Ok(metrics::answer(service, &router.access, router.live.metrics())),
         AdminRoute::Status => Ok(status::answer(service)),
+        AdminRoute::Live => live::answer((service, &router.access, &router.live), request),
+        AdminRoute::Log => log_lines::answer(service, request.query),
+        AdminRoute::Audit => audit::answer(service, request.query),
+        AdminRoute::Doctor => doctor::answer(service),
+        AdminRoute::Check => check::answer(service, request),
         AdminRoute::Popups => popup_list::answer(service, request.query),
         AdminRoute::Popup(id) => match request.method {
             Method::Put => change(ChangeRequest::Put, id),
@@ -228,6 +244,16 @@ pub(super) enum AdminRoute<'p> {
     Metrics,
     /// `/v1/status`
     Status,
+    /// `/v1/live`
+    Live,
+    /// `/v1/log`
+    Log,
+    /// `/v1/audit`
+    Audit,
+    /// `/v1/doctor`
+    Doctor,
+    /// `/v1/check`
+    Check,
     /// `/v1/popups`
     Popups,
     /// `/v1/popups/{id}`; the id may be none, which who makes a popup is told.
@@ -280,6 +306,11 @@ impl<'p> AdminRoute<'p> {
             "/openapi.json" => AdminRoute::OpenApi,
             "/metrics" => AdminRoute::Metrics,
             "/v1/status" => AdminRoute::Status,
+            "/v1/live" => AdminRoute::Live,
+            "/v1/log" => AdminRoute::Log,
+            "/v1/audit" => AdminRoute::Audit,
+            "/v1/doctor" => AdminRoute::Doctor,
+            "/v1/check" => AdminRoute::Check,
             "/v1/popups" => AdminRoute::Popups,
             "/v1/explain" => AdminRoute::Explain,
             "/v1/stats" => AdminRoute::Stats,
@@ -338,6 +369,11 @@ impl<'p> AdminRoute<'p> {
             AdminRoute::OpenApi => "/openapi.json",
             AdminRoute::Metrics => "/metrics",
             AdminRoute::Status => "/v1/status",
+            AdminRoute::Live => "/v1/live",
+            AdminRoute::Log => "/v1/log",
+            AdminRoute::Audit => "/v1/audit",
+            AdminRoute::Doctor => "/v1/doctor",
+            AdminRoute::Check => "/v1/check",
             AdminRoute::Popups => "/v1/popups",
             AdminRoute::Popup(_) => "/v1/popups/{id}",
             AdminRoute::Pause(_) => "/v1/popups/{id}/pause",

@@ -22,10 +22,15 @@ use nudged_runtime::load::LoadMeter;
 use nudged_runtime::shard::mesh::Mesh;
 use nudged_runtime::threads::keeper::KeeperMetrics;
 use nudged_runtime::threads::list_drain::DrainMetrics;
+use nudged_runtime::threads::log_tail::LogTail;
 use nudged_runtime::threads::sql_writer::WriterFigures;
 use nudged_runtime::topology::Topology;
 use nudged_runtime::turns::{HeldTurn, Turns};
 use nudged_store::{StoreError, StoreReader};
+
+/// Looks at the host and the servers of a configuration that runs: an array of what was found, as
+/// JSON. `None` where somebody else is having it looked at.
+pub type DoctorVisit = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
 /// The node that operators see. The listener's address, its token file and the journal's retention
 /// are those of the publisher's configuration.
@@ -50,6 +55,10 @@ pub struct AdminContext {
     pub commit: &'static str,
     /// Where changes are logged.
     pub log: Log,
+    /// The last lines of the log.
+    pub log_tail: Arc<LogTail>,
+    /// Looks at the host.
+    pub doctor: DoctorVisit,
 }
 
 /// How hand-overs to new processes went.
@@ -113,6 +122,8 @@ pub(super) struct Service {
     pub(super) lag: LagMeter,
     /// Popups that have series of their own.
     pub(super) named_popups: NamedPopups,
+    /// Whether streams of events are to end.
+    are_streams_over: AtomicBool,
     /// What was asked of SQL for lists of popups.
     pub(super) popup_facts: PopupFacts,
     clock_ahead_ms: AtomicI64,
@@ -136,6 +147,7 @@ impl Service {
             load,
             lag: LagMeter::default(),
             named_popups: NamedPopups::default(),
+            are_streams_over: AtomicBool::new(false),
             popup_facts: PopupFacts::default(),
             started: (clocks::mono(), clocks::wall()),
             readers: Turns::new(reader),
@@ -164,6 +176,17 @@ impl Service {
         self.observe_clock();
         self.load.look(now);
         self.lag.look(now, journal.written(), journal.applied());
+    }
+
+    /// Has every stream of events end.
+    pub(super) fn end_streams(&self) {
+        self.are_streams_over.store(true, Ordering::Release);
+        self.log_tail.ring();
+    }
+
+    /// Whether they are to end: the node stops.
+    pub(super) fn are_streams_over(&self) -> bool {
+        self.are_streams_over.load(Ordering::Acquire)
     }
 
     /// How long the oldest record has waited that is not in SQL yet, in milliseconds.

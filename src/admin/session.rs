@@ -68,6 +68,8 @@ pub(super) fn open(
     // What somebody could guess is no secret.
     getrandom::fill(&mut secret).map_err(|_| AdminAnswer::unavailable("no_randomness"))?;
     end_of(router, request);
+    // Those of tokens that are no more leave their places.
+    access.sessions_open(&service.publisher, now);
     access.sessions.open(&secret, token, now);
     access.count_sign_in();
     let name = LogValue::Text(asker.name().unwrap_or_default());

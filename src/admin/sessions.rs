@@ -54,16 +54,12 @@ impl ConsoleSessions {
     pub(super) fn open(&self, secret: &[u8; CONSOLE_SESSION_BYTES], token: TokenHash, now: MonoNs) {
         let mut all = self.lock();
         all.retain(|_, session| !session.is_over(now));
-        let of_token = all.iter().filter(|(_, session)| session.token == token);
-        let mut of_token: Vec<_> = of_token.map(|(hash, session)| (session.used, *hash)).collect();
-        of_token.sort_unstable();
-        let spare = (of_token.len() + 1).saturating_sub(CONSOLE_SESSIONS_PER_TOKEN);
-        for (_, hash) in of_token.iter().take(spare) {
-            all.remove(hash);
-        }
+        let is_own = |session: &ConsoleSession| session.token == token;
+        make_room(&mut all, CONSOLE_SESSIONS_PER_TOKEN, is_own);
+        // Those of revoked tokens are among them until somebody looks.
+        make_room(&mut all, CONSOLE_SESSIONS_MAX, |_| true);
         all.insert(hash(secret), ConsoleSession { token, opened: now, used: now });
-        // Sessions of revoked tokens are there until somebody looks.
-        assert!(all.len() <= CONSOLE_SESSIONS_MAX * 2);
+        assert!(all.len() <= CONSOLE_SESSIONS_MAX);
     }
 
     /// Uses a session; gives the hash of its token. `None` where there is none, or none any more.
@@ -91,9 +87,25 @@ impl ConsoleSessions {
     }
 }
 
+/// Ends those of a kind that were longest not used, until one more of it is within the limit.
+fn make_room(
+    all: &mut BTreeMap<SessionHash, ConsoleSession>,
+    limit: usize,
+    is_of_kind: impl Fn(&ConsoleSession) -> bool,
+) {
+    let of_kind = all.iter().filter(|(_, session)| is_of_kind(session));
+    let mut of_kind: Vec<_> = of_kind.map(|(hash, session)| (session.used, *hash)).collect();
+    of_kind.sort_unstable();
+    let spare = (of_kind.len() + 1).saturating_sub(limit);
+    for (_, hash) in of_kind.iter().take(spare) {
+        all.remove(hash);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nudged_base::limits::OPERATOR_TOKENS_MAX;
 
     const START: MonoNs = MonoNs(5);
 
@@ -116,6 +128,26 @@ mod tests {
         assert_eq!(sessions.token_of(&one, START), None, "it does not come back");
         sessions.open(&secret(1), [7; 32], START);
         assert_eq!(sessions.token_of(&one, START.plus_ms(CONSOLE_SESSION_IDLE_MS)), None);
+    }
+
+    #[test]
+    fn sessions_of_tokens_that_come_and_go_are_bounded() {
+        let sessions = ConsoleSessions::default();
+        let mut now = START;
+        sessions.open(&secret(0), [255; 32], now);
+        for token in 0..3 * OPERATOR_TOKENS_MAX {
+            let token = hash(&token.to_le_bytes());
+            for number in 0..CONSOLE_SESSIONS_PER_TOKEN {
+                now = now.plus_ms(1);
+                let mut secret = token;
+                secret[0] = u8::try_from(number).unwrap();
+                sessions.open(&secret, token, now);
+                assert!(sessions.token_of(&hash(&secret), now).is_some());
+            }
+            // Somebody who works is not put out by them.
+            assert_eq!(sessions.token_of(&hash(&secret(0)), now), Some([255; 32]));
+        }
+        assert_eq!(sessions.tidy(now, |_| true), CONSOLE_SESSIONS_MAX);
     }
 
     #[test]

@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering;
 use serde_json::{Map, Value, json};
 
 use super::answer::AdminAnswer;
-use super::arbiter;
 use super::files::files_json;
 use super::input::moment_json;
 use super::last_errors::{last_error, last_errors};
 use super::listeners::listeners_json;
 use super::service::Service;
+use super::{arbiter, nodes};
 use nudged_base::ids::ShardId;
 use nudged_base::limits::UNAPPLIED_BYTES_MAX;
 use nudged_base::time::{Gap, WallMs};
@@ -44,6 +44,7 @@ pub(super) fn answer(service: &Service) -> AdminAnswer {
             "since": moment_json(published.at),
             "popups": popups_by_status(service),
         },
+        "nodes": nodes::status(service),
         "journal": journal(service),
         "sql": sql(service),
         "redis": arbiter::status(service),
@@ -86,8 +87,34 @@ fn shards(service: &Service) -> Vec<Value> {
         .collect()
 }
 
+/// How the stores are, in short.
+pub(super) fn stores(service: &Service) -> Value {
+    let metrics = service.mesh.journal.metrics();
+    let applied = service.mesh.journal.applied().0;
+    let counts = &service.figures.counts;
+    json!({
+        "journal": {
+            "written": metrics.written.0,
+            "synced": metrics.synced.0,
+            "accepting": metrics.is_accepting,
+            "full": metrics.is_full,
+            "lacks": service.mesh.journal.lack().as_deref(),
+            "unapplied_bytes": metrics.unapplied_bytes,
+            "bytes": metrics.total_bytes,
+        },
+        "sql": {
+            "applied": applied,
+            "lag": service.mesh.journal.written().0.saturating_sub(applied),
+            "lag_ms": service.lag_ms(),
+            "unfit": service.figures.fitness.why(),
+            "halted": counts.is_halted.load(Ordering::Relaxed),
+        },
+        "redis": arbiter::status(service),
+    })
+}
+
 /// A share that is kept in thousandths.
-fn share_json(thousandths: u64) -> Value {
+pub(super) fn share_json(thousandths: u64) -> Value {
     let thousandths = u32::try_from(thousandths).unwrap_or(u32::MAX);
     json!(f64::from(thousandths) / 1_000.0)
 }

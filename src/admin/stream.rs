@@ -47,6 +47,11 @@ impl AdminStream {
         self.socket().set_write_timeout(timeout)
     }
 
+    /// How much the kernel keeps for a peer that does not read, in bytes.
+    pub(super) fn set_send_buffer(&self, bytes: usize) -> io::Result<()> {
+        self.socket().set_send_buffer(bytes)
+    }
+
     /// Says that nothing more will be sent.
     pub(super) fn end_sending(&mut self) -> io::Result<()> {
         if let AdminStream::Tls(stream) = self {

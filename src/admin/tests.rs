@@ -6,6 +6,7 @@ mod console;
 mod described;
 mod drafts;
 mod listing;
+mod live;
 mod patches;
 mod previews;
 mod tokens;
@@ -87,6 +88,8 @@ fn node_at(address: AdminAddress, directory: NodeDirectory) -> Result<Node, Admi
         hand_overs: Arc::default(),
         commit: "unknown",
         log: directory.log.clone(),
+        log_tail: Arc::default(),
+        doctor: Box::new(|| Some("[]".to_owned())),
     };
     let clock = NodeClock::start(clocks::mono(), clocks::wall(), WallMs(0));
     let reader = StoreReader::open(directory.path()).unwrap();

@@ -2,10 +2,12 @@
 //! beside it. Relations between them are asserted at compile time at the end of the file. Those of
 //! overloads are in `overload`, those of the admin API's pages in `pages`.
 
+mod live;
 mod operators;
 mod overload;
 mod pages;
 
+pub use live::*;
 pub use operators::*;
 pub use overload::*;
 pub use pages::*;
@@ -589,8 +591,9 @@ pub const BACKUP_SPARE_BYTES: u64 = 4 * SEGMENT_BYTES;
 pub const POPUPS_FILE_BYTES_MAX: u64 = 384 * 1_024 * 1_024;
 /// Shards have this long to answer an operator's command, in milliseconds.
 pub const SHARD_ANSWER_MS: u64 = 2_000;
-/// Connections of the admin listener; more are told to come again.
-pub const ADMIN_CONNECTIONS_MAX: usize = 32;
+/// Connections of the admin listener; more are told to come again. A browser has up to 6, and keeps
+/// them for as long as they may be idle.
+pub const ADMIN_CONNECTIONS_MAX: usize = 64;
 /// Largest request body of the admin listener, in bytes; larger is 413. A popup with 32 contents of
 /// the largest size: its line of history, with the text before and after, fits into a statement of
 /// 4 MiB, which is what MySQL 5.7 takes unless told otherwise.

@@ -14,6 +14,7 @@
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use self::host::HostFiles;
@@ -22,9 +23,11 @@ use super::arguments::{DoctorArguments, SharedArguments};
 use super::failure::Failure;
 use super::serve::size;
 use super::{ownership, redis as redis_way, settings};
+use nudged_admin::DoctorVisit;
 use nudged_base::limits::{DOCTOR_ANSWER_MS, DOCTOR_PART_MS};
 use nudged_base::time::DurationMs;
 use nudged_config::{AdminAddress, Config};
+use nudged_publish::publisher::Publisher;
 use nudged_runtime::clock_sync::{self, ClockSync};
 use nudged_runtime::process_limits;
 use nudged_runtime::topology::{Topology, TopologyRequest, allowed_cpus};
@@ -60,12 +63,14 @@ struct Patient {
     allowed: Vec<usize>,
     /// Whose limits and groups count: `self`, or the number of the node that runs.
     process: String,
+    /// Whether that is this process, which shows by itself that it could start.
+    is_this_node: bool,
     clock: Option<ClockSync>,
 }
 
 impl Patient {
-    /// This host.
-    fn here(config: Config) -> Patient {
+    /// This host; of a node that looks itself, or of a command.
+    fn here(config: Config, is_this_node: bool) -> Patient {
         let allowed = allowed_cpus();
         let planned = size::plan(&config).or_else(|_| {
             // What was asked for can't be had, which a check says; the rest is looked at without.
@@ -79,6 +84,7 @@ impl Patient {
             files: HostFiles::below(Path::new("/")),
             topology: planned.expect("no core is asked for"),
             process: runs.unwrap_or("self").to_owned(),
+            is_this_node,
             config,
             allowed,
             clock: clock_sync::read(),
@@ -138,22 +144,53 @@ pub fn run(shared: &SharedArguments, arguments: &DoctorArguments) -> Result<Doct
     }
     // As a start does, so that what fits there fits here.
     process_limits::raise();
+    Ok(examine(&config, None))
+}
+
+/// Looks at the host and the servers of the configuration of the node that this process is, for
+/// whoever asks: one at a time, and not while a part of the one before hangs.
+pub(super) fn on_demand(publisher: Arc<Publisher>) -> DoctorVisit {
+    one_at_a_time(move |visit| examine(&publisher.config(), Some(visit)).json())
+}
+
+/// Has one look at a time: it lasts until nobody keeps its visit any more.
+fn one_at_a_time(look: impl Fn(&Arc<()>) -> String + Send + Sync + 'static) -> DoctorVisit {
+    let latest: Mutex<Weak<()>> = Mutex::default();
+    Box::new(move || {
+        let visit = Arc::new(());
+        {
+            let mut latest = latest.lock().unwrap_or_else(PoisonError::into_inner);
+            if latest.strong_count() > 0 {
+                return None;
+            }
+            *latest = Arc::downgrade(&visit);
+        }
+        Some(look(&visit))
+    })
+}
+
+/// Looks at all of it; `visit` is that of a node that looks itself, which each part keeps until it
+/// has ended.
+fn examine(config: &Config, visit: Option<&Arc<()>>) -> DoctorReport {
     let begun = Instant::now();
     let mut hasty = config.clone();
     let bound = |timeout: DurationMs| DurationMs(timeout.0.min(DOCTOR_ANSWER_MS));
     hasty.mysql.connect_timeout = bound(config.mysql.connect_timeout);
     hasty.mysql.query_timeout = bound(config.mysql.query_timeout);
+    let is_this_node = visit.is_some();
+    let hasty = (&hasty, visit);
     let servers = [
-        (redis::REDIS, redis::reach(&config), beside(&hasty, redis::check)),
-        (mysql::MYSQL, mysql::reach(config.mysql.url.as_ref()), beside(&hasty, mysql::check)),
+        (redis::REDIS, redis::reach(config), beside(hasty, redis::check)),
+        (mysql::MYSQL, mysql::reach(config.mysql.url.as_ref()), beside(hasty, mysql::check)),
         (
             mysql::REPLICA,
             mysql::reach(config.mysql.replica.as_ref()),
-            beside(&hasty, mysql::check_replica),
+            beside(hasty, mysql::check_replica),
         ),
     ];
-    let on_disk = beside(&config, |config| disk::check(&Patient::here(config.clone())));
-    let patient = Patient::here(config);
+    let of_disk = move |config: &Config| disk::check(&Patient::here(config.clone(), is_this_node));
+    let on_disk = beside((config, visit), of_disk);
+    let patient = Patient::here(config.clone(), is_this_node);
     let mut found: Vec<Diagnosis> = OF_FILES.iter().flat_map(|check| check(&patient)).collect();
     let data = patient.config.data.display();
     found.extend(in_time(
@@ -165,16 +202,20 @@ pub fn run(shared: &SharedArguments, arguments: &DoctorArguments) -> Result<Doct
     for (concern, mend, answer) in servers {
         found.extend(in_time(&answer, begun, &concern, &mend));
     }
-    Ok(DoctorReport::new(found))
+    DoctorReport::new(found)
 }
 
 /// Carries a part out on a thread of its own, which is left behind where it hangs: the process ends
 /// without it.
-fn beside(config: &Config, part: fn(&Config) -> Vec<Diagnosis>) -> Receiver<Vec<Diagnosis>> {
+fn beside(
+    (config, visit): (&Config, Option<&Arc<()>>),
+    part: impl FnOnce(&Config) -> Vec<Diagnosis> + Send + 'static,
+) -> Receiver<Vec<Diagnosis>> {
     let (sender, receiver) = sync_channel(1);
-    let config = config.clone();
+    let (config, visit) = (config.clone(), visit.cloned());
     // Where no thread is given, the channel's end says so at once.
-    let _ = std::thread::Builder::new().spawn(move || {
+    let _ = std::thread::Builder::new().name("doctor".to_owned()).spawn(move || {
+        let _visit = visit;
         let _ = sender.send(part(&config));
     });
     receiver
@@ -192,4 +233,23 @@ fn in_time(
         let found = format!("no answer within {} s", PART_WITHIN.as_secs());
         vec![concern.fail(found, mend)]
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_looks_at_a_time_and_not_while_a_part_of_the_last_look_hangs() {
+        let hanging: Arc<Mutex<Option<Arc<()>>>> = Arc::default();
+        let kept = Arc::clone(&hanging);
+        let visit = one_at_a_time(move |visit| {
+            *kept.lock().unwrap() = Some(Arc::clone(visit));
+            "[]".to_owned()
+        });
+        assert_eq!(visit().as_deref(), Some("[]"));
+        assert_eq!(visit(), None, "a part of it hangs");
+        hanging.lock().unwrap().take();
+        assert!(visit().is_some());
+    }
 }

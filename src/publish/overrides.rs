@@ -13,6 +13,7 @@
 //! [`OVERRIDES_PUT_MAX`] entries at once.
 
 mod file;
+mod nodes;
 mod shared;
 mod sql;
 

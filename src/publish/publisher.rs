@@ -11,11 +11,14 @@
 //! Limits: a change waits [`CATALOG_TURN_MS`] for those before it, a reload [`RELOAD_TURN_MS`].
 
 mod change;
+mod checking;
 mod drafts;
 mod file_memory;
 mod identity;
 mod import;
 mod live;
+mod node_views;
+mod nodes;
 pub mod operators;
 mod overriding;
 mod pending;
@@ -35,6 +38,7 @@ use std::time::Duration;
 
 use super::shared_catalog::SharedCatalog;
 use live::LiveLock;
+use nodes::NodeBook;
 #[cfg(doc)]
 use nudged_base::limits::{CATALOG_TURN_MS, RELOAD_TURN_MS};
 use nudged_base::telemetry::log::Log;
@@ -47,9 +51,11 @@ use nudged_store::Store;
 use operators::TokenBook;
 
 pub use change::{Changed, EditContext, ExpectedVersion, PopupEdit};
+pub use checking::CheckedPopup;
 pub use drafts::{DraftPut, Drafted};
 pub use import::{ImportedLine, import_popups};
-pub use overriding::{Overridden, OverrideRequest};
+pub use nodes::{FollowedNodes, NodeSight, NodeView};
+pub use overriding::{HeldOverrides, Overridden, OverrideRequest};
 pub use prepare::check_file;
 pub use published::{KnownPopup, Published};
 pub use refusal::{ConfigRefused, PublishError};
@@ -88,6 +94,8 @@ pub struct Publisher {
     live: LiveLock,
     /// Who may operate the node.
     tokens: TokenBook,
+    /// What other nodes decide by, as far as they say.
+    nodes: NodeBook,
     /// One reload at a time; the configuration as the last good one read it.
     reloading: Turns<Config>,
     /// How often this node's popups file has undone what another one's had set.

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, bounded};
+use crossbeam::channel::{Receiver, Select, TryRecvError, bounded};
 
 use nudged_base::ids::ShardId;
 use nudged_base::limits::{LANE_RETRY_MS, SHARD_ANSWER_MS};
@@ -29,30 +29,61 @@ pub fn ask(
     wait(&answer, shard, deadline)
 }
 
-/// Gives every shard a command and waits until each has answered. All of them get it before any is
-/// waited for, so that a slow one holds up no other.
+/// A shard has done what it was told to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShardAnswered {
+    /// The shard.
+    pub shard: ShardId,
+    /// How long after it was told this was heard.
+    pub after: Duration,
+}
+
+/// Gives every shard a command and waits until each has answered; tells of each as it does. All of
+/// them get it before any is waited for, so that a slow one holds up no other.
 ///
 /// # Errors
 /// The shards that did not answer in time.
-pub fn ask_all(mesh: &Mesh, command: impl Fn() -> ControlRequest) -> Result<(), Vec<NoAnswer>> {
-    ask_all_until(mesh, command, Instant::now() + Duration::from_millis(SHARD_ANSWER_MS))
+pub fn ask_all(
+    mesh: &Mesh,
+    command: impl Fn() -> ControlRequest,
+    heard: &mut dyn FnMut(ShardAnswered),
+) -> Result<(), Vec<NoAnswer>> {
+    let deadline = Instant::now() + Duration::from_millis(SHARD_ANSWER_MS);
+    ask_all_until(mesh, command, deadline, heard)
 }
 
 fn ask_all_until(
     mesh: &Mesh,
     command: impl Fn() -> ControlRequest,
     deadline: Instant,
+    heard: &mut dyn FnMut(ShardAnswered),
 ) -> Result<(), Vec<NoAnswer>> {
+    let begun = Instant::now();
     let ids = (0..mesh.shards.len())
         .map(|index| ShardId(u16::try_from(index).expect("a node has at most 256 shards")));
-    let answers: Vec<_> =
-        ids.map(|shard| (shard, push(mesh, shard, command(), deadline))).collect();
-    let silent: Vec<NoAnswer> = answers
-        .into_iter()
-        .filter_map(|(shard, answer)| {
-            answer.and_then(|answer| wait(&answer, shard, deadline)).err()
-        })
-        .collect();
+    let (mut pending, mut silent) = (Vec::new(), Vec::new());
+    for shard in ids {
+        match push(mesh, shard, command(), deadline) {
+            Ok(answer) => pending.push((shard, answer)),
+            Err(no_answer) => silent.push(no_answer),
+        }
+    }
+    while !pending.is_empty() {
+        let mut select = Select::new();
+        pending.iter().for_each(|(_, answer)| {
+            select.recv(answer);
+        });
+        let Ok(ready) = select.ready_deadline(deadline) else { break };
+        let (shard, answer) = &pending[ready];
+        match answer.try_recv() {
+            Ok(_) => heard(ShardAnswered { shard: *shard, after: begun.elapsed() }),
+            Err(TryRecvError::Empty) => continue,
+            Err(TryRecvError::Disconnected) => silent.push(NoAnswer(*shard)),
+        }
+        pending.swap_remove(ready);
+    }
+    silent.extend(pending.iter().map(|(shard, _)| NoAnswer(*shard)));
+    silent.sort_by_key(|no_answer| no_answer.0);
     if silent.is_empty() { Ok(()) } else { Err(silent) }
 }
 
@@ -89,6 +120,8 @@ fn wait(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use nudged_shard::control::DrainStep;
 
@@ -99,9 +132,35 @@ mod tests {
     #[test]
     fn shards_that_are_silent_are_named_and_have_the_command_all_the_same() {
         let mesh = Mesh::new(2).unwrap();
-        let silent = ask_all_until(&mesh, command, Instant::now()).unwrap_err();
+        let silent = ask_all_until(&mesh, command, Instant::now(), &mut |_| {}).unwrap_err();
         assert_eq!(silent, [NoAnswer(ShardId(0)), NoAnswer(ShardId(1))]);
         assert!(mesh.shards.iter().all(|lanes| lanes.controls.len() == 1));
+    }
+
+    #[test]
+    fn each_shard_is_told_of_as_it_answers_whoever_is_first() {
+        let mesh = Arc::new(Mesh::new(2).unwrap());
+        let far = Instant::now() + Duration::from_secs(3_600);
+        let answering = Arc::clone(&mesh);
+        let shards = std::thread::spawn(move || {
+            for shard in [ShardId(1), ShardId(0)] {
+                let lanes = answering.of(shard);
+                let ControlEnvelope { reply, .. } = loop {
+                    if let Some(envelope) = lanes.controls.pop() {
+                        break envelope;
+                    }
+                    std::thread::yield_now();
+                };
+                reply.send(ControlReply { ticket: 0, outcome: ControlOutcome::Done }).unwrap();
+            }
+        });
+        let mut heard = Vec::new();
+        ask_all_until(&mesh, command, far, &mut |told| heard.push(told)).unwrap();
+        shards.join().unwrap();
+        assert!(heard.is_sorted_by_key(|told| told.after), "as they come");
+        let mut shards: Vec<u16> = heard.iter().map(|told| told.shard.0).collect();
+        shards.sort_unstable();
+        assert_eq!(shards, [0, 1]);
     }
 
     #[test]

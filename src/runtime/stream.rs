@@ -7,6 +7,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::net::sockopt;
+
 use crate::uninterrupted::uninterrupted;
 
 /// One connection.
@@ -78,6 +80,15 @@ impl BlockingStream {
     /// Those of the system.
     pub fn set_write_timeout(&self, timeout: Duration) -> io::Result<()> {
         either!(self, stream => stream.set_write_timeout(Some(timeout)))
+    }
+
+    /// How much of what was written the kernel keeps for a peer that does not read, in bytes; it
+    /// may take twice as much.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn set_send_buffer(&self, bytes: usize) -> io::Result<()> {
+        either!(self, stream => Ok(sockopt::set_socket_send_buffer_size(stream, bytes)?))
     }
 
     /// Ends one direction or both, for every handle.

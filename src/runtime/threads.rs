@@ -9,12 +9,13 @@
 //!
 //! `sql_writer`, `sql_reader`, `keeper` and `list_drain` have machines, `sql_fitness` is what SQL
 //! refuses them · `forgetting` asks shards for the writer · `resolver` looks names up ·
-//! `log_writer` writes the log · `vital` ends the process where one of them is gone, `watchdog`
-//! tells a service manager that none is.
+//! `log_writer` writes the log, `log_tail` is what it wrote last · `vital` ends the process where
+//! one of them is gone, `watchdog` tells a service manager that none is.
 
 mod forgetting;
 pub mod keeper;
 pub mod list_drain;
+pub mod log_tail;
 pub mod log_writer;
 pub mod resolver;
 pub mod sql_fitness;

@@ -14,7 +14,8 @@ const TYPES = {
 };
 const POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
-  "connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+  "connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'; " +
+  "frame-ancestors 'none'";
 const POLICY_OF_PREVIEW =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src * data:; " +
   "base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
@@ -50,18 +51,6 @@ function sendFile(pathname, response) {
   response.writeHead(200, headers).end(readFileSync(path));
 }
 
-/** What an owner of a node is told that has no sessions yet. */
-const OWNER = {
-  name: null,
-  role: null,
-  owner: true,
-  read_only: false,
-  login: false,
-  may: ['read', 'switch', 'edit', 'run', 'own'],
-  version: '0.1.0',
-  node: 'without sessions',
-};
-
 function pass(admin, request, response) {
   const target = new URL(admin);
   const headers = { ...request.headers, host: target.host };
@@ -69,11 +58,6 @@ function pass(admin, request, response) {
   const { method, url: path } = request;
   const sent = ask({ hostname: target.hostname, port: target.port, method, path, headers });
   sent.on('response', (answer) => {
-    if (path === '/v1/session' && method === 'GET' && answer.statusCode === 404) {
-      answer.resume();
-      response.writeHead(200, { 'Content-Type': 'application/json' });
-      return response.end(JSON.stringify(OWNER));
-    }
     response.writeHead(answer.statusCode, answer.headers);
     answer.pipe(response);
   });

@@ -76,6 +76,31 @@ pub fn has_browser() -> bool {
     !missing
 }
 
+/// What a script of `tests/browser` says, as JSON.
+pub fn told(script: &str, arguments: &[&str]) -> Value {
+    let mut command = Command::new("node");
+    command.arg(repository(script)).arg(CHROMIUM).args(arguments);
+    let output = command.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Holds that each test of a script has passed, and that there were so many.
+pub fn assert_passed(told: &Value, at_least: usize) {
+    let tests = told.as_array().unwrap();
+    let failed = tests.iter().filter_map(|test| {
+        let error = test["error"].as_str()?;
+        Some(format!("{}: {error}", test["name"]))
+    });
+    let failed: Vec<String> = failed.collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n\n"));
+    assert!(tests.len() >= at_least, "{told}");
+    for test in tests {
+        println!("{} ms: {}", test["ms"], test["name"]);
+    }
+}
+
 /// The actions that a user's events have reached SQL with.
 fn actions(server: &Server) -> Vec<String> {
     let user = server.operator().get("/v1/users/ann").expect(200).json();

@@ -122,6 +122,27 @@ impl Client {
         self.read_answer(false).unwrap()
     }
 
+    /// The next event of a stream whose head was read, by its name, and what it tells; `None` at
+    /// the stream's end. What only says when to come again is passed over.
+    pub fn next_event(&mut self) -> Option<(String, Value)> {
+        loop {
+            let Some(end) = self.received.windows(2).position(|two| two == b"\n\n") else {
+                match self.receive() {
+                    Ok(()) => continue,
+                    Err(error) if error.kind() == ErrorKind::UnexpectedEof => return None,
+                    Err(error) => panic!("{error}"),
+                }
+            };
+            let text: Vec<u8> = self.received.drain(..end + 2).collect();
+            let text = String::from_utf8(text).unwrap();
+            let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
+            if let Some(name) = field("event: ") {
+                let data = serde_json::from_str(field("data: ").unwrap()).unwrap();
+                return Some((name.to_owned(), data));
+            }
+        }
+    }
+
     /// Whether the server has closed: its end comes, and nothing before it.
     pub fn is_closed(&mut self) -> bool {
         let mut byte = [0; 1];

@@ -47,6 +47,10 @@ const STILL: &[(&str, &[&str])] = &[
     ("operators' tokens, which tests/e2e/tokens.rs has", &["admin_refused_total", "admin_tokens"]),
     ("the console, which tests/e2e/console.rs has", &["admin_sessions", "admin_sign_ins_total"]),
     (
+        "who looks at live figures, whom tests/e2e/live.rs has",
+        &["live_streams", "live_streams_cut_total", "live_streams_refused_total"],
+    ),
+    (
         "preview users, whom tests/e2e/preview_users.rs has",
         &["preview_decisions_total", "preview_events_total"],
     ),

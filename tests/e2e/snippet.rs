@@ -6,9 +6,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
-use serde_json::Value;
-
-use crate::browser::{CHROMIUM, KEY, has_browser};
+use crate::browser::{KEY, assert_passed, has_browser, told};
 use crate::client::request;
 use crate::harness::{Server, Setup, repository};
 
@@ -62,30 +60,6 @@ fn the_files_are_served_to_every_page_without_a_key() {
     client.ask("POST", &path, "").expect(405);
     client.get("/v1/decide?user=u").expect(401);
     server.stop();
-}
-
-/// What a script of `tests/browser` says, as JSON.
-fn told(script: &str, arguments: &[&str]) -> Value {
-    let mut command = Command::new("node");
-    command.arg(repository(script)).arg(CHROMIUM).args(arguments);
-    let output = command.output().unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
-fn assert_passed(told: &Value, at_least: usize) {
-    let tests = told.as_array().unwrap();
-    let failed = tests.iter().filter_map(|test| {
-        let error = test["error"].as_str()?;
-        Some(format!("{}: {error}", test["name"]))
-    });
-    let failed: Vec<String> = failed.collect();
-    assert!(failed.is_empty(), "{}", failed.join("\n\n"));
-    assert!(tests.len() >= at_least, "{told}");
-    for test in tests {
-        println!("{} ms: {}", test["ms"], test["name"]);
-    }
 }
 
 #[test]

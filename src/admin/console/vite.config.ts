@@ -5,6 +5,12 @@ const node = 'http://127.0.0.1:8081';
 
 export default defineConfig({
   base: '/console/',
+  // What draws a popup on a page draws it in the editor's preview, too.
+  resolve: {
+    alias: {
+      'nudged-snippet/popup': new URL('../../snippet/src/popup.ts', import.meta.url).pathname,
+    },
+  },
   build: {
     outDir: 'dist/files',
     assetsDir: 'assets',

@@ -10,7 +10,7 @@ fn schema<'d>(document: &'d Value, method: &str, path: &str, status: &str) -> &'
     &answer["content"]["application/json"]["schema"]
 }
 
-fn resolve<'d>(document: &'d Value, value: &'d Value) -> &'d Value {
+pub(super) fn resolve<'d>(document: &'d Value, value: &'d Value) -> &'d Value {
     match value["$ref"].as_str() {
         Some(reference) => document.pointer(&reference[1..]).unwrap(),
         None => value,
@@ -19,7 +19,12 @@ fn resolve<'d>(document: &'d Value, value: &'d Value) -> &'d Value {
 
 /// Paths of an answer's members that a schema does not have. An object without `properties` may
 /// have any.
-fn undescribed(document: &Value, schema: &Value, value: &Value, path: &str) -> Vec<String> {
+pub(super) fn undescribed(
+    document: &Value,
+    schema: &Value,
+    value: &Value,
+    path: &str,
+) -> Vec<String> {
     let schema = resolve(document, schema);
     for word in ["oneOf", "anyOf"] {
         if let Some(choices) = schema[word].as_array() {
@@ -88,6 +93,11 @@ fn every_field_that_is_answered_is_described() {
         ("DELETE /v1/popups/n", "/v1/popups/{id}", ""),
         ("DELETE /v1/popups/a", "/v1/popups/{id}", ""),
         ("GET /v1/status", "/v1/status", ""),
+        ("GET /v1/log", "/v1/log", ""),
+        ("GET /v1/audit", "/v1/audit", ""),
+        ("GET /v1/doctor", "/v1/doctor", ""),
+        ("POST /v1/check?id=n", "/v1/check", "{\"priority\":9,\"rollout\":0}"),
+        ("POST /v1/check", "/v1/check", "{\"priority\":\"x\"}"),
         ("POST /v1/backup", "/v1/backup", ""),
         ("POST /v1/reload", "/v1/reload", ""),
         ("DELETE /v1/users/u", "/v1/users/{user}", ""),

@@ -72,6 +72,7 @@ const KEYS: &[&str] = &[
     "nudged:keys",
     "nudged:overrides",
     "nudged:tokens",
+    "nudged:views",
 ];
 
 /// Rights that are missing.

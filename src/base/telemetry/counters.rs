@@ -27,6 +27,11 @@ impl<const N: usize> Family<N> {
         &self.cells[place]
     }
 
+    /// Every value of the label with its count.
+    pub fn all(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.values.iter().zip(&self.cells).map(|(value, cell)| (*value, cell.get()))
+    }
+
     /// The counter of a label's value; that of `other` where there is no such value.
     pub fn of(&self, value: &str) -> &Counter {
         let known = self.values.iter().position(|known| *known == value);

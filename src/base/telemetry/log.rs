@@ -20,7 +20,7 @@ pub use self::outage::LastError;
 use self::outage::{Due, Outages, Part};
 use crate::clock::Now;
 use crate::limits::{LOG_BURST, LOG_LINES_MAX, LOG_PERIOD_MS};
-use crate::time::MonoNs;
+use crate::time::{MonoNs, WallMs};
 
 /// Weight of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +37,14 @@ pub enum Level {
 }
 
 impl Level {
+    /// Every level, the gravest first.
+    pub const ALL: [Level; 4] = [Level::Error, Level::Warn, Level::Info, Level::Debug];
+
+    /// The level of a name.
+    pub fn of_name(name: &str) -> Option<Level> {
+        Level::ALL.into_iter().find(|level| level.name() == name)
+    }
+
     /// The level's name, as it is set and as it is logged.
     pub fn name(self) -> &'static str {
         match self {
@@ -278,8 +286,19 @@ impl Pace {
 
 type Wake = Box<dyn Fn() + Send + Sync>;
 
+/// A line on its way to where it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueuedLine {
+    /// As it is written, with its line end.
+    pub text: String,
+    /// When it was logged.
+    pub at: WallMs,
+    /// What it says.
+    pub message: Message,
+}
+
 struct LogState {
-    lines: ArrayQueue<String>,
+    lines: ArrayQueue<QueuedLine>,
     lost: AtomicU64,
     level: AtomicU8,
     json: AtomicBool,
@@ -440,6 +459,11 @@ impl Log {
 
     /// The next line, with its line end.
     pub fn next_line(&self) -> Option<String> {
+        self.next_queued().map(|line| line.text)
+    }
+
+    /// The next line, with what is known of it.
+    pub fn next_queued(&self) -> Option<QueuedLine> {
         self.shared.lines.pop()
     }
 
@@ -460,8 +484,9 @@ impl Log {
     ) -> bool {
         let (listed, suppressed) = listed_suppressed;
         let line = line::LogLine { at: stamp.wall, message, fields, listed, suppressed };
-        let json = self.shared.json.load(Ordering::Relaxed);
-        let queued = self.shared.lines.push(line.render(json)).is_ok();
+        let text = line.render(self.shared.json.load(Ordering::Relaxed));
+        let queued = QueuedLine { text, at: stamp.wall, message };
+        let queued = self.shared.lines.push(queued).is_ok();
         if !queued {
             self.shared.lost.fetch_add(1, Ordering::Relaxed);
         }

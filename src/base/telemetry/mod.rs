@@ -20,5 +20,5 @@ pub mod table;
 pub mod text;
 
 pub use popup_counters::KindCounts;
-pub use request_durations::{RequestOutcome, RequestRoute};
+pub use request_durations::{DurationTotals, RequestOutcome, RequestRoute};
 pub use sql_durations::{SqlDurations, SqlOperation};

@@ -173,6 +173,16 @@ impl RequestDurations {
         self.waited_count.set(0);
     }
 
+    /// How many requests took how long, whatever they were.
+    pub fn totals(&self) -> DurationTotals {
+        let mut totals = DurationTotals::default();
+        for series in &self.series {
+            let buckets = totals.0.iter_mut().zip(&series.counts);
+            buckets.for_each(|(total, count)| *total += count.get());
+        }
+        totals
+    }
+
     /// Each series by its labels: for each bound how many took no longer, then how many there were,
     /// and their sum in nanoseconds.
     pub(crate) fn series(&self) -> impl Iterator<Item = DurationSeries> + '_ {
@@ -185,6 +195,44 @@ impl RequestDurations {
             let count = count + buckets.counts[BOUNDS_NS.len()].get();
             DurationSeries { route, outcome, cumulative, count, sum_ns: buckets.sum_ns.get() }
         })
+    }
+}
+
+/// Counts of durations by bucket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DurationTotals([u64; BOUNDS_NS.len() + 1]);
+
+impl DurationTotals {
+    /// Those that came since an earlier look.
+    pub fn since(mut self, earlier: &DurationTotals) -> DurationTotals {
+        let buckets = self.0.iter_mut().zip(earlier.0);
+        buckets.for_each(|(count, earlier)| *count = count.wrapping_sub(earlier));
+        self
+    }
+
+    /// Both together.
+    pub fn plus(mut self, other: &DurationTotals) -> DurationTotals {
+        self.0.iter_mut().zip(other.0).for_each(|(count, other)| *count += other);
+        self
+    }
+
+    /// The duration that so many thousandths are not above, in nanoseconds, as far as buckets tell:
+    /// within one they count as even. Those beyond the last bound count as long as that. `None`
+    /// where there are no durations.
+    pub fn quantile_ns(&self, thousandths: u64) -> Option<u64> {
+        let total: u64 = self.0.iter().sum();
+        let wanted = total.saturating_mul(thousandths).div_ceil(1_000).max(1);
+        let (mut before, mut lower_ns) = (0, 0);
+        for (count, upper_ns) in self.0.iter().zip(BOUNDS_NS) {
+            if *count > 0 && before + count >= wanted {
+                let width_ns = u128::from(upper_ns - lower_ns);
+                let into_ns = width_ns * u128::from(wanted - before) / u128::from(*count);
+                return Some(lower_ns + u64::try_from(into_ns).unwrap_or(0));
+            }
+            before += count;
+            lower_ns = upper_ns;
+        }
+        (total > 0).then_some(lower_ns)
     }
 }
 
@@ -237,6 +285,23 @@ mod tests {
         durations.end_turn(1_000_000);
         let events = of(&durations, 4);
         assert_eq!((events.cumulative[0], events.cumulative[6], events.count), (3, count, count));
+    }
+
+    #[test]
+    fn quantiles_are_of_what_came_between_two_looks() {
+        let durations = RequestDurations::default();
+        let ended = |count: u64, ns: u64| {
+            (0..count).for_each(|_| durations.note(RequestRoute::Decide, RequestOutcome::Nothing));
+            durations.end_turn(ns);
+            durations.totals()
+        };
+        assert_eq!(durations.totals().quantile_ns(500), None);
+        let earlier = ended(7, 900_000_000);
+        ended(98, 70_000);
+        let now = ended(2, 4_000_000_000).since(&earlier);
+        assert_eq!(now.quantile_ns(500), Some(50_000 + 50_000 * 50 / 98), "within its bucket");
+        assert_eq!(now.quantile_ns(990), Some(1_000_000_000), "the last bound");
+        assert_eq!(now.plus(&earlier), durations.totals());
     }
 
     proptest::proptest! {

@@ -90,6 +90,25 @@ impl LintProblem {
             LintProblem::TooManyToRemember { .. } => "too_many_to_remember",
         }
     }
+
+    /// The popup's member that it is about; empty where it is about more than one.
+    pub fn field(&self) -> &'static str {
+        match self {
+            LintProblem::TargetNeverMatches | LintProblem::NumberAsText { .. } => "target",
+            LintProblem::RolloutEmpty => "rollout",
+            LintProblem::Ended => "ends_at",
+            LintProblem::WindowNeverOpens => "windows",
+            LintProblem::VariantUnreachable { .. } => "variants",
+            LintProblem::Shadowed { .. } | LintProblem::TooManyToRemember { .. } => "",
+        }
+    }
+
+    /// What is wrong, without the member.
+    pub fn message(&self) -> String {
+        let text = self.to_string();
+        let rest = text.strip_prefix(self.field()).and_then(|rest| rest.strip_prefix(": "));
+        rest.map_or(text.clone(), str::to_owned)
+    }
 }
 
 impl std::fmt::Display for Warning {

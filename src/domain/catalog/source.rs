@@ -222,6 +222,18 @@ pub enum Format {
 /// # Errors
 /// Every error of the text, and another id or another number of popups than that.
 pub fn parse_popup(text: &str, format: Format, id: &str) -> Result<Definition, Vec<SourceError>> {
+    parse_sole(text, format, Some(id))
+}
+
+/// As [`parse_popup`], where the id may be in the text alone.
+///
+/// # Errors
+/// As there, and where neither has one.
+pub fn parse_sole(
+    text: &str,
+    format: Format,
+    id: Option<&str>,
+) -> Result<Definition, Vec<SourceError>> {
     let members = match format {
         Format::Toml => from_toml(text)?,
         Format::Json => match json::from_json(text).map_err(|error| vec![error])? {
@@ -233,17 +245,17 @@ pub fn parse_popup(text: &str, format: Format, id: &str) -> Result<Definition, V
         },
     };
     let (line, mut members) = sole_popup(members)?;
-    if member(&members, "id").is_none() {
+    if let (None, Some(id)) = (member(&members, "id"), id) {
         let node = TreeNode { line, column: 0, value: TreeValue::Text(id.into()) };
         members.insert(0, Member { key: "id".into(), line, column: 0, node });
     }
     let node = TreeNode { line, column: 0, value: TreeValue::Table(members) };
     let mut read = definitions(std::slice::from_ref(&node)).whole()?;
     let definition = read.pop().expect("one value without errors is one popup");
-    if definition.id() == id {
-        return Ok(definition);
+    match id.filter(|id| *id != definition.id()) {
+        Some(id) => Err(vec![other_id(&definition, id, line)]),
+        None => Ok(definition),
     }
-    Err(vec![other_id(&definition, id, line)])
 }
 
 /// The error of a popup that has another id than the one in the path; line 0 stands for none.

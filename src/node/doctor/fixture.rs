@@ -79,6 +79,7 @@ impl Fixture {
             config: self.config.clone(),
             topology,
             allowed: self.allowed.clone(),
+            is_this_node: false,
             process: self.process.clone(),
             clock: None,
         }

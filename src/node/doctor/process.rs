@@ -39,8 +39,14 @@ const SHARD_MEMLOCK: u64 = 256 << 10;
 
 /// Looks at kernel, limits and threads.
 pub(super) fn check(patient: &Patient) -> Vec<Diagnosis> {
-    let mut found = of_probe(probe::check_kernel(), &patient.files);
+    // A node that runs has its rings and its threads; to try for more would be in its way.
+    let probed = if patient.is_this_node { Ok(()) } else { probe::check_kernel() };
+    let mut found = of_probe(probed, &patient.files);
     found.extend(check_limits(patient));
+    if patient.is_this_node {
+        found.push(THREADS.ok("the node runs and has them"));
+        return found;
+    }
     let needed = preflight::threads_needed(&patient.config, patient.topology.shards);
     found.push(match thread_room::check(needed) {
         Ok(()) => THREADS.ok(format!("{needed} were given")),

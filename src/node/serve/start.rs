@@ -15,7 +15,7 @@ use crate::node::unmerged;
 use crate::node::upgrade::new::Predecessor;
 use nudged_admin::HandOverMetrics;
 use nudged_api::token::Keys;
-use nudged_base::ids::Sequence;
+use nudged_base::ids::{NodeId, Sequence};
 use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_base::time::MonoNs;
 use nudged_publish::publisher::Publisher;
@@ -51,6 +51,7 @@ pub(super) fn start(
         journal_end,
         left,
     };
+    publisher.be_node(&NodeId(set.0).to_string());
     drain::take_reloads(&publisher, &origins.signals, &origins.manager)?;
     let Listening { places, sockets, mut held, .. } = opened.listening;
     // A shard accepts as soon as it is there, and what is accepted is answered before a stop.
@@ -60,7 +61,8 @@ pub(super) fn start(
     let (given, origin) = listening::admin_of(config, &mut origins.given);
     let is_kept = given.as_ref().is_some_and(|given| given.is_kept);
     let (connections_max, of_parts) = (known.connections_max, hand_overs.clone());
-    let admin_parts = AdminParts { connections_max, given, hand_overs: of_parts };
+    let log_tail = known.log_writer.tail();
+    let admin_parts = AdminParts { connections_max, given, hand_overs: of_parts, log_tail };
     let (admin, publishing) =
         threads.start_admin(&parts, admin_parts, &figures, redis_threads.as_ref())?;
     let again = admin.socket().map_err(Failure::system("keep the admin listener's socket"));

@@ -14,7 +14,7 @@ use crate::node::redis::{RedisWay, needs_sync};
 use crate::node::redis_threads::RedisThreads;
 use crate::node::stoppable::{StoppableThread, WriterHandle};
 use crate::node::storage::{self, Storage};
-use crate::node::{ownership, unmerged};
+use crate::node::{doctor, ownership, unmerged};
 use nudged_admin::{AdminContext, AdminHandle, GivenListener, HandOverMetrics};
 use nudged_api::token::Keys;
 use nudged_base::clock::NodeClock;
@@ -34,6 +34,7 @@ use nudged_runtime::shard::entrance::Entrance;
 use nudged_runtime::shard::listener;
 use nudged_runtime::shard::mesh::Mesh;
 use nudged_runtime::shard::thread as shard_thread;
+use nudged_runtime::threads::log_tail::LogTail;
 use nudged_runtime::threads::log_writer;
 use nudged_runtime::threads::sql_reader::{self, ReaderSetup, ReaderTurn};
 use nudged_runtime::threads::sql_writer::{self, WriterFigures, WriterSetup};
@@ -93,6 +94,7 @@ pub(super) struct AdminParts {
     pub(super) connections_max: u32,
     pub(super) given: Option<GivenListener>,
     pub(super) hand_overs: Arc<HandOverMetrics>,
+    pub(super) log_tail: Arc<LogTail>,
 }
 
 impl Threads<'_> {
@@ -218,6 +220,8 @@ impl Threads<'_> {
             hand_overs: admin.hand_overs,
             commit: crate::node::version::COMMIT,
             log: self.log.clone(),
+            log_tail: admin.log_tail,
+            doctor: doctor::on_demand(Arc::clone(parts.publisher)),
         };
         let reader = StoreReader::of(self.config)?;
         let admin = nudged_admin::start(context, parts.clock, reader, admin.given)

@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Destination;
+use super::nodes::SharedViews;
+use crate::publisher::Publisher;
 use nudged_base::limits::{
     CATALOG_REDIS_TIMEOUT_MS, OVERRIDES_ENDED_MAX, OVERRIDES_MAX, OVERRIDES_PUT_MAX,
     OVERRIDES_REDIS_POLL_MS,
@@ -31,6 +33,8 @@ pub(super) struct SharedOverrides {
     seen: Option<Vec<u8>>,
     /// The same of the tokens.
     seen_tokens: Option<Vec<u8>>,
+    /// What nodes say that they decide by.
+    views: SharedViews,
 }
 
 impl SharedOverrides {
@@ -41,7 +45,8 @@ impl SharedOverrides {
         let settings = LinkSettings { name: "nudged-overrides".to_owned(), ..settings };
         let timeout = Duration::from_millis(CATALOG_REDIS_TIMEOUT_MS);
         let redis = BlockingRedis::new(address, settings, timeout);
-        Some(SharedOverrides { redis, seen: None, seen_tokens: None })
+        let views = SharedViews::default();
+        Some(SharedOverrides { redis, seen: None, seen_tokens: None, views })
     }
 
     /// Every entry. A field that is no entry is passed over.
@@ -90,7 +95,10 @@ impl SharedOverrides {
             // First what locks somebody out.
             let round = self.round_of_tokens(&destination);
             match round.and_then(|()| self.round(&destination)) {
-                Ok(()) => destination.succeeded(),
+                Ok(()) => {
+                    destination.succeeded();
+                    self.tell_views(&destination.publisher);
+                }
                 Err(error) => {
                     // A server that rests was told of when it failed.
                     (self.seen, self.seen_tokens) = (None, None);
@@ -100,6 +108,14 @@ impl SharedOverrides {
                 }
             }
             destination.wait(Duration::from_millis(OVERRIDES_REDIS_POLL_MS));
+        }
+    }
+
+    /// Says what this node decides by, and hears it of others: nothing rests on it.
+    fn tell_views(&mut self, publisher: &Publisher) {
+        if let Err(error) = self.views.round(&mut self.redis, publisher) {
+            self.views = SharedViews::default();
+            publisher.redis_failed(&error);
         }
     }
 

@@ -10,6 +10,7 @@ use super::change::EditContext;
 use super::change::check_expected;
 use super::published::{KnownPopup, Published};
 use super::{PublishError, Publisher};
+use crate::shards::ShardAnswered;
 use nudged_base::limits::OVERRIDES_TOLD_MS;
 use nudged_domain::catalog::overrides::{
     Override, OverrideEnd, OverrideId, OverrideKind, OverridePlace,
@@ -37,9 +38,66 @@ pub struct Overridden {
     pub stored: OverridePlace,
     /// What the operator should know of it.
     pub warnings: Vec<String>,
+    /// The shards that were told, in the order in which they answered; none where all was so
+    /// already.
+    pub shards: Vec<ShardAnswered>,
+}
+
+/// A popup that every shard of this node decides on as was asked, before anybody has looked how far
+/// it is stored.
+#[derive(Clone, Debug)]
+pub struct HeldOverrides {
+    request: OverrideRequest,
+    known: KnownPopup,
+    published: Published,
+    shards: Vec<ShardAnswered>,
 }
 
 impl Publisher {
+    /// Looks whether overrides of a popup could be asked for so.
+    ///
+    /// # Errors
+    /// `NoSuchPopup`, `OtherVersion`.
+    pub fn check_override(&self, context: EditContext<'_>) -> Result<(), PublishError> {
+        let current = self.current();
+        let found = current.find(context.id);
+        check_expected(found, context.expected)?;
+        found.map(drop).ok_or(PublishError::NoSuchPopup)
+    }
+
+    /// Sets or ends overrides of a popup; tells of each shard as it decides by it. Waits for no
+    /// place where it is stored.
+    ///
+    /// # Errors
+    /// As [`Publisher::override_popup`].
+    pub fn hold_override(
+        &self,
+        context: EditContext<'_>,
+        request: OverrideRequest,
+        heard: &mut dyn FnMut(ShardAnswered),
+    ) -> Result<HeldOverrides, PublishError> {
+        let mut shards = Vec::new();
+        let mut note = |answered: ShardAnswered| {
+            shards.push(answered);
+            heard(answered);
+        };
+        let (known, published, is_change) = self.override_now(context, request, &mut note)?;
+        if is_change {
+            self.log_changed(context, &known);
+        }
+        Ok(HeldOverrides { request, known, published, shards })
+    }
+
+    /// What is to be said of it once it has come so far.
+    pub fn overridden(&self, held: HeldOverrides, stored: OverridePlace) -> Overridden {
+        let HeldOverrides { request, known, published, shards } = held;
+        let mut warnings: Vec<String> = self.warn_of_reach(stored).into_iter().collect();
+        if request == OverrideRequest::Resume && known.status != Status::Live {
+            warnings.push(self.where_own_status_is(&known));
+        }
+        Overridden { known, published, stored, warnings, shards }
+    }
+
     /// Sets or ends overrides of a popup. Answers when every shard decides by it.
     ///
     /// # Errors
@@ -51,16 +109,9 @@ impl Publisher {
         request: OverrideRequest,
     ) -> Result<Overridden, PublishError> {
         let until = Instant::now() + Duration::from_millis(OVERRIDES_TOLD_MS);
-        let (known, published, is_change) = self.override_now(context, request)?;
-        if is_change {
-            self.log_changed(context, &known);
-        }
+        let held = self.hold_override(context, request, &mut |_| {})?;
         let stored = self.await_stored(context.id, until);
-        let mut warnings: Vec<String> = self.warn_of_reach(stored).into_iter().collect();
-        if request == OverrideRequest::Resume && known.status != Status::Live {
-            warnings.push(self.where_own_status_is(&known));
-        }
-        Ok(Overridden { known, published, stored, warnings })
+        Ok(self.overridden(held, stored))
     }
 
     /// The popup and its catalog afterwards, and whether any entry was made or ended.
@@ -68,6 +119,7 @@ impl Publisher {
         &self,
         context: EditContext<'_>,
         request: OverrideRequest,
+        heard: &mut dyn FnMut(ShardAnswered),
     ) -> Result<(KnownPopup, Published, bool), PublishError> {
         let mut live = self.live.lock();
         let current = self.current();
@@ -95,7 +147,7 @@ impl Publisher {
                 count > 0
             }
         };
-        let shown = self.show_again(&live);
+        let shown = self.show_again(&live, heard);
         self.live.ring();
         let (published, _) = shown?;
         let known = published.find(context.id).expect("it was there before").clone();

@@ -234,7 +234,7 @@ impl Publisher {
         }
         live.file_statuses = file_statuses(file, &current);
         // That a shard is slow to say so is told by the reload that waits for SQL.
-        let _ = self.show_again(&live);
+        let _ = self.show_again(&live, &mut |_| {});
         self.live.ring();
     }
 
@@ -244,7 +244,7 @@ impl Publisher {
             return Ok(());
         }
         live.file_statuses = statuses;
-        self.show_again(&live).map(drop)
+        self.show_again(&live, &mut |_| {}).map(drop)
     }
 
     /// What holds from the start on: above the catalog that was read, what the file says that SQL

@@ -10,7 +10,7 @@ use super::live::Live;
 use super::prepare::compile_all;
 use super::published::{KnownPopup, Published};
 use super::{PublishError, Publisher};
-use crate::shards;
+use crate::shards::{self, ShardAnswered};
 use nudged_base::ids::PopupKey;
 use nudged_domain::catalog::overrides::{Override, OverridePlace, Overrides};
 use nudged_domain::catalog::snapshot::Snapshot;
@@ -51,20 +51,26 @@ impl Publisher {
         for entry in published.overrides.iter() {
             live.overrides.take(entry, OverridePlace::Sql);
         }
-        let shown = self.show_locked(&live, published);
+        let shown = self.show_locked(&live, published, &mut |_| {});
         self.live.ring();
         shown
     }
 
-    /// Shows what is current once more, after a change of what wins over it.
-    pub(super) fn show_again(&self, live: &Live) -> Result<(Published, bool), PublishError> {
-        self.show_locked(live, self.current())
+    /// Shows what is current once more, after a change of what wins over it; tells of each shard
+    /// that has it.
+    pub(super) fn show_again(
+        &self,
+        live: &Live,
+        heard: &mut dyn FnMut(ShardAnswered),
+    ) -> Result<(Published, bool), PublishError> {
+        self.show_locked(live, self.current(), heard)
     }
 
     fn show_locked(
         &self,
         live: &Live,
         published: Published,
+        heard: &mut dyn FnMut(ShardAnswered),
     ) -> Result<(Published, bool), PublishError> {
         let current = self.current();
         let popups: Arc<[KnownPopup]> =
@@ -93,9 +99,10 @@ impl Publisher {
         self.mesh.retention.set_catalog(Arc::clone(&shown.snapshot));
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = shown.clone();
         if is_changed {
-            let told = self.command_shards(|| ControlRequest::SwapCatalog(Arc::clone(&snapshot)));
+            let swap = || ControlRequest::SwapCatalog(Arc::clone(&snapshot));
+            let told = shards::ask_all(&self.mesh, swap, heard);
             self.retire(current.snapshot);
-            told?;
+            told.map_err(PublishError::Unconfirmed)?;
         }
         Ok((shown, is_changed))
     }
@@ -111,7 +118,7 @@ impl Publisher {
         &self,
         command: impl Fn() -> ControlRequest,
     ) -> Result<(), PublishError> {
-        shards::ask_all(&self.mesh, command).map_err(PublishError::Unconfirmed)
+        shards::ask_all(&self.mesh, command, &mut |_| {}).map_err(PublishError::Unconfirmed)
     }
 
     /// Takes in what a place knows of pauses and archives, and shows what comes of it; gives the
@@ -134,7 +141,8 @@ impl Publisher {
                 news.push(entry.clone());
             }
         }
-        let shown = if news.is_empty() { Ok(()) } else { self.show_again(&live).map(drop) };
+        let shown =
+            if news.is_empty() { Ok(()) } else { self.show_again(&live, &mut |_| {}).map(drop) };
         self.live.ring();
         shown.map(|()| news)
     }
@@ -169,6 +177,15 @@ impl Publisher {
         let live =
             self.live.wait(live, limit, |live| live.overrides.stored(popup) < OverridePlace::Sql);
         live.overrides.stored(popup)
+    }
+
+    /// Waits until what was set of a popup is stored further than `place`, or other nodes say
+    /// something, for `limit` at most.
+    pub fn await_further(&self, popup: &str, place: OverridePlace, limit: Duration) {
+        let said = self.nodes_said();
+        let is_awaited =
+            |live: &mut Live| live.overrides.stored(popup) <= place && self.nodes_said() == said;
+        drop(self.live.wait(self.live.lock(), limit, is_awaited));
     }
 
     /// How far the pauses and archives of each popup that has any are stored; all others' are.

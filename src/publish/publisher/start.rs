@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::import::{Imported, import_file};
 use super::live::LiveLock;
+use super::nodes::NodeBook;
 use super::operators::TokenBook;
 use super::prepare::{Definitions, publish};
 use super::{Announcing, Changing, PublishError, Publisher, ReadConfig};
@@ -68,6 +69,7 @@ impl Publisher {
             announcing: Mutex::new(Announcing { shared, version: 0 }),
             live: LiveLock::default(),
             tokens: TokenBook::default(),
+            nodes: NodeBook::default(),
             replaced: AtomicU64::new(0),
             late: AtomicU64::new(0),
             former: Mutex::default(),

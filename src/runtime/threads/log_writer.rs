@@ -8,6 +8,7 @@ use std::thread::{Builder, JoinHandle, park, park_timeout};
 use std::time::Duration;
 
 use crate::clocks;
+use crate::threads::log_tail::LogTail;
 use crate::threads::vital::Needed;
 use nudged_base::limits::LOG_PERIOD_MS;
 use nudged_base::telemetry::log::{Log, LogValue, Message};
@@ -18,6 +19,7 @@ use nudged_base::telemetry::log::{Log, LogValue, Message};
 pub struct LogThread {
     stopping: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+    tail: Arc<LogTail>,
 }
 
 impl LogThread {
@@ -28,9 +30,11 @@ impl LogThread {
     pub fn start(log: &Log, output: impl Write + Send + 'static) -> io::Result<LogThread> {
         let stopping = Arc::new(AtomicBool::new(false));
         let (own_log, own_stopping) = (log.clone(), stopping.clone());
+        let tail: Arc<LogTail> = Arc::default();
+        let own_tail = Arc::clone(&tail);
         let run = move || {
             let needed = Needed::here("log");
-            write_lines(&own_log, output, &own_stopping);
+            write_lines((&own_log, &own_tail), output, &own_stopping);
             needed.leave(own_stopping.load(Ordering::Acquire));
         };
         let thread = Builder::new().name("log".to_owned()).spawn(run)?;
@@ -39,7 +43,12 @@ impl LogThread {
         log.on_line(move || waker.unpark());
         // Lines from before the hook was there.
         thread.thread().unpark();
-        Ok(LogThread { stopping, thread: Some(thread) })
+        Ok(LogThread { stopping, thread: Some(thread), tail })
+    }
+
+    /// The last lines that it has written.
+    pub fn tail(&self) -> Arc<LogTail> {
+        Arc::clone(&self.tail)
     }
 
     /// Writes what is queued and ends the thread.
@@ -88,7 +97,7 @@ pub fn tell_unsupported(log: &Log, setting: &str, error: &str) {
     log.write(clocks::now(), Message::SettingUnsupported, &fields);
 }
 
-fn write_lines(log: &Log, mut output: impl Write, stopping: &AtomicBool) {
+fn write_lines((log, tail): (&Log, &LogTail), mut output: impl Write, stopping: &AtomicBool) {
     loop {
         // Read before the queue is: what was queued before the stop is then written.
         let last = stopping.load(Ordering::Acquire);
@@ -96,9 +105,10 @@ fn write_lines(log: &Log, mut output: impl Write, stopping: &AtomicBool) {
         if last {
             log.finish(clocks::now());
         }
-        while let Some(line) = log.next_line() {
+        while let Some(line) = log.next_queued() {
             // Where the log can't be written there is nowhere to say so; the node goes on.
-            let _ = output.write_all(line.as_bytes());
+            let _ = output.write_all(line.text.as_bytes());
+            tail.keep(line);
         }
         let _ = output.flush();
         if last {
@@ -140,7 +150,10 @@ mod tests {
         let thread = LogThread::start(&log, output.clone()).unwrap();
         log.write(clocks::now(), Message::Ready, &[]);
         log.write(clocks::now(), Message::Stopped, &[]);
+        let tail = thread.tail();
         thread.stop();
+        let kept = tail.after(0, Level::Debug, usize::MAX);
+        assert_eq!(kept.last().map(|line| line.message), Some(Message::Stopped));
         let text = String::from_utf8(output.0.lock().unwrap().clone()).unwrap();
         assert_eq!(text.lines().count(), 3, "{text}");
         assert!(text.lines().last().unwrap().contains("nudged has stopped"));

@@ -1,13 +1,14 @@
 //! The rows of operators' tokens. Knows columns; that an end stays is written here once more, since
 //! nodes that do not know of it may bring a token that they take for good.
 
-use crate::Store;
 use crate::error::StoreError;
 use crate::session::Session;
 use crate::statement::{ColumnChange, Insert, OnConflict};
 use crate::value::{Row, SqlValue, Unreadable};
+use crate::{Store, StoreReader};
 use nudged_base::hex;
 use nudged_base::limits::{OPERATOR_TOKENS_MAX, OPERATOR_TOKENS_REVOKED_MAX};
+use nudged_base::time::WallMs;
 use nudged_domain::operators::{OperatorRole, OperatorToken, OperatorTokenId, Revocation};
 
 const READ: &str = "read operators' tokens";
@@ -102,6 +103,30 @@ impl Store {
     /// Where the database fails.
     pub fn whole_operator_tokens(&mut self) -> Result<Vec<OperatorToken>, StoreError> {
         query(self.session.get_mut(), "ORDER BY token_id")
+    }
+}
+
+impl StoreReader {
+    /// Tokens that were made, or that were revoked, up to a moment: the latest first, `count` at
+    /// most.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn operator_tokens_until(
+        &self,
+        until: WallMs,
+        is_revoked: bool,
+        count: u32,
+    ) -> Result<Vec<OperatorToken>, StoreError> {
+        let column = if is_revoked { "ended_at" } else { "at" };
+        let query = format!(
+            "SELECT {COLUMNS} FROM operator_tokens WHERE {column} <= ? \
+             ORDER BY {column} DESC, token_id DESC LIMIT {count}"
+        );
+        // Not from a replica, as of popups.
+        let mut session = self.session.borrow_mut();
+        let rows = session.query(READ, &query, &[until.into()], read_row)?;
+        Ok(rows.into_iter().flatten().collect())
     }
 }
 

@@ -219,6 +219,38 @@ impl StoreReader {
         session.query("read a history", &query, &[popup.into(), before.into()], read_line)
     }
 
+    /// The latest changes of all popups, those before the one of a number where one is given:
+    /// newest first, `count` at most, each beside its popup and without its definition.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn changes(
+        &self,
+        before: Option<u64>,
+        count: u32,
+    ) -> Result<Vec<(String, HistoryEntry)>, StoreError> {
+        let before = before.map_or(i64::MAX, |before| i64::try_from(before).unwrap_or(i64::MAX));
+        let query = format!(
+            "SELECT popup_id, id, version, `change`, at, who, diff FROM popup_history \
+             WHERE id < ? ORDER BY id DESC LIMIT {count}"
+        );
+        // Not from a replica: who has just changed a popup looks for the change.
+        let mut session = self.session.borrow_mut();
+        session.query("read changes", &query, &[before.into()], |row| {
+            let popup = row.take()?;
+            let entry = HistoryEntry {
+                number: row.take_unsigned()?,
+                version: row.take()?,
+                change: row.take()?,
+                at: row.take_time()?,
+                who: row.take()?,
+                diff: row.take()?,
+                text: None,
+            };
+            Ok((popup, entry))
+        })
+    }
+
     /// When popups changed last, of those that changed behind the change of a number: each with
     /// that number, in no order. Not from a replica, as [`StoreReader::history`].
     ///

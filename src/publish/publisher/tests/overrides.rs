@@ -300,7 +300,8 @@ fn what_makes_and_ends_no_entry_is_no_change() {
     let cases =
         [(PAUSE, most), (PAUSE, 0), (archive, most), (archive, 0), (OverrideRequest::Resume, 1)];
     for (ask, changes) in cases {
-        let of_each = (0..most).map(|_| publisher.override_now(context("a", "x"), ask).unwrap().2);
+        let of_each = (0..most)
+            .map(|_| publisher.override_now(context("a", "x"), ask, &mut |_| {}).unwrap().2);
         assert_eq!(of_each.filter(|is_change| *is_change).count(), changes, "{ask:?}");
     }
     assert_eq!(publisher.with_overrides(|all| all.all().count()), 2 * most + 1);

@@ -96,6 +96,12 @@ export async function get<T>(
   return (await ask<T>('GET', text ? `${path}?${text}` : path, asking)).value;
 }
 
+/** What an answer refuses; for those who ask with `fetch` themselves. */
+export async function refusalOf(response: Response): Promise<Refusal> {
+  if (response.status === 401) onSignedOut.call();
+  return refusal(response.status, read(await response.text()));
+}
+
 function read(text: string): unknown {
   try {
     return text ? JSON.parse(text) : null;

@@ -33,7 +33,7 @@ function askLater(): void {
   wait = Math.min(wait * 2, LAST_MS);
 }
 
-/** Asks now whether the node is back. */
+/** Asks now whether the node answers. */
 export async function askAgain(): Promise<void> {
   try {
     const response = await fetch('/v1/session', { credentials: 'same-origin', cache: 'no-store' });
@@ -41,6 +41,7 @@ export async function askAgain(): Promise<void> {
     tellAnswered();
   } catch {
     if (isDown.value) askLater();
+    else tellUnreachable();
   }
 }
 

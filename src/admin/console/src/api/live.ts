@@ -1,8 +1,8 @@
 // What the node tells each second: one stream for the whole page, closed while nobody looks at the
 // tab, as a browser opens six connections to a node at most. What comes is kept for two minutes.
 import { signal } from '@preact/signals';
-import { useEffect } from 'preact/hooks';
-import { isDown, tellAnswered } from './connection';
+import { useEffect, useRef } from 'preact/hooks';
+import { askAgain, isDown, tellAnswered } from './connection';
 
 export interface Rates {
   readonly requests_per_s: number;
@@ -65,7 +65,7 @@ export interface CatalogChange {
   readonly since: string;
   readonly overridden: number;
   readonly waiting: Readonly<Record<string, number>>;
-  /** Ids; null where too many changed to tell. */
+  /** Ids; null where it is not known which, or too many. */
   readonly changed: readonly string[] | null;
 }
 
@@ -103,6 +103,22 @@ export function useLive(): void {
   }, []);
 }
 
+/** Calls when a popup has changed, or may have; with null, whichever it was. */
+export function useCatalogChange(id: string | null, call: () => void): void {
+  const latest = useRef(call);
+  latest.current = call;
+  useEffect(() => {
+    let isOld = true;
+    return catalogChange.subscribe((change) => {
+      if (isOld || !change) {
+        isOld = false;
+        return;
+      }
+      if (id === null || change.changed === null || change.changed.includes(id)) latest.current();
+    });
+  }, [id]);
+}
+
 /** Opens or closes the stream, as it is wanted. */
 function turn(): void {
   const wanted = users > 0 && document.visibilityState === 'visible';
@@ -114,6 +130,7 @@ function open(): void {
   clearTimeout(again);
   const opened = new EventSource('/v1/live');
   source = opened;
+  let isFirst = true;
   listenForSilence();
   opened.addEventListener('live', (event) => {
     const told = read<Live>(event);
@@ -126,7 +143,9 @@ function open(): void {
   });
   opened.addEventListener('catalog', (event) => {
     const told = read<CatalogChange>(event);
-    if (told) catalogChange.value = told;
+    // What changed before the stream was there, it does not tell.
+    if (told) catalogChange.value = isFirst ? { ...told, changed: null } : told;
+    isFirst = false;
   });
   // The browser would come again each second, without end; it is done here, ever less often.
   opened.onerror = () => openLater();
@@ -134,6 +153,8 @@ function open(): void {
 
 function openLater(): void {
   close();
+  // A stream may have ended, or the node: only asking tells.
+  void askAgain();
   again = setTimeout(turn, wait * (0.8 + Math.random() * 0.4));
   wait = Math.min(wait * 2, LAST_WAIT_MS);
 }

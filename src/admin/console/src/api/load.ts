@@ -9,6 +9,8 @@ export interface Loaded<T> {
   /** Why the last try failed; null if it did not. */
   readonly error: unknown;
   readonly busy: boolean;
+  /** Whether the value is what another key had, while the new is on its way. */
+  readonly isOld: boolean;
   readonly reload: () => void;
 }
 
@@ -48,7 +50,8 @@ export function useLoad<T>(
     return () => abort.abort();
   }, [key, turn, returns.value]);
   const { value, error, busy } = state;
-  return { value, error, busy, reload: () => setTurn((before) => before + 1) };
+  const isOld = value !== undefined && state.key !== key;
+  return { value, error, busy, isOld, reload: () => setTurn((before) => before + 1) };
 }
 
 /** Calls again and again while the tab is seen. */

@@ -4,18 +4,22 @@ import './shell.css';
 import './layers.css';
 import type { ComponentType } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { Route, Router, Switch, useLocation } from 'wouter-preact';
+import { Link, matchRoute, Route, Router, Switch, useLocation, useRouter } from 'wouter-preact';
 import { askAgain, returns } from '../api/connection';
 import { loadSession, may, session } from '../api/session';
 import Login from '../pages/access/login';
-import { Button, LinkButton } from '../ui/button';
+import { Button } from '../ui/button';
 import { listenForKeys } from '../ui/keys';
 import { Empty, Notice, Skeleton } from '../ui/notice';
+import { PageHead } from '../ui/page';
 import { Toasts } from '../ui/toast';
 import { ConnectionBar } from './connection-bar';
 import { FrameKeys } from './frame-keys';
 import { Navigation } from './navigation';
 import { PAGES, type Page, type PageProps } from './pages';
+
+/** Where `/console/` leads. */
+const FIRST = '/popups';
 
 export function Console() {
   const [failed, setFailed] = useState(false);
@@ -26,6 +30,13 @@ export function Console() {
     );
   }, [returns.value]);
   useEffect(() => listenForKeys(), []);
+  const { parser } = useRouter();
+  useEffect(() => {
+    // What will be shown is on its way while the node still says who looks at it.
+    const path = location.pathname.slice('/console'.length) || FIRST;
+    const page = PAGES.find((known) => matchRoute(parser, known.path, path)[0]);
+    page?.load().catch(() => {});
+  }, []);
   const who = session.value;
   if (failed && !who) return <Away />;
   if (!who) return null;
@@ -85,15 +96,19 @@ function Away() {
 
 function Unknown() {
   return (
-    <Empty title="There is no such page" actions={<LinkButton href="/popups">Popups</LinkButton>}>
+    <>
+      <PageHead title="There is no such page" />
       <p>The address may be mistyped, or of another version of nudged.</p>
-    </Empty>
+      <p>
+        <Link href="/popups">All popups</Link>
+      </p>
+    </>
   );
 }
 
 function First() {
   const [, go] = useLocation();
-  useEffect(() => go('/popups', { replace: true }), []);
+  useEffect(() => go(FIRST, { replace: true }), []);
   return null;
 }
 
@@ -136,10 +151,10 @@ function Loaded({ page, params }: { page: Page; params: Record<string, string> }
 
 function Forbidden({ title }: { title: string }) {
   return (
-    <Empty title={title}>
-      <h1 class="hidden">{title}</h1>
+    <>
+      <PageHead title={title} />
       <p>Your token has no right to this page. Ask who runs this node for another role.</p>
-    </Empty>
+    </>
   );
 }
 

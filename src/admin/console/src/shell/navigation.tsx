@@ -32,7 +32,7 @@ export function Navigation() {
         <Mark />
         nudged
       </Link>
-      <button type="button" class="shell-search" onClick={() => openLayer('palette')}>
+      <button type="button" class="shell-search" aria-label="Search or go to" onClick={() => openLayer('palette')}>
         <Icon name="search" />
         <span class="shell-search-words">Search or go to</span>
         <kbd>/</kbd>
@@ -77,7 +77,14 @@ function Who() {
           title={look.words}
           onClick={turnTheme}
         />
-        <Button kind="quiet" small aria-label="Keys" title="Keys" onClick={() => openLayer('keys')}>
+        <Button
+          kind="quiet"
+          small
+          class="shell-keys"
+          aria-label="Keys"
+          title="Keys"
+          onClick={() => openLayer('keys')}
+        >
           <kbd>?</kbd>
         </Button>
         {(who.name || who.role || (who.login && who.owner)) && (
@@ -85,6 +92,7 @@ function Who() {
             kind="quiet"
             small
             icon="out"
+            title={`Sign out ${who.name ?? ''}`.trim()}
             onClick={() => void signOut().catch((error) => toast(words(error), 'bad'))}
           >
             <span class="shell-out-words">Sign out</span>

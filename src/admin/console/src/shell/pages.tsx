@@ -1,6 +1,7 @@
 // Every page: where it is, what it is called, and its code, which is loaded when it is looked at.
 import type { ComponentType } from 'preact';
 import type { Right } from '../api/session';
+import Login from '../pages/access/login';
 
 export interface PageProps {
   /** What the path names: `id`, `user`. */
@@ -19,11 +20,11 @@ export interface Page {
 export const PAGES: readonly Page[] = [
   { path: '/popups', title: 'Popups', key: 'p', needs: 'read', load: () => import('../pages/popups/list') },
   { path: '/new', title: 'New popup', needs: 'edit', load: () => import('../pages/editor/editor') },
-  { path: '/popups/:id', title: 'Popup', needs: 'read', load: () => import('../pages/popups/popup') },
   { path: '/popups/:id/edit', title: 'Edit', needs: 'read', load: () => import('../pages/editor/editor') },
+  { path: '/popups/:id/:part?', title: 'Popup', needs: 'read', load: () => import('../pages/popups/popup') },
   { path: '/statistics', title: 'Statistics', key: 's', needs: 'read', load: () => import('../pages/statistics/statistics') },
   { path: '/users/:user?', title: 'Users', key: 'u', needs: 'read', load: () => import('../pages/user/user') },
   { path: '/system', title: 'System', key: 'y', needs: 'read', load: () => import('../pages/system/system') },
   { path: '/access', title: 'Access', key: 'a', needs: 'read', load: () => import('../pages/access/access') },
-  { path: '/login', title: 'Sign in', needs: 'read', load: () => import('../pages/access/login') },
+  { path: '/login', title: 'Sign in', needs: 'read', load: async () => ({ default: Login }) },
 ];

@@ -21,14 +21,16 @@ interface ChartProps {
   /** Pixels; kept free before it is drawn. */
   readonly height?: number;
   readonly form?: (value: number | null) => string;
-  /** Without the table: where what is drawn changes each second. */
-  readonly live?: boolean;
+  /** The title is heard alone, as something above says it. */
+  readonly bare?: boolean;
+  /** The last so many seconds, without a table: what is drawn changes each second. */
+  readonly liveSeconds?: number;
 }
 
 const DASHES: readonly number[][] = [[], [6, 3], [2, 3], [10, 4], [6, 3, 2, 3], [1, 2]];
 
 export function Chart(props: ChartProps) {
-  const { title, times, series, unit, zone, height = 220, form = count, live = false } = props;
+  const { title, times, series, unit, zone, height = 220, form = count, bare } = props;
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const latest = useRef(props);
@@ -62,14 +64,14 @@ export function Chart(props: ChartProps) {
   return (
     <figure class="chart">
       <figcaption class="chart-head">
-        <span class="chart-title">{title}</span>
+        <span class={bare ? 'hidden' : 'chart-title'}>{title}</span>
         <span class="chart-unit">{unit}</span>
         {series.length > 1 && <Legend series={series} />}
       </figcaption>
       <div ref={place} class="chart-room" style={{ height: `${height}px` }} aria-hidden="true">
         {failed && 'The chart could not be loaded.'}
       </div>
-      {!live && <Numbers {...{ title, times, series, zone, form }} />}
+      {!props.liveSeconds && <Numbers {...{ title, times, series, zone, form }} />}
     </figure>
   );
 }
@@ -155,7 +157,7 @@ function data({ times, series }: ChartProps): uPlot.AlignedData {
 }
 
 function options(Plot: typeof uPlot, room: HTMLElement, props: ChartProps): uPlot.Options {
-  const { series, zone, height = 220, form = count } = props;
+  const { series, zone, height = 220, form = count, liveSeconds } = props;
   const colour = (name: string) => colourOf(room, name);
   const font = `12px ${getComputedStyle(room).fontFamily}`;
   const lines = { stroke: colour('--border'), width: 1 };
@@ -167,9 +169,12 @@ function options(Plot: typeof uPlot, room: HTMLElement, props: ChartProps): uPlo
     ...(zone && { tzDate: (seconds) => Plot.tzDate(new Date(seconds * 1000), zone) }),
     legend: { show: false },
     cursor: { points: { size: 7 }, drag: { x: false, y: false } },
-    scales: { y: { range: (_, __, most) => [0, Math.max(most * 1.08, 1)] } },
+    scales: {
+      ...(liveSeconds && { x: { range: (_, __, last) => [last - liveSeconds, last] } }),
+      y: { range: (_, __, most) => [0, Math.max(most * 1.08, 1)] },
+    },
     axes: [
-      { ...axis, space: 72 },
+      { ...axis, space: 72, size: liveSeconds ? 28 : 44, values: timeTicks(zone, !liveSeconds) },
       { ...axis, size: 56, values: (_, ticks) => ticks.map((tick) => form(tick)) },
     ],
     series: [
@@ -185,6 +190,31 @@ function options(Plot: typeof uPlot, room: HTMLElement, props: ChartProps): uPlo
     ],
     plugins: [pointer(props)],
   };
+}
+
+/** Times at the axis, the date below where it is another than at the tick before. */
+function timeTicks(zone: string | undefined, dated: boolean): uPlot.Axis.DynamicValues {
+  const date = dateForm({ day: 'numeric', month: 'short' }, zone);
+  const clock = { hour: '2-digit', minute: '2-digit' } as const;
+  const [minutes, seconds] = [
+    dateForm(clock, zone),
+    dateForm({ ...clock, second: '2-digit' }, zone),
+  ];
+  return (_, ticks, __, ___, step) => {
+    if (step >= 86_400) return ticks.map((tick) => date.format(tick * 1000));
+    if (step < 60) return ticks.map((tick) => seconds.format(tick * 1000));
+    let before = '';
+    return ticks.map((tick) => {
+      const day = date.format(tick * 1000);
+      const told = `${minutes.format(tick * 1000)}${day === before || !dated ? '' : `\n${day}`}`;
+      before = day;
+      return told;
+    });
+  };
+}
+
+function dateForm(options: Intl.DateTimeFormatOptions, zone: string | undefined) {
+  return new Intl.DateTimeFormat('en-GB', zone ? { ...options, timeZone: zone } : options);
 }
 
 /** What stands under the pointer, in words. */

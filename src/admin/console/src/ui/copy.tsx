@@ -22,7 +22,12 @@ export function Copy({ text, label }: { text: string; label: string }) {
   };
   return (
     <span class="copy">
-      <Button small icon={told === 'Copied' ? 'check' : 'copy'} aria-label={label} onClick={() => void copy()}>
+      <Button
+        small
+        icon={told === 'Copied' ? 'check' : 'copy'}
+        aria-label={label}
+        onClick={() => void copy()}
+      >
         {told || 'Copy'}
       </Button>
       <span class="hidden" role="status">

@@ -4,6 +4,7 @@ import type { ComponentChildren } from 'preact';
 import { useEffect, useId, useRef } from 'preact/hooks';
 import { Button } from './button';
 
+/** What has `data-first` takes the focus; else it is the first that can. */
 interface DialogProps {
   readonly title: string;
   readonly onClose: () => void;
@@ -20,6 +21,7 @@ export function Dialog({ title, onClose, children, actions, wide = false }: Dial
     const dialog = place.current;
     const before = document.activeElement;
     dialog?.showModal();
+    dialog?.querySelector<HTMLElement>('[data-first]')?.focus();
     return () => {
       dialog?.close();
       // What opened it may be gone; then the browser would leave the focus nowhere.

@@ -4,6 +4,9 @@ const WHOLE = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
 const ONE = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
 const TWO = new Intl.NumberFormat('en', { maximumFractionDigits: 2 });
 
+/** Between a figure and its unit: no line ends there. */
+const JOINT = '\u00a0';
+
 /** What stands where there is no figure. */
 export const NOTHING = '–';
 
@@ -23,14 +26,14 @@ export function percent(proportion: number | null | undefined): string {
     return NOTHING;
   }
   const value = proportion * 100;
-  return `${(Math.abs(value) < 10 ? TWO : ONE).format(value)} %`;
+  return `${(Math.abs(value) < 10 ? TWO : ONE).format(value)}${JOINT}%`;
 }
 
 /** `3.4 /s` */
 export function perSecond(value: number | null | undefined): string {
   if (value === null || value === undefined) return NOTHING;
   const form = value < 1 ? TWO : value < 100 ? ONE : WHOLE;
-  return `${form.format(value)} /s`;
+  return `${form.format(value)}${JOINT}/s`;
 }
 
 export function bytes(value: number | null | undefined): string {
@@ -41,7 +44,7 @@ export function bytes(value: number | null | undefined): string {
     left /= 1024;
     unit += 1;
   }
-  return `${ONE.format(left)} ${units[unit]}`;
+  return `${ONE.format(left)}${JOINT}${units[unit]}`;
 }
 
 /** `1 shard`, `3 shards` */

@@ -16,8 +16,10 @@ export interface Column<Row> {
   readonly width?: string;
   /** It is the row's name: larger, and first on a card. */
   readonly name?: boolean;
-  /** The title is heard alone. */
+  /** The title is heard alone; on a card it stands beside the name. */
   readonly bare?: boolean;
+  /** Left out where there is little room, though not on a card. */
+  readonly wide?: boolean;
 }
 
 export interface Sort {
@@ -58,9 +60,11 @@ export function Table<Row>(props: TableProps<Row>) {
         }
       : {},
   );
+  // Columns of known widths stay where they are, whatever comes in them.
+  const isFixed = columns.some(({ width }) => width);
   return (
     <div class="table-room">
-      <table class="table" role="table" aria-busy={busy || undefined}>
+      <table class={isFixed ? 'table table-fixed' : 'table'} role="table" aria-busy={busy || undefined}>
         <caption class="hidden">{caption}</caption>
         <thead role="rowgroup">
           <tr role="row">
@@ -91,8 +95,13 @@ export function Table<Row>(props: TableProps<Row>) {
 }
 
 function cellClass<Row>(column: Column<Row>): string | undefined {
-  if (column.name) return 'table-name';
-  return column.figure ? 'table-figure' : undefined;
+  const names = [
+    column.name && 'table-name',
+    column.figure && 'table-figure',
+    column.bare && 'table-bare',
+    column.wide && 'table-wide',
+  ];
+  return names.filter(Boolean).join(' ') || undefined;
 }
 
 interface HeadProps<Row> {

@@ -51,7 +51,8 @@ function Who({ who }: { who: Session }) {
 
 function whoWords({ name, role, login, owner }: Session): string {
   if (name) return `You are signed in with the token “${name}”, which has the role ${role}.`;
-  if (login && owner) return 'You are signed in with the token of admin_token_file: its owner may do everything.';
+  if (login && owner)
+    return 'You are signed in with the token of admin_token_file: its owner may do everything.';
   return (
     'You are here without a token: this address can be reached from this host alone, and whoever ' +
     'can log in on the host counts as its owner.'
@@ -95,8 +96,8 @@ function Roles() {
         </table>
       </div>
       <p class="access-note">
-        The token of <code>admin_token_file</code> is nobody’s role: it may do everything, always, and
-        stays when all others are revoked.
+        The token of <code>admin_token_file</code> is nobody’s role: it may do everything, always,
+        and stays when all others are revoked.
       </p>
     </Section>
   );

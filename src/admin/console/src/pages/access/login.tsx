@@ -41,7 +41,11 @@ export default function Login(_: { params: Record<string, string> }) {
   const Room = isWithin ? 'div' : 'main';
   return (
     <Room class={isWithin ? 'login login-within' : 'login'}>
-      <form class="login-form" onSubmit={(event) => void enter(event)} aria-labelledby="login-title">
+      <form
+        class="login-form"
+        onSubmit={(event) => void enter(event)}
+        aria-labelledby="login-title"
+      >
         <h1 id="login-title">Sign in to nudged</h1>
         <p class="access-note">
           {who?.node ? `Node ${who.node}, version ${who.version}.` : ''} {said()}
@@ -67,9 +71,8 @@ export default function Login(_: { params: Record<string, string> }) {
           {slow ? 'The node takes its time to answer. It is still being asked.' : ''}
         </p>
         <p class="access-note">
-          No token? An admin makes one under Access, or with{' '}
-          <code>POST /v1/tokens</code>. The first is in the file that <code>admin_token_file</code>{' '}
-          names, on the host of the node.
+          No token? An admin makes one under Access, or with <code>POST /v1/tokens</code>. The first
+          is in the file that <code>admin_token_file</code> names, on the host of the node.
         </p>
       </form>
     </Room>
@@ -78,7 +81,9 @@ export default function Login(_: { params: Record<string, string> }) {
 
 /** Why somebody is here. */
 function said(): string {
-  return session.value?.login ? 'It asks for a token.' : 'A token lets you do what its role allows.';
+  return session.value?.login
+    ? 'It asks for a token.'
+    : 'A token lets you do what its role allows.';
 }
 
 function why(error: unknown): string {
@@ -90,7 +95,7 @@ function why(error: unknown): string {
     return 'This token is not known here: it is mistyped, revoked, or of another installation.';
   }
   if (error.code === 'cross_origin') {
-    return 'The address in your browser is not the one that the node is asked by. Is there a proxy that changes Host?';
+    return 'The node is asked by another address than your browser’s: does a proxy change Host?';
   }
   return words(error);
 }

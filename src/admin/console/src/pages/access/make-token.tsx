@@ -13,7 +13,11 @@ type Made = Token & { readonly token: string; readonly warnings: readonly string
 
 export function MakeToken({ onClose }: { onClose: () => void }) {
   const [made, setMade] = useState<Made | null>(null);
-  return made ? <Secret made={made} onClose={onClose} /> : <Form onClose={onClose} onMade={setMade} />;
+  return made ? (
+    <Secret made={made} onClose={onClose} />
+  ) : (
+    <Form onClose={onClose} onMade={setMade} />
+  );
 }
 
 const NAME_BYTES_MAX = 64;

@@ -13,7 +13,11 @@ interface RightOf {
 
 export const RIGHTS: readonly RightOf[] = [
   { right: 'read', words: 'See popups, statistics, users and the system', roles: ROLES },
-  { right: 'switch', words: 'Pause, resume and archive popups', roles: ['editor', 'operator', 'admin'] },
+  {
+    right: 'switch',
+    words: 'Pause, resume and archive popups',
+    roles: ['editor', 'operator', 'admin'],
+  },
   { right: 'edit', words: 'Create, change and publish popups', roles: ['editor', 'admin'] },
   { right: 'run', words: 'Reload the configuration, run doctor', roles: ['operator', 'admin'] },
   { right: 'own', words: 'Erase users, make and revoke tokens, back up', roles: ['admin'] },

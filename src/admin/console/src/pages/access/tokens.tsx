@@ -9,8 +9,8 @@ import { Dialog } from '../../ui/dialog';
 import { Empty, Failure, Notice, Skeleton } from '../../ui/notice';
 import { Section } from '../../ui/page';
 import { type Column, Table } from '../../ui/table';
-import { Time } from '../../ui/time';
 import { toast } from '../../ui/toast';
+import { When } from '../../ui/when';
 import { MakeToken } from './make-token';
 import { FOR, type Role } from './roles';
 
@@ -35,8 +35,8 @@ function NotYours() {
     <Section title="Tokens">
       <Notice title="Tokens are for admins">
         <p>
-          {role ? `Your role is ${role}: it` : 'You'} may not see, make or revoke tokens. Ask an admin
-          of this node for another token or role.
+          {role ? `Your role is ${role}: it` : 'You'} may not see, make or revoke tokens. Ask an
+          admin of this node for another token or role.
         </p>
       </Notice>
     </Section>
@@ -112,7 +112,7 @@ function columns(revoke: (token: Token) => void): Column<Token>[] {
       ),
     },
     { id: 'role', title: 'Role', cell: ({ role }) => <span title={FOR[role]}>{role}</span> },
-    { id: 'made', title: 'Made', cell: ({ created_at }) => <Time at={created_at} /> },
+    { id: 'made', title: 'Made', cell: ({ created_at }) => <When at={created_at} /> },
     { id: 'by', title: 'By', cell: ({ created_by }) => created_by },
     {
       id: 'stored',

@@ -3,9 +3,18 @@
 import { computed, signal } from '@preact/signals';
 import { createContext } from 'preact';
 import { useContext } from 'preact/hooks';
-import { fieldOf, find, parseJson, valueOf, type JsonNode, type JsonPath } from './model/json';
+import {
+  fieldOf,
+  find,
+  parseJson,
+  pathOf,
+  rangeOf,
+  valueOf,
+  type JsonNode,
+  type JsonPath,
+} from './model/json';
 import { hints, type Problem } from './model/hints';
-import { withValue } from './model/text';
+import { exactOf, withValue } from './model/text';
 
 type Members = Record<string, unknown>;
 
@@ -33,7 +42,15 @@ export class EditorDocument {
     const before = told?.problems ?? [];
     return [...before, ...own.filter(({ field }) => !before.some((one) => one.field === field))];
   });
-  readonly errors = computed(() => this.problems.value.filter(({ kind }) => kind === 'error'));
+  /** Where the JSON is to be looked at. */
+  readonly pointed = signal<string | null>(null);
+  /** In the order of the text. */
+  readonly errors = computed(() => {
+    const { node } = this.good.value;
+    const at = ({ field }: Problem) => rangeOf(node, pathOf(field)).start;
+    const errors = this.problems.value.filter(({ kind }) => kind === 'error');
+    return errors.toSorted((a, b) => at(a) - at(b));
+  });
 
   constructor(
     text: string,
@@ -54,6 +71,13 @@ export class EditorDocument {
   at(path: JsonPath): unknown {
     const node = find(this.good.value.node, path);
     return node && valueOf(node);
+  }
+
+  /** The same, with every digit, for what is written back elsewhere. */
+  exact(path: JsonPath): unknown {
+    const { text, node } = this.good.value;
+    const found = find(node, path);
+    return found && exactOf(found, text);
   }
 
   /** A scalar as it is written, for fields that are typed into. */

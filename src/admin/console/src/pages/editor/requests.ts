@@ -11,6 +11,8 @@ export interface LivePopup {
   readonly origin: 'file' | 'api';
   readonly status: Status;
   readonly own: Status;
+  /** Whether it has a draft; null where this node does not say so here. */
+  readonly hasDraft: boolean | null;
 }
 
 export type Status = 'draft' | 'live' | 'paused' | 'archived';
@@ -49,11 +51,14 @@ interface PopupAnswer {
   readonly origin: 'file' | 'api';
   readonly status: Status;
   readonly effective_status: Status;
+  readonly draft?: unknown;
 }
 
 function popupOf({ value, text }: { value: PopupAnswer; text: string }): LivePopup {
-  const { version, origin, status, effective_status } = value;
-  return { text: definitionIn(text), version, origin, status: effective_status, own: status };
+  const { version, origin, status, effective_status, draft } = value;
+  const hasDraft = draft === undefined ? null : draft !== null;
+  const definition = definitionIn(text);
+  return { text: definition, version, origin, status: effective_status, own: status, hasDraft };
 }
 
 /** The popup; null where the id has none. */
@@ -244,10 +249,17 @@ export async function preview(
   return (await ask<Preview>('POST', '/v1/preview', asking)).value;
 }
 
-/** Whether an id is, or was, a popup's or a draft's. */
+/** What an id has: a popup, a draft, or both. */
+export async function loadBoth(
+  id: string,
+): Promise<{ live: LivePopup | null; draft: Draft | null }> {
+  const live = await loadPopup(id);
+  return { live, draft: live?.hasDraft === false ? null : await loadDraft(id) };
+}
+
+/** Whether an id is a popup's or a draft's. */
 export async function isTaken(id: string): Promise<boolean> {
-  const [popup, draft] = await Promise.all([loadPopup(id), loadDraft(id)]);
-  return popup !== null || draft !== null;
+  return (await loadPopup(id)) !== null || (await loadDraft(id)) !== null;
 }
 
 /** Placements that popups of this node have, for suggestions. */

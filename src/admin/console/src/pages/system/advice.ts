@@ -33,7 +33,7 @@ const ADVICE: Readonly<Record<string, Advice>> = {
   sql: {
     title: 'SQL is away, full, slow or refuses',
     visitors: 'No change: records wait in the journal, which has room for 256 MiB of them.',
-    mend: 'Bring it back before the journal is at its budget. At it, shows degrade and events get 503.',
+    mend: 'Bring it back before the journal is full; then shows degrade and events get 503.',
   },
   catalog: {
     title: 'This node’s popups are older than those of others',

@@ -8,7 +8,7 @@ import { Chip } from '../../ui/chip';
 import { Empty, Failure, Notice, Skeleton } from '../../ui/notice';
 import { Section } from '../../ui/page';
 import { type Column, Table } from '../../ui/table';
-import { Time } from '../../ui/time';
+import { When } from '../../ui/when';
 
 interface Entry {
   readonly at: string;
@@ -54,7 +54,9 @@ export function Audit() {
   const failure = error ?? first.error;
   return (
     <Section title="Who changed what">
-      {failure ? <Away error={failure} onAgain={() => (error ? void more() : first.reload())} /> : null}
+      {failure ? (
+        <Away error={failure} onAgain={() => (error ? void more() : first.reload())} />
+      ) : null}
       {!first.value && !first.error && <Skeleton lines={8} />}
       {first.value && entries.length === 0 && (
         <Empty title="No changes yet">
@@ -132,5 +134,5 @@ const COLUMNS: readonly Column<Entry & { at_row: number }>[] = [
     ),
   },
   { id: 'who', title: 'By', cell: ({ who }) => who },
-  { id: 'at', title: 'When', cell: ({ at }) => <Time at={at} seconds /> },
+  { id: 'at', title: 'When', cell: ({ at }) => <When at={at} seconds /> },
 ];

@@ -43,7 +43,10 @@ export function Doctor() {
     }
   };
   return (
-    <Section title="Is this host fit?" beside={report && <RunButton busy={busy} onRun={run} again />}>
+    <Section
+      title="Is this host fit?"
+      beside={report && <RunButton busy={busy} onRun={run} again />}
+    >
       <div aria-live="polite">
         {error ? <Refused error={error} /> : null}
         {report ? (
@@ -90,26 +93,39 @@ function Found({ report }: { report: Report & { at: number } }) {
   const sorted = [...report.checks].sort(
     (a, b) => ORDER.indexOf(a.status) - ORDER.indexOf(b.status),
   );
-  const bad = sorted.filter(({ status }) => status !== 'ok').length;
+  const bad = sorted.filter(({ status }) => status !== 'ok');
+  const fine = sorted.filter(({ status }) => status === 'ok');
   return (
     <>
       <p class="doctor-sum">
-        {bad === 0 ? 'Nothing to mend' : `${many(bad, 'finding')}`} in{' '}
+        {bad.length === 0 ? 'Nothing to mend' : `${many(bad.length, 'finding')}`} in{' '}
         {many(sorted.length, 'check')}, <Time at={report.at} seconds />, in {report.took_ms} ms.
       </p>
-      <ul class="checks">
-        {sorted.map((check) => (
-          <li key={check.name} class="check-row">
-            <Chip tone={TONES[check.status]}>{check.status}</Chip>
-            <div class="check-text">
-              <h3>{check.name}</h3>
-              <p>{check.found}</p>
-              <p class="check-why">{check.why}</p>
-              {check.status !== 'ok' && check.mend && <Command text={check.mend} />}
-            </div>
-          </li>
-        ))}
-      </ul>
+      <Checks checks={bad} />
+      {fine.length > 0 && (
+        <details class="checks-fine" open={bad.length === 0}>
+          <summary>{fine.length === 1 ? '1 check is' : `${fine.length} checks are`} fine</summary>
+          <Checks checks={fine} />
+        </details>
+      )}
     </>
+  );
+}
+
+function Checks({ checks }: { checks: readonly Check[] }) {
+  return (
+    <ul>
+      {checks.map((check) => (
+        <li key={check.name} class="check-row">
+          <Chip tone={TONES[check.status]}>{check.status}</Chip>
+          <div class="check-text">
+            <h3>{check.name}</h3>
+            <p>{check.found}</p>
+            <p class="check-why">{check.why}</p>
+            {check.status !== 'ok' && check.mend && <Command text={check.mend} />}
+          </div>
+        </li>
+      ))}
+    </ul>
   );
 }

@@ -47,11 +47,21 @@ function nodeFacts(status: Status) {
     ['Version', status.version],
     ['Started', <Time at={status.started_at} seconds />],
     ['Popups', popups.join(', ')],
-    ['Catalog', <>version {count(catalog.version)}, since <Time at={catalog.since} /></>],
-    ['CPU of journal and SQL', count(status.writer_cpu)],
+    [
+      'Catalog',
+      <>
+        version {count(catalog.version)}, since <Time at={catalog.since} />
+      </>,
+    ],
+    ['CPU of the writer', count(status.writer_cpu)],
     ['Threads are pinned', status.pinned ? 'yes' : 'no'],
-    ['Answers when a record is', status.ack === 'synced' ? 'on disk' : 'written'],
-    ['Clock', <><Time at={clock.now} form="absolute" seconds />, {ahead(clock.ahead_ms)}</>],
+    ['Acknowledges when', status.ack === 'synced' ? 'on disk' : 'written'],
+    [
+      'Clock',
+      <>
+        <Time at={clock.now} form="absolute" seconds />, {ahead(clock.ahead_ms)}
+      </>,
+    ],
   ] as const;
 }
 

@@ -67,11 +67,7 @@ function Rates({ told, status }: { told: Live | null; status: Status }) {
         asOf="now"
         hint={`of ${count(status.connections_max)}`}
       />
-      <Figure
-        label="Load"
-        value={percent(told?.load ?? status.load)}
-        asOf="busiest shard, now"
-      />
+      <Figure label="Load" value={percent(told?.load ?? status.load)} asOf="busiest shard, now" />
     </Figures>
   );
 }
@@ -100,7 +96,7 @@ function Courses({ history }: { history: readonly Live[] }) {
           { label: 'Popups shown', values: history.map(({ totals }) => totals.shows_per_s) },
         ]}
         height={160}
-        live
+        liveSeconds={120}
       />
       <Chart
         title="Latency"
@@ -112,7 +108,7 @@ function Courses({ history }: { history: readonly Live[] }) {
         ]}
         height={160}
         form={shortMs}
-        live
+        liveSeconds={120}
       />
     </div>
   );

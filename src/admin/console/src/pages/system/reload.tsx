@@ -69,8 +69,9 @@ function Asked({ onClose, onDone }: { onClose: () => void; onDone: () => void })
         <Told done={done} />
       ) : (
         <p>
-          It reads nudged.toml, the popups file, keys and the certificate again, as on SIGHUP. If one
-          of them is wrong, nothing changes and you are told what it is. Visitors notice nothing.
+          It reads nudged.toml, the popups file, keys and the certificate again, as on SIGHUP. If
+          one of them is wrong, nothing changes and you are told what it is. Visitors notice
+          nothing.
         </p>
       )}
       {error ? <Failure error={error} what="Nothing was changed" /> : null}
@@ -82,7 +83,9 @@ function Told({ done }: { done: Reloaded }) {
   return (
     <>
       <p>
-        {done.changed ? `Popups changed: the catalog is version ${done.version}.` : 'No popup changed.'}{' '}
+        {done.changed
+          ? `Popups changed: the catalog is version ${done.version}.`
+          : 'No popup changed.'}{' '}
         {done.applied.length > 0
           ? `${many(done.applied.length, 'setting')} applied: ${done.applied.join(', ')}.`
           : 'No setting changed.'}

@@ -57,8 +57,8 @@ function JournalCard({ journal, status }: { journal: Journal; status: Status }) 
       state={state}
       facts={[
         ['Records written', count(journal.written)],
-        ['Not on disk for certain', many(behind, 'record')],
-        ['Answered when', status.ack === 'synced' ? 'on disk' : 'written'],
+        ['Not synced yet', many(behind, 'record')],
+        ['Acknowledged when', status.ack === 'synced' ? 'on disk' : 'written'],
         ['Not in SQL yet', `${bytes(journal.unapplied_bytes)} of ${bytes(budget)}`],
         ['Size', `${bytes(journal.bytes)} of ${bytes(bound)}`],
         ['Failed writes', count(journal.failures ?? 0)],
@@ -107,6 +107,11 @@ const STATES: Readonly<Record<string, readonly [words: string, tone: Tone]>> = {
   rebuilding: ['Is filled again', 'warn'],
 };
 
+function rebuildWords({ phase, partitions, users, for_ms }: NonNullable<Redis['rebuild']>): string {
+  const done = `${many(partitions, 'partition')}, ${many(users, 'user')}`;
+  return `${phase}: ${done} in ${duration(for_ms / 1000)}`;
+}
+
 function RedisCard({ redis }: { redis: Redis | null }) {
   if (!redis) {
     return (
@@ -129,18 +134,16 @@ function RedisCard({ redis }: { redis: Redis | null }) {
       facts={[
         ['Other nodes', count(redis.other_nodes)],
         ['Lost partitions', `${count(redis.partitions_lost)} of 1,024`],
-        [
-          'Rebuild',
-          rebuild
-            ? `${rebuild.phase}: ${many(rebuild.partitions, 'partition')}, ${many(rebuild.users, 'user')} in ${duration(rebuild.for_ms / 1000)}`
-            : 'none',
-        ],
+        ['Rebuild', rebuild ? rebuildWords(rebuild) : 'none'],
         [
           'Waiting for SQL',
           lists ? `${many(lists.waiting, 'record')}, ${duration(lists.lag_ms / 1000)}` : '–',
         ],
         ['May evict users', redis.evicts === null ? '–' : redis.evicts ? 'yes' : 'no'],
-        ['Last error', redis.last_error ? <Time at={redis.last_error.at} /> : 'none since the start'],
+        [
+          'Last error',
+          redis.last_error ? <Time at={redis.last_error.at} /> : 'none since the start',
+        ],
       ]}
       note={redis.unfit}
     />

@@ -9,6 +9,7 @@ import { Failure, Notice, Skeleton } from '../../ui/notice';
 import { Section } from '../../ui/page';
 import { type Column, Table } from '../../ui/table';
 import { Time } from '../../ui/time';
+import { When } from '../../ui/when';
 import { Form } from './form';
 import { inOrder, isElsewhere, known, nextToOpen, reasonWords, verdict } from './gates';
 import { fieldOf, isPlain, readQuestion, writeQuestion } from './question';
@@ -130,9 +131,7 @@ function Candidates({ told }: { told: Explanation }) {
           </Button>
         )}
         {hidden > 0 && (
-          <Button onClick={() => setWhole(true)}>
-            {hidden} more, not live or elsewhere
-          </Button>
+          <Button onClick={() => setWhole(true)}>{hidden} more, not live or elsewhere</Button>
         )}
       </div>
     </div>
@@ -177,22 +176,16 @@ const MOMENT = /(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d))/;
 function Why({ why, zone }: { why: string; zone: string | undefined }) {
   return (
     <span class="candidate-why">
-      {why.split(MOMENT).map((part, index) =>
-        index % 2 === 1 ? <Time key={index} at={part} zone={zone} form="absolute" /> : part,
-      )}
+      {why
+        .split(MOMENT)
+        .map((part, index) =>
+          index % 2 === 1 ? <Time key={index} at={part} zone={zone} form="absolute" /> : part,
+        )}
     </span>
   );
 }
 
 function Opens({ candidate, zone }: { candidate: Candidate; zone: string | undefined }) {
   const at = candidate.opens_at;
-  if (!at) return <span class="soft">not by time</span>;
-  return (
-    <span class="candidate-opens">
-      <Time at={at} zone={zone} form="relative" />
-      <span class="soft">
-        <Time at={at} zone={zone} form="absolute" />
-      </span>
-    </span>
-  );
+  return at ? <When at={at} zone={zone} /> : <span class="soft">not by time</span>;
 }

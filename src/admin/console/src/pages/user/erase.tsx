@@ -47,15 +47,16 @@ export function Erase({ user, onClose, onErased }: EraseProps) {
       <form id="erase" class="user-erase" onSubmit={(event) => void erase(event)}>
         <p>
           Everything that is remembered of <strong class="user-name">{user}</strong> is deleted, on
-          every node and in SQL: what they saw, what they did with it, and when. This can’t be undone.
+          every node and in SQL: what they saw, what they did with it, and when. This can’t be
+          undone.
         </p>
         <ul class="user-consequences">
           <li>They are a new user from then on, and may see again what they have dismissed.</li>
           <li>What their open pages send of earlier popups no longer counts.</li>
           <li>Statistics keep their sums, which name nobody.</li>
           <li>
-            The id stays in the journal until its files are deleted, and in backups made earlier. You
-            are told until when.
+            The id stays in the journal until its files are deleted, and in backups made earlier.
+            You are told until when.
           </li>
         </ul>
         <TextField

@@ -8,7 +8,10 @@ import { fromLocal, isPlain, type Question, toLocal, writeQuestion } from './que
 
 interface FormProps {
   readonly question: Question;
-  readonly known: { readonly placements: readonly string[]; readonly attributes: readonly string[] };
+  readonly known: {
+    readonly placements: readonly string[];
+    readonly attributes: readonly string[];
+  };
   readonly busy: boolean;
   /** What the node refused. */
   readonly wrong: { readonly field: string; readonly words: string } | null;
@@ -22,10 +25,11 @@ export function Form({ question, known, busy, wrong, onAsk }: FormProps) {
   const [draft, setDraft] = useState(question);
   // Another question came by the browser's way back, or a link. The form stays, with its focus.
   useEffect(() => setDraft(question), [writeQuestion(question)]);
-  const [open, setOpen] = useState(!isPlain(question) || (wrong !== null && wrong.field !== 'placement'));
+  const [open, setOpen] = useState(
+    !isPlain(question) || (wrong !== null && wrong.field !== 'placement'),
+  );
   const change = (part: Partial<Question>) => setDraft((before) => ({ ...before, ...part }));
   const error = (field: string) => (wrong?.field === field ? wrong.words : undefined);
-  const isPlaced = ['placement', 'at', 'session', 'locale', 'tz', 'attributes'];
   return (
     <form
       class="question"
@@ -35,27 +39,7 @@ export function Form({ question, known, busy, wrong, onAsk }: FormProps) {
       }}
     >
       <div class="question-row">
-        <TextField
-          label="Placement"
-          value={draft.placement}
-          onText={(placement) => change({ placement })}
-          placeholder="home"
-          list="placements"
-          spellcheck={false}
-          error={error('placement')}
-        />
-        <datalist id="placements">
-          {known.placements.map((name) => (
-            <option key={name} value={name} />
-          ))}
-        </datalist>
-        <TextField
-          label={`When (${ZONE}), empty for now`}
-          type="datetime-local"
-          value={toLocal(draft.at)}
-          onText={(text) => change({ at: fromLocal(text) })}
-          error={error('at')}
-        />
+        <Where {...{ draft, change, error }} placements={known.placements} />
         <div class="question-actions">
           <Button type="submit" kind="primary" busy={busy}>
             Ask
@@ -70,50 +54,96 @@ export function Form({ question, known, busy, wrong, onAsk }: FormProps) {
           )}
         </div>
       </div>
-      {open && (
-        <div class="question-row">
-          <TextField
-            label="Locale"
-            value={draft.locale}
-            onText={(locale) => change({ locale })}
-            placeholder="such as de-AT"
-            spellcheck={false}
-            error={error('locale')}
-          />
-          <TextField
-            label="Time zone"
-            value={draft.tz}
-            onText={(tz) => change({ tz })}
-            placeholder="UTC"
-            list="zones"
-            spellcheck={false}
-            error={error('tz')}
-          />
-          <Zones />
-          <TextField
-            label="Session"
-            value={draft.session}
-            onText={(session) => change({ session })}
-            placeholder="none"
-            spellcheck={false}
-            error={error('session')}
-          />
-        </div>
-      )}
-      {open && (
-        <AttributeRows
-          attributes={draft.attributes}
-          names={known.attributes}
-          error={error('attributes')}
-          onChange={(attributes) => change({ attributes })}
-        />
-      )}
-      {wrong && !isPlaced.includes(wrong.field) && (
+      {open && <Who {...{ draft, change, error }} names={known.attributes} />}
+      {wrong && !FIELDS.includes(wrong.field) && (
         <Notice tone="bad">
           <p>{wrong.words}</p>
         </Notice>
       )}
     </form>
+  );
+}
+
+/** Those beside which an error can stand. */
+const FIELDS = ['placement', 'at', 'session', 'locale', 'tz', 'attributes'];
+
+interface PartProps {
+  readonly draft: Question;
+  readonly change: (part: Partial<Question>) => void;
+  readonly error: (field: string) => string | undefined;
+}
+
+function Where({
+  draft,
+  change,
+  error,
+  placements,
+}: PartProps & { placements: readonly string[] }) {
+  return (
+    <>
+      <TextField
+        label="Placement"
+        value={draft.placement}
+        onText={(placement) => change({ placement })}
+        placeholder="home"
+        list="placements"
+        spellcheck={false}
+        error={error('placement')}
+      />
+      <datalist id="placements">
+        {placements.map((name) => (
+          <option key={name} value={name} />
+        ))}
+      </datalist>
+      <TextField
+        label={`When (${ZONE}), empty for now`}
+        type="datetime-local"
+        value={toLocal(draft.at)}
+        onText={(text) => change({ at: fromLocal(text) })}
+        error={error('at')}
+      />
+    </>
+  );
+}
+
+function Who({ draft, change, error, names }: PartProps & { names: readonly string[] }) {
+  return (
+    <>
+      <div class="question-row">
+        <TextField
+          label="Locale"
+          value={draft.locale}
+          onText={(locale) => change({ locale })}
+          placeholder="such as de-AT"
+          spellcheck={false}
+          error={error('locale')}
+        />
+        <TextField
+          label="Time zone"
+          value={draft.tz}
+          onText={(tz) => change({ tz })}
+          placeholder="UTC"
+          list="zones"
+          spellcheck={false}
+          error={error('tz')}
+        />
+        <Zones />
+        <TextField
+          label="Session"
+          value={draft.session}
+          onText={(session) => change({ session })}
+          placeholder="none"
+          spellcheck={false}
+          error={error('session')}
+        />
+      </div>
+      <AttributeRows
+        attributes={draft.attributes}
+        names={names}
+        error={error('attributes')}
+        onChange={(attributes) => change({ attributes })}
+      />
+    </>
   );
 }
 

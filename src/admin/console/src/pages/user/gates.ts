@@ -75,7 +75,8 @@ export function known(candidates: readonly Candidate[]) {
   const placements = new Set<string>(['home']);
   const attributes = new Set<string>();
   for (const { facts } of candidates) {
-    for (const name of list(facts?.['placement'])) if (typeof name === 'string') placements.add(name);
+    for (const name of list(facts?.['placement']))
+      if (typeof name === 'string') placements.add(name);
     for (const rule of list(facts?.['rules'])) {
       const name = (rule as { attr?: unknown }).attr;
       if (typeof name === 'string') attributes.add(name);

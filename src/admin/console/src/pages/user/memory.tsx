@@ -5,6 +5,7 @@ import { Facts } from '../../ui/figure';
 import { count, many } from '../../ui/format';
 import { type Column, Table } from '../../ui/table';
 import { Time } from '../../ui/time';
+import { When } from '../../ui/when';
 import type { PopupMemory, UserState } from './remembered';
 
 const OUTCOMES: Readonly<Record<string, Tone>> = {
@@ -55,7 +56,10 @@ const COLUMNS: readonly Column<PopupMemory>[] = [
   {
     id: 'last',
     title: 'Last show',
-    cell: (popup) => <Time at={popup.last_shows.at(-1)?.at} form="relative" />,
+    cell: (popup) => {
+      const at = popup.last_shows.at(-1)?.at;
+      return at ? <When at={at} seconds /> : '–';
+    },
   },
   {
     id: 'outcome',
@@ -81,5 +85,5 @@ function Next({ at }: { at: string | null }) {
   if (at === null) return <>the popup is gone</>;
   if (at === 'never') return <>never</>;
   const isOver = Date.parse(at) <= Date.now();
-  return isOver ? <>it may be shown</> : <Time at={at} />;
+  return isOver ? <>it may be shown</> : <When at={at} />;
 }

@@ -107,7 +107,10 @@ function OneUser({ user }: { user: string }) {
   const [isAnswered, setAnswered] = useState(false);
   return (
     <>
-      <PageHead title={<span class="user-name">{user}</span>} back={{ href: '/users', label: 'Users' }}>
+      <PageHead
+        title={<span class="user-name">{user}</span>}
+        back={{ href: '/users', label: 'Users' }}
+      >
         <EraseButton onClick={() => setErasing(true)} />
       </PageHead>
       <Search user={user} />
@@ -172,8 +175,8 @@ function About({ state, erased }: { state: UserState; erased: boolean }) {
     return (
       <Notice tone="warn" title="SQL does not answer">
         <p>
-          What decisions go by is known and shown below. The timeline is in SQL, and is here again as
-          soon as SQL is.
+          What decisions go by is known and shown below. The timeline is in SQL, and is here again
+          as soon as SQL is.
         </p>
       </Notice>
     );

@@ -89,7 +89,7 @@ function between(a: string[], b: string[]): Line[] {
 
 /** A member that two people may have changed from one base. */
 export interface Conflict {
-  readonly member: string;
+  readonly path: readonly string[];
   readonly base: unknown;
   readonly theirs: unknown;
   readonly yours: unknown;
@@ -97,15 +97,25 @@ export interface Conflict {
   readonly by: 'theirs' | 'yours' | 'both';
 }
 
-/** Members that differ from the base on a side, with those that both changed in another way. */
-export function conflicts(base: unknown, theirs: unknown, yours: unknown): Conflict[] {
-  const [b, t, y] = [base, theirs, yours].map((side) => (isObject(side) ? side : {}));
-  if (!b || !t || !y) return [];
-  const members = [...new Set([b, t, y].flatMap((side) => Object.keys(side)))];
-  return members.flatMap((member): Conflict[] => {
-    const one = { member, base: b[member], theirs: t[member], yours: y[member] };
-    const [byThem, byYou] = [!equal(one.base, one.theirs), !equal(one.base, one.yours)];
-    if ((!byThem && !byYou) || equal(one.theirs, one.yours)) return [];
-    return [{ ...one, by: byThem && byYou ? 'both' : byThem ? 'theirs' : 'yours' }];
-  });
+/**
+ * Members that differ from the base on a side, with those that both changed in another way. Objects
+ * that all three have are gone into, so that two who change two fields of a content both keep theirs.
+ */
+export function conflicts(
+  base: unknown,
+  theirs: unknown,
+  yours: unknown,
+  path: readonly string[] = [],
+): Conflict[] {
+  const sides = [base, theirs, yours];
+  if (path.length === 0 || sides.every(isObject)) {
+    const [b, t, y] = sides.map((side) => (isObject(side) ? side : {}));
+    const members = [...new Set([b, t, y].flatMap((side) => Object.keys(side ?? {})))];
+    return members.flatMap((name) => conflicts(b?.[name], t?.[name], y?.[name], [...path, name]));
+  }
+  const [byThem, byYou] = [!equal(base, theirs), !equal(base, yours)];
+  if ((!byThem && !byYou) || equal(theirs, yours)) return [];
+  return [
+    { path, base, theirs, yours, by: byThem && byYou ? 'both' : byThem ? 'theirs' : 'yours' },
+  ];
 }

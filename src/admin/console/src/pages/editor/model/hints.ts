@@ -54,6 +54,12 @@ function identity(definition: Members): Problem[] {
 }
 
 const RANGES = [
+  {
+    member: 'priority',
+    low: -9_223_372_036_854_775_808,
+    high: 9_223_372_036_854_775_807,
+    whole: true,
+  },
   { member: 'max_shows', low: 0, high: 4_294_967_295, whole: true },
   { member: 'rollout', low: 0, high: 100, whole: false },
 ] as const;

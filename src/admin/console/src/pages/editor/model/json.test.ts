@@ -1,7 +1,7 @@
 // A text keeps what no form knows, whatever is edited; a path finds its place.
 import { expect, test } from 'vitest';
 import { fieldOf, find, lineOf, parseJson, pathOf, rangeOf, valueOf } from './json';
-import { laidOut, RawJson, withValue } from './text';
+import { exactOf, laidOut, RawJson, withValue } from './text';
 
 const TEXT = `{
   "id": "sale",
@@ -140,4 +140,15 @@ test('laid out is the same JSON, and laid out again the same text', () => {
       '  "content": {\n    "title": "T"\n  },\n  "n": 1.50,\n  "e": {}\n}\n',
   );
   expect(laidOut(text)).toBe(text);
+});
+
+test('what is copied keeps every digit', () => {
+  const text =
+    '{"content":{"big":12345678901234567890,"price":5.10,"n":7,"in":[1e2,{"__proto__":1.0}]}}';
+  const content = exactOf(find(node(text), ['content'])!, text);
+  const copied = withValue(text, ['locales', 'de'], content);
+  expect(laidOut(copied)).toContain(
+    '"big": 12345678901234567890,\n      "price": 5.10,\n      "n": 7',
+  );
+  expect(copied.replaceAll(/\s/g, '')).toContain('"in":[1e2,{"__proto__":1.0}]');
 });

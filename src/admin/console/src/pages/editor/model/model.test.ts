@@ -190,18 +190,23 @@ test('what differs, by member and by line', () => {
   expect([rebuilt('new'), rebuilt('gone')]).toEqual(['a\nb\nc\nd', 'a\nx\nc\nd\ne']);
 });
 
-test('two who change one base: what only one changed is his, the rest is chosen', () => {
+test('two who change one base: what only one changed is theirs, the rest is chosen', () => {
   const found = conflicts(
-    { a: 1, b: 1, c: 1, d: 1, e: 1 },
-    { a: 2, b: 1, c: 2, d: 3, e: 1 },
-    { a: 1, b: 2, c: 3, d: 3 },
+    { a: 1, b: 1, c: 1, d: 1, e: 1, content: { title: 'x', text: 'x', deep: { n: 1 } }, list: [1] },
+    { a: 2, b: 1, c: 2, d: 3, e: 1, content: { title: 'y', text: 'x', deep: { n: 2 } }, list: [2] },
+    { a: 1, b: 2, c: 3, d: 3, content: { title: 'x', text: 'z', deep: { n: 3 } }, list: [1, 1] },
   );
-  expect(found.map(({ member, by }) => [member, by])).toEqual([
+  expect(found.map(({ path, by }) => [path.join('.'), by])).toEqual([
     ['a', 'theirs'],
     ['b', 'yours'],
     ['c', 'both'],
     ['e', 'yours'],
+    ['content.title', 'theirs'],
+    ['content.text', 'yours'],
+    ['content.deep.n', 'both'],
+    ['list', 'both'],
   ]);
+  expect(conflicts(null, { a: 1 }, { a: 2 }).map(({ by }) => by)).toEqual(['both']);
 });
 
 test('hints tell the field', () => {

@@ -1,6 +1,7 @@
 // Targets as trees: what an operator takes, and a tree with a node added, moved, wrapped or taken
 // out. Trees are never changed in place. What a form does not know of a node stays in it.
 import type { JsonPath } from './json';
+import { RawJson } from './text';
 
 export type Rule = Record<string, unknown>;
 export type RuleKind = 'all' | 'any' | 'not' | 'attr' | 'unknown';
@@ -56,7 +57,7 @@ export function parts(rule: unknown): unknown[] {
 
 export function valueKind(value: unknown): ValueKind {
   const one = Array.isArray(value) ? (value as unknown[])[0] : value;
-  if (typeof one === 'number') return 'number';
+  if (typeof one === 'number' || one instanceof RawJson) return 'number';
   return typeof one === 'boolean' ? 'boolean' : 'text';
 }
 
@@ -65,6 +66,7 @@ export function asKind(value: unknown, kind: ValueKind): unknown {
   if (Array.isArray(value)) return value.map((one: unknown) => asKind(one, kind));
   if (kind === 'text') return value === undefined || value === null ? '' : String(value);
   if (kind === 'boolean') return value === true || value === 'true';
+  if (value instanceof RawJson) return value;
   const number = Number(value);
   return String(value).trim() !== '' && Number.isFinite(number) ? number : 0;
 }

@@ -4,6 +4,31 @@ import { child, parseJson, type JsonNode, type JsonPath } from './json';
 /** A value as its JSON text: what JavaScript's numbers can't hold stays as it was typed. */
 export class RawJson {
   constructor(readonly json: string) {}
+
+  toString(): string {
+    return this.json;
+  }
+}
+
+/** What a node says, with numbers that JavaScript would change as they are written. */
+export function exactOf(node: JsonNode, text: string): unknown {
+  if (node.kind === 'array') return node.items.map((item) => exactOf(item, text));
+  if (node.kind === 'object') {
+    const value = Object.create(null) as Record<string, unknown>;
+    for (const member of node.members) value[member.key] = exactOf(member.node, text);
+    return value;
+  }
+  const json = text.slice(node.start, node.end);
+  return node.kind === 'number' && String(node.scalar) !== json ? new RawJson(json) : node.scalar;
+}
+
+/** JSON of a value that may hold such numbers. */
+function jsonOf(value: unknown): string {
+  if (value instanceof RawJson) return value.json;
+  if (Array.isArray(value)) return `[${value.map((item) => jsonOf(item ?? null)).join(',')}]`;
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
+  const members = Object.entries(value).filter(([, member]) => member !== undefined);
+  return `{${members.map(([key, member]) => `${JSON.stringify(key)}:${jsonOf(member)}`).join(',')}}`;
 }
 
 /** Members of a definition in the order in which people read them. */
@@ -69,7 +94,7 @@ function isProse(node: JsonNode): boolean {
 
 /** A value's JSON. */
 function written(value: unknown, indent: string): string {
-  const text = value instanceof RawJson ? value.json : JSON.stringify(value);
+  const text = jsonOf(value);
   const { node } = parseJson(text);
   return node ? lay(node, text, indent) : text;
 }
@@ -103,11 +128,6 @@ function nested(path: JsonPath, value: unknown): unknown {
   const [step, ...rest] = path;
   if (step === undefined) return value;
   const inner = nested(rest, value);
-  if (inner instanceof RawJson) {
-    const json =
-      typeof step === 'number' ? `[${inner.json}]` : `{${JSON.stringify(step)}:${inner.json}}`;
-    return new RawJson(json);
-  }
   return typeof step === 'number' ? [inner] : { [step]: inner };
 }
 

@@ -1,1 +1,0 @@
-import{t as e}from"./jsxRuntime.module-OA079Coz.js";function t({params:t}){return e(`h1`,{children:[`Popup `,t.id??t.user??``]})}export{t as default};

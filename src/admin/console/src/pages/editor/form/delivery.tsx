@@ -1,0 +1,35 @@
+// To how many, and what holds when something is wrong.
+import { Section } from '../../../ui/page';
+import { Check, Count, Pick } from './parts';
+
+const FAILURES = [
+  { value: 'hide', label: 'Hide it' },
+  { value: 'local', label: 'Show it, by what this node knows' },
+];
+
+export function Delivery() {
+  return (
+    <Section title="To how many" card>
+      <div class="editor-grid">
+        <Count
+          path={['rollout']}
+          label="Rollout"
+          fallback="100"
+          unit="% of users"
+          hint="Raising it takes the popup from nobody."
+        />
+        <Pick
+          path={['on_failure']}
+          label="When a user's state can't be read"
+          choices={FAILURES}
+          fallback="hide"
+        />
+        <Check
+          path={['quiet_exempt']}
+          label="Exempt from quiet time"
+          hint="Outside quiet_time, max_per_day and max_per_session of this server."
+        />
+      </div>
+    </Section>
+  );
+}
