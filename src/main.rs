@@ -7,8 +7,8 @@ use nudged::node::arguments::{self, CommandLine, Subcommand};
 use nudged::node::doctor::report::ReportStyle;
 use nudged::node::failure::Failure;
 use nudged::node::{
-    backup, check, doctor, drain_command, explain, export, import, journal_command, migrate, schema,
-    serve, settings, top, vectors,
+    backup, check, doctor, drain_command, explain, export, import, journal_command, migrate,
+    schema, serve, settings, top, vectors,
 };
 use nudged_runtime::signal_mask;
 

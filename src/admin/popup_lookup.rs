@@ -90,7 +90,8 @@ fn ask<T>(
 pub(super) fn of_all(service: &Service, may_wait: bool) -> Result<BesidePopups, AdminAnswer> {
     let newest = service.popup_facts.lock().newest;
     let limit_ms = if may_wait { ADMIN_SQL_SILENCE_MS } else { POPUP_FACTS_WAIT_MS };
-    let asked = ask(service, limit_ms, |reader| Ok((reader.draft_heads()?, reader.changed_after(newest)?)));
+    let asked =
+        ask(service, limit_ms, |reader| Ok((reader.draft_heads()?, reader.changed_after(newest)?)));
     let (drafts, changes) = asked?;
     let newest = changes.iter().map(|(_, number, _)| *number).max().unwrap_or(0);
     let mut kept = service.popup_facts.lock();
@@ -144,7 +145,8 @@ pub(super) fn stats(
     let (now, lag_ms) = (service.now(), service.lag_ms());
     let (first, _) = last_hours(now);
     let count = u32::try_from(POPUP_HOURS_TOLD).expect("some hours");
-    let rows = ask(service, ADMIN_SQL_SILENCE_MS, |reader| reader.hours_of(popups, (first, count)))?;
+    let rows =
+        ask(service, ADMIN_SQL_SILENCE_MS, |reader| reader.hours_of(popups, (first, count)))?;
     let snapshot = service.publisher.snapshot();
     let none = PopupStats { ignored: Some(0), ..PopupStats::default() };
     let mut stats: HashMap<String, PopupStats> =

@@ -16,8 +16,8 @@ use nudged_base::limits::ADMIN_SQL_SILENCE_MS;
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Log, LogField, LogValue, Message};
 use nudged_base::time::{MonoNs, WallMs};
-use nudged_publish::publisher::Publisher;
 use nudged_config::DataListener;
+use nudged_publish::publisher::Publisher;
 use nudged_runtime::clocks;
 use nudged_runtime::load::LoadMeter;
 use nudged_runtime::shard::mesh::Mesh;
@@ -223,8 +223,8 @@ impl Service {
         self.reader_within(Duration::from_millis(ADMIN_SQL_SILENCE_MS))
     }
 
-    /// As [`Service::reader`], which others may have for so long, and on which SQL may be silent for
-    /// so long.
+    /// As [`Service::reader`], which others may have for so long, and on which SQL may be silent
+    /// for so long.
     ///
     /// # Errors
     /// As there.

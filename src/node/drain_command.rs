@@ -183,7 +183,10 @@ fn said(
         said.push_str(&format!(", {} of which it had from elsewhere", applied.duplicates));
     }
     if applied.rejected > 0 {
-        said.push_str(&format!("; {} that it refuses are in dead-letter.ndjson there", applied.rejected));
+        said.push_str(&format!(
+            "; {} that it refuses are in dead-letter.ndjson there",
+            applied.rejected
+        ));
     }
     if rest.bytes_cut > 0 {
         said.push_str(&format!(

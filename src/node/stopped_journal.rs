@@ -72,10 +72,7 @@ impl JournalRest {
 ///
 /// # Errors
 /// What is wrong with either, but for damage.
-pub(super) fn rest(
-    store: &mut Store,
-    disk: &impl DiskRead,
-) -> Result<Option<JournalRest>, String> {
+pub(super) fn rest(store: &mut Store, disk: &impl DiskRead) -> Result<Option<JournalRest>, String> {
     let set = recovery::set_of(disk).map_err(|error| error.to_string())?;
     let Some(set) = set else { return Ok(None) };
     let stream = store.stream_id(set.0.to_le_bytes()).map_err(|error| error.to_string())?;

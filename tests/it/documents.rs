@@ -37,10 +37,7 @@ const SMOKES: &[(&str, Smoke)] = &[
         Test("e2e/backup.rs", "a_copy_made_under_load_has_all_that_was_acknowledged_and_serves"),
     ),
     ("nudged check", Test("e2e/first_minute.rs", "the_samples_that_are_shipped_are_right")),
-    (
-        "nudged drain",
-        Test("e2e/retired.rs", "what_is_left_is_applied_once_and_again_is_harmless"),
-    ),
+    ("nudged drain", Test("e2e/retired.rs", "what_is_left_is_applied_once_and_again_is_harmless")),
     ("nudged doctor", Test("e2e/doctor.rs", "a_host_is_looked_at_beside_the_node_that_runs_on_it")),
     ("nudged explain", Test("e2e/admin.rs", "explanations_record_nothing")),
     ("nudged export", Test("e2e/catalog.rs", "popups_go_out_and_in_again")),

@@ -88,7 +88,17 @@ fn queries() -> Vec<String> {
         |column: &str| format!("CASE WHEN {column} IS NULL THEN '-' ELSE LOWER(HEX({column})) END");
     let plain = |column: &str| format!("COALESCE({column}, '-')");
     let is_bytes = |column: &&str| {
-        ["user_id", "popup_id", "variant", "decision", "action", "state", "users_decided", "users_clicked"].contains(column)
+        [
+            "user_id",
+            "popup_id",
+            "variant",
+            "decision",
+            "action",
+            "state",
+            "users_decided",
+            "users_clicked",
+        ]
+        .contains(column)
     };
     let tables = [
         (

@@ -194,7 +194,10 @@ fn users_count_once_in_a_day_and_once_in_the_totals() {
     assert_eq!(days["totals"]["uniques_clicked"], 1);
     assert_eq!((&days["uniques_error"], &days["warnings"]), (&json!(0.023), &json!([])));
     let hours = told(&asked(None, "UTC"), &rows, at(1_000));
-    assert_eq!((&hours["rows"][0]["uniques"], &hours["totals"]["uniques"]), (&json!(6), &json!(14)));
+    assert_eq!(
+        (&hours["rows"][0]["uniques"], &hours["totals"]["uniques"]),
+        (&json!(6), &json!(14))
+    );
     let mut unknown = found(&rows);
     let (_, second) = unknown.users.iter_mut().nth(1).unwrap();
     second.by_kind[0] = None;

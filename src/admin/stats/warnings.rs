@@ -38,9 +38,8 @@ impl Spans<'_> {
                  among the rows if it is one of them"
             )
         });
-        let is_unknown = |(_, row): &(StatsRowKey, StatsRow)| {
-            row.users.by_kind.iter().any(Option::is_none)
-        };
+        let is_unknown =
+            |(_, row): &(StatsRowKey, StatsRow)| row.users.by_kind.iter().any(Option::is_none);
         let unknown = rows.iter().any(is_unknown).then(|| USERS_UNKNOWN.to_owned());
         [cut_end, cut_begin, unknown].into_iter().flatten().collect()
     }

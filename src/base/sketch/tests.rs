@@ -14,7 +14,10 @@ fn golden_bytes() {
     let few: UserSketch = ["u1", "u2", "u3"].into_iter().collect();
     assert_eq!(hex::encode(&few.encode()), "0100230100490201af08");
     let many = users(0, 100_000).encode();
-    assert_eq!((many.len(), hex::encode(&many[..7])), (SKETCH_BYTES_MAX, "021c61471c7144".to_owned()));
+    assert_eq!(
+        (many.len(), hex::encode(&many[..7])),
+        (SKETCH_BYTES_MAX, "021c61471c7144".to_owned())
+    );
 }
 
 #[test]

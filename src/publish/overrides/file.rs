@@ -138,8 +138,8 @@ fn lines(overrides: &Overrides, bytes_max: usize) -> (String, Vec<Override>, boo
     (body, kept.into_iter().map(|place| all[place].entry.clone()).collect(), has_all)
 }
 
-/// As many lines as fit, each given with whether SQL has it; the places of those that are kept, here
-/// or there; and whether all are.
+/// As many lines as fit, each given with whether SQL has it; the places of those that are kept,
+/// here or there; and whether all are.
 fn fill(
     lines: impl Iterator<Item = (String, bool)>,
     bytes_max: usize,

@@ -58,7 +58,8 @@ impl KnownSketches {
         rows: &[StatIncrement<'_>],
     ) -> Result<Vec<UserColumns>, StoreError> {
         self.pending.clear();
-        let has_users = |row: &&StatIncrement<'_>| row.2.users.iter().any(|users| !users.is_empty());
+        let has_users =
+            |row: &&StatIncrement<'_>| row.2.users.iter().any(|users| !users.is_empty());
         let missing: Vec<SketchPlace> = rows
             .iter()
             .filter(has_users)
@@ -120,9 +121,8 @@ impl KnownSketches {
     /// Where the database fails.
     pub(super) fn claim(&mut self, session: &mut Session) -> Result<(), StoreError> {
         let query = "SELECT MAX(hour) FROM popup_stats";
-        let newest = session.query_one("look for statistics", query, &[], |row| {
-            row.take::<Option<i64>>()
-        })?;
+        let newest = session
+            .query_one("look for statistics", query, &[], |row| row.take::<Option<i64>>())?;
         *self = KnownSketches::default();
         self.read_to = newest.flatten().unwrap_or(i64::MIN);
         Ok(())

@@ -332,7 +332,9 @@ fn users_of_days(
     place: &[SqlValue<'_>; 2],
     hours: &[(WallMs, StreamId, Counts, StatUsers)],
 ) -> Result<BTreeMap<(i64, StreamId), FoldedDay>, StoreError> {
-    let (Some(first), Some(last)) = (hours.first(), hours.last()) else { return Ok(BTreeMap::new()) };
+    let (Some(first), Some(last)) = (hours.first(), hours.last()) else {
+        return Ok(BTreeMap::new());
+    };
     let query = format!(
         "SELECT hour, stream, {ALL_COUNTS}, {USERS} FROM popup_stats WHERE popup_id = ? \
          AND variant = ? AND hour >= ? AND hour <= ? AND part = {DAY_PART}{}",

@@ -20,7 +20,12 @@ use proptest::test_runner::{Config as Cases, TestRunner};
 const STEPS_MAX: usize = 10_000;
 
 /// One whole pass by a fresh machine; gives the rows of events and of hours that it took.
-pub fn pass(store: &mut Store, own: StreamId, events: Option<i64>, hours: Option<i64>) -> (u64, u64) {
+pub fn pass(
+    store: &mut Store,
+    own: StreamId,
+    events: Option<i64>,
+    hours: Option<i64>,
+) -> (u64, u64) {
     let view = RetentionView {
         events_before: events.map(WallMs),
         users_before: None,
