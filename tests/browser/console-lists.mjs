@@ -1,7 +1,7 @@
 // The console's frame, the list of popups, a popup's page and statistics, in a real Chromium
 // against real nodes: what they are for, by keys alone, under a node that dies, with thousands of
-// popups (TEST_NUDGED_POPUPS=10000 for as many as a node takes), and with a script in every text. Prints what came of each test as one line of JSON; see
-// console-harness.mjs.
+// popups (TEST_NUDGED_POPUPS=10000 for as many as a node takes), and with a script in every text.
+// Prints what came of each test as one line of JSON; see console-harness.mjs.
 import { gzipSync } from 'node:zlib';
 import {
   accessible,
@@ -110,7 +110,8 @@ const tests = {
     check();
   },
 
-  async 'the first page is small, and thousands of popups are a list like any other'({ visitor, start }) {
+  async 'the first page is small, and thousands of popups are a list like any other'(given) {
+    const { visitor, start } = given;
     const popup = (at) => `[[popup]]\nid = "many-${at}"\ncontent = { title = "Number ${at}" }\n`;
     const popups = Array.from({ length: MANY }, (_, at) => popup(at)).join('');
     const node = await start({ popups });
