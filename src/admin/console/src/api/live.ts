@@ -144,7 +144,7 @@ function open(): void {
     tellAnswered();
     liveTrouble.value = null;
     live.value = told;
-    liveHistory.value = [...liveHistory.value, told].slice(-HISTORY_MAX);
+    liveHistory.value = [...withoutGap(told), told].slice(-HISTORY_MAX);
   });
   opened.addEventListener('catalog', (event) => {
     const told = read<CatalogChange>(event);
@@ -167,6 +167,13 @@ function openLater(): void {
   void askAgain();
   again = setTimeout(turn, wait * (0.8 + Math.random() * 0.4));
   wait = Math.min(wait * 2, LAST_WAIT_MS);
+}
+
+/** What came right before; nothing where the stream was away, as a line would hide that. */
+function withoutGap(told: Live): readonly Live[] {
+  const last = liveHistory.value[liveHistory.value.length - 1];
+  if (!last || Date.parse(told.at) - Date.parse(last.at) > SILENT_MS) return [];
+  return liveHistory.value;
 }
 
 async function findTrouble(): Promise<void> {
