@@ -95,12 +95,18 @@ class Node {
       createInterface(child.stdout).on('line', (line) => {
         const [, name, address] = /^listening (data|admin) (\S+)/.exec(line) ?? [];
         if (name) this[name] = `http://${address.replace('0.0.0.0', '127.0.0.1')}`;
-        if (line === 'ready') resolve();
+        if (line !== 'ready') return;
+        clearTimeout(timer);
+        resolve();
       });
       child.on('error', reject);
       child.on('close', (code) => reject(new Error(`nudged ended (${code}): ${this.#log}`)));
-      const late = () => reject(new Error(`nudged is not ready: ${this.#log}`));
-      setTimeout(late, START_TIMEOUT_MS).unref();
+      const late = () => {
+        // What has not started would outlive its test.
+        child.kill('SIGKILL');
+        reject(new Error(`nudged is not ready: ${this.#log}`));
+      };
+      const timer = setTimeout(late, START_TIMEOUT_MS).unref();
     });
     await ready;
     if (!this.#front) this.console = this.admin;
