@@ -163,7 +163,9 @@ const tests = {
     const target = { attr: 'build', op: 'lt', value: '10' };
     await typeJson(page, JSON.stringify({ id: 'wrong', target }, null, 2));
     await page.locator('.cm-lint-marker-warning').first().waitFor();
-    await field(page, 'target').getByText(/compares byte by byte/).waitFor();
+    await field(page, 'target')
+      .getByText(/compares byte by byte/)
+      .waitFor();
     check();
   },
 
@@ -443,15 +445,15 @@ const tests = {
     const page = await open('/popups/looks/edit');
     await code(page).waitFor();
     await steady(page);
-    for (const name of ['JSON', 'Preview', 'Who sees it']) {
+    await control(page, 'rollout').fill('x');
+    await page.getByText('One thing is wrong').waitFor();
+    await accessible(page, 'form and JSON, with an error');
+    await page.setViewportSize({ width: 360, height: 740 });
+    // Without the form beside it each is looked at in a moment.
+    for (const name of ['Preview', 'Who sees it']) {
       await tab(page, name);
       await accessible(page, name);
     }
-    await page.setViewportSize({ width: 360, height: 740 });
-    await tab(page, 'Form');
-    await control(page, 'rollout').fill('x');
-    await page.getByText('One thing is wrong').waitFor();
-    await accessible(page, 'a small form');
     for (const name of ['Form', 'JSON', 'Preview', 'Who sees it', 'Changes']) {
       await tab(page, name);
       await fits(page);

@@ -160,7 +160,9 @@ function Answer({ visitor }: { visitor: Visitor }) {
   const [error, setError] = useState<unknown>(null);
   const { text } = doc.good.value;
   const key = JSON.stringify(visitor);
+  const isBad = doc.errors.value.length > 0;
   useEffect(() => {
+    if (isBad) return;
     const abort = new AbortController();
     const timer = setTimeout(() => {
       preview(text, JSON.parse(key) as Visitor, abort.signal).then(
@@ -177,7 +179,8 @@ function Answer({ visitor }: { visitor: Visitor }) {
       clearTimeout(timer);
       abort.abort();
     };
-  }, [text, key]);
+  }, [text, key, isBad]);
+  if (isBad) return <p class="soft">First mend what is wrong: then the node can be asked.</p>;
   if (error !== null) {
     const isText = error instanceof Refusal && error.code === 'bad_popup';
     return <Failure error={error} what={isText ? 'First mend what is wrong' : 'Not answered'} />;

@@ -62,6 +62,8 @@ function Moment({ path, label, zone, empty }: MomentProps) {
   const pick = (text: string) => {
     if (!text) return doc.set(path, undefined);
     const local = Date.parse(`${text.slice(0, 16)}:00Z`);
+    // A year that is still being typed.
+    if (local < 0) return;
     if (!Number.isNaN(local)) doc.set(path, rfc3339(zone, fromLocal(zone, local).moment));
   };
   const isOdd = typed !== '' && moment === undefined;
