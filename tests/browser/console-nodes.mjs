@@ -152,11 +152,18 @@ class Node {
 
   /** What a user is shown; null for nothing. `more` has placement, attrs, session and the like. */
   async decide(user, more = {}) {
-    const response = await fetch(`${this.data}/v1/decide`, {
-      method: 'POST',
-      body: JSON.stringify({ user, placement: 'home', ...more }),
-    });
+    const body = JSON.stringify({ user, placement: 'home', ...more });
+    const response = await this.#send('/v1/decide', body);
     return response.status === 200 ? response.json() : null;
+  }
+
+  /** As a visitor; a node on a busy machine may be overloaded, and says so. */
+  async #send(path, body) {
+    for (;;) {
+      const response = await fetch(this.data + path, { method: 'POST', body });
+      if (response.status !== 503) return response;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
   }
 
   /** Shows a user what there is, and says what they did with it. */
@@ -165,7 +172,7 @@ class Node {
     if (!shown) return null;
     const events = actions.map((action) => ({ decision: shown.decision, action }));
     const body = JSON.stringify(events);
-    if (events.length) await fetch(`${this.data}/v1/events`, { method: 'POST', body });
+    if (events.length) await this.#send('/v1/events', body);
     return shown.popup.id;
   }
 

@@ -1,4 +1,4 @@
-//! Property: each page of the console does its work in a real browser, with keys alone, in light and
+//! Property: each page of the console does its work in a real browser, by keys alone, in light and
 //! dark, at 360 pixels, and says what went wrong. `tests/browser/console-harness.mjs` has what its
 //! scripts share; they start their nodes themselves, as some have to die under an open page.
 //!
