@@ -124,13 +124,13 @@ function Changes({ state }: { state: EditorState }) {
     <div class="stack">
       <p class="soft">
         {live
-          ? `What publishing this changes of version ${live.version}.`
-          : 'It was never published: all of it is new.'}
+          ? `What publishing would change in version ${live.version}.`
+          : 'Never published: everything is new.'}
       </p>
       <Diff
         before={before && valueOf(before)}
         after={state.doc.definition.value}
-        names={[live ? `Version ${live.version}` : 'Not there', 'In the editor']}
+        names={[live ? `Version ${live.version}` : 'Nothing yet', 'In the editor']}
       />
     </div>
   );

@@ -23,18 +23,18 @@ export function Frequency() {
         <div class="editor-grid">
           <Count
             path={['max_shows']}
-            label="Shows for each user, in all"
+            label="Shows per user, in total"
             fallback="no limit"
             hint="Empty or 0: no limit."
           />
         </div>
         <Caps />
         <fieldset class="editor-group">
-          <legend class="field-label">Rest</legend>
+          <legend class="field-label">Not again</legend>
           {GAPS.map(({ member, fallback, after }) => (
             <Gap key={member} path={[member]} words={`After ${after}`} fallback={fallback} never />
           ))}
-          <Gap path={['ignore_after']} words="Ignored is who does nothing for" fallback="5m" />
+          <Gap path={['ignore_after']} words="Counts as ignored after" fallback="5m" />
         </fieldset>
       </div>
     </Section>

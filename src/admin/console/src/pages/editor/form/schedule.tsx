@@ -31,7 +31,7 @@ export function ScheduleForm() {
             label="Time zone of the windows"
             placeholder="UTC"
             list="editor-zones"
-            hint="As Europe/Berlin; user: the zone that each visitor's browser tells."
+            hint="Such as Europe/Berlin; user: each visitor's own zone."
           />
         </div>
         <datalist id="editor-zones">
@@ -69,7 +69,7 @@ function Moment({ path, label, zone, empty }: MomentProps) {
   const isOdd = typed !== '' && moment === undefined;
   const local = moment === undefined ? undefined : localField(zone, moment);
   const twice = local && fromLocal(zone, Date.parse(`${local}:00Z`)).is === 'twice';
-  const hint = moment === undefined ? empty : `${twice ? 'Of two such hours: ' : ''}${typed}`;
+  const hint = moment === undefined ? empty : `${twice ? 'First of the two: ' : ''}${typed}`;
   return (
     <Place path={path}>
       <Field
@@ -134,7 +134,7 @@ function Windows() {
       <Place path={['windows']}>
         <PlaceErrors path={['windows']} />
       </Place>
-      {list.length === 0 && <p class="soft">None: at any time of any day.</p>}
+      {list.length === 0 && <p class="soft">None: any time, any day.</p>}
       {list.map((_, index) => (
         <Window key={index} index={index} onRemove={disabled ? null : () => remove(index)} />
       ))}
@@ -191,7 +191,7 @@ function Window({ index, onRemove }: { index: number; onRemove: (() => void) | n
           />
         )}
       </div>
-      {isPastMidnight && <p class="field-hint">Runs past midnight, into the day after.</p>}
+      {isPastMidnight && <p class="field-hint">Runs past midnight into the next day.</p>}
       <PlaceErrors path={path} below />
     </div>
   );

@@ -42,7 +42,7 @@ export function Target() {
     >
       <div class="stack">
         <p class="editor-told">
-          {target === undefined ? 'Everyone.' : `Users of whom this holds: ${targetWords(target)}.`}
+          {target === undefined ? 'Everyone.' : `Users where ${targetWords(target)}.`}
         </p>
         <Place path={['target']}>
           <PlaceErrors path={['target']} />
@@ -51,7 +51,7 @@ export function Target() {
           !disabled && (
             <div class="row">
               <Button icon="plus" onClick={() => doc.set(['target'], { all: [newRule()] })}>
-                Choose users by attributes
+                Target users by attributes
               </Button>
             </div>
           )
@@ -96,7 +96,7 @@ function Node({ path, rule, onRemove }: NodeProps) {
   if (kind === 'unknown') {
     return (
       <div class="rule" data-field={['target', ...path].join('.')}>
-        <p class="soft">This is no rule that the form knows: mend it in the JSON.</p>
+        <p class="soft">The form does not know this kind of rule: edit it in the JSON.</p>
         <PlaceErrors path={['target', ...path]} below />
         <Tools path={path} rule={rule} onRemove={onRemove} />
       </div>
@@ -106,9 +106,9 @@ function Node({ path, rule, onRemove }: NodeProps) {
 }
 
 const KINDS = [
-  { value: 'all', label: 'All of these hold' },
-  { value: 'any', label: 'Any of these holds' },
-  { value: 'not', label: 'This does not hold' },
+  { value: 'all', label: 'All of these are true' },
+  { value: 'any', label: 'Any of these is true' },
+  { value: 'not', label: 'This is not true' },
 ] as const;
 
 function Group({ path, rule, onRemove }: NodeProps & { rule: Rule }) {

@@ -22,9 +22,11 @@ export function Variants() {
     return disabled ? null : (
       <div class="row">
         <Button small icon="plus" onClick={split}>
-          Test a second variant
+          Add a second variant (A/B test)
         </Button>
-        <span class="soft small">Both begin with what is said now, half of the users each.</span>
+        <span class="soft small">
+          Both start from the current content, with half of the users each.
+        </span>
       </div>
     );
   }
@@ -91,7 +93,7 @@ function Table() {
       ))}
       {!disabled && (
         <Button small icon="plus" onClick={add}>
-          Variant, as a copy of this one
+          Add variant (copy of this one)
         </Button>
       )}
     </fieldset>

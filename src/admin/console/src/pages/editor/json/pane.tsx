@@ -54,7 +54,7 @@ export function JsonPane() {
   return (
     <div class="json">
       <div class="json-place" ref={place} />
-      {failed !== null && <Failure error={failed} what="The editor of the JSON was not loaded" />}
+      {failed !== null && <Failure error={failed} what="The JSON editor could not be loaded" />}
       {code && <Bound code={code} doc={doc} />}
     </div>
   );
@@ -74,9 +74,7 @@ function Bound({ code, doc }: { code: Code; doc: EditorDocument }) {
   const isLaidOut = doc.broken.value !== null || laidOut(text) === text;
   return (
     <div class="json-told">
-      {places.length === 0 && (
-        <p class="small soft">JSON, and a popup: nothing is wrong with it.</p>
-      )}
+      {places.length === 0 && <p class="small soft">Valid JSON, and a valid popup.</p>}
       <ul aria-label="What is wrong">
         {places.map(({ from, message, kind }) => (
           <li key={`${from} ${message}`} class={`json-problem json-${kind}`}>
@@ -89,7 +87,7 @@ function Bound({ code, doc }: { code: Code; doc: EditorDocument }) {
       </ul>
       {!isLaidOut && !doc.readOnly && (
         <Button kind="quiet" small onClick={() => doc.setText(laidOut(text))}>
-          Lay out anew
+          Reformat
         </Button>
       )}
     </div>
