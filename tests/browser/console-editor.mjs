@@ -47,6 +47,10 @@ const becomes = (page, name, wanted) =>
 const contains = (page, wanted) =>
   until(`JSON with ${wanted}`, async () => (await jsonOf(page)).includes(wanted));
 
+/** Closes a tab as its user does; what it does then is done. */
+const closeTab = (page) =>
+  Promise.all([page.waitForEvent('close'), page.close({ runBeforeUnload: true })]);
+
 /** A popup at a placement of its own, so that no other wins. */
 function seedPopup(node, id, more = {}) {
   return node.popup(id, {
@@ -174,22 +178,31 @@ const tests = {
     const { open, check } = await visitor({ allow: FREE });
     const page = await open('/popups/kept/edit');
     await control(page, 'content.title').fill('Not saved');
-    await page.close({ runBeforeUnload: true });
-    const again = await open('/popups/kept/edit');
+    await closeTab(page);
+    let again = await open('/popups/kept/edit');
     await again.getByText('You have unsaved changes from before').waitFor();
     equal(await value(again, 'content.title'), 'kept');
+    // Whoever types without an answer writes over nothing.
+    await control(again, 'content.title').fill('Typed second');
+    await closeTab(again);
+    again = await open('/popups/kept/edit');
+    await again.getByRole('button', { name: 'Restore them' }).click();
+    await becomes(again, 'content.title', 'Typed second');
     await again.getByRole('button', { name: 'Restore them' }).click();
     await becomes(again, 'content.title', 'Not saved');
     await again.getByRole('button', { name: 'Save draft' }).click();
     await again.getByText(/^Draft saved/).waitFor();
     const { definition } = await node.ask('GET', '/v1/popups/kept/draft');
     equal(definition.content, { title: 'Not saved', text: 'Text', mine: [1.5] });
-    await until('nothing is kept', () =>
-      again.evaluate(
-        () =>
-          localStorage.length === 0 ||
-          !Object.keys(localStorage).some((key) => key.includes('kept')),
-      ),
+    // What was typed second is not saved, and still there.
+    await again.reload();
+    await again.getByRole('button', { name: 'Discard them' }).click();
+    await again.getByRole('button', { name: 'Discard them' }).waitFor({ state: 'detached' });
+    const keys = await again.evaluate(() => Object.keys(localStorage));
+    equal(
+      keys.filter((key) => key.includes('kept')),
+      [],
+      'nothing is kept',
     );
     check();
   },
