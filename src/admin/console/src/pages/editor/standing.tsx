@@ -89,7 +89,8 @@ export function Kept({ offer, isKept }: { offer: Offer | null; isKept: boolean }
       {!isKept && (
         <Notice tone="warn">
           <p>
-            This browser does not keep unsaved changes: save the draft before you close the tab.
+            This browser can't keep your unsaved changes (too large, or it keeps nothing): save the
+            draft before you close the tab.
           </p>
         </Notice>
       )}

@@ -56,6 +56,9 @@ export function Contents() {
   );
 }
 
+/** As many as a content may have. */
+const LOCALES_MAX = 256;
+
 interface LocalesProps {
   readonly base: JsonPath;
   readonly locales: readonly string[];
@@ -84,7 +87,7 @@ function Locales({ base, locales, locale }: LocalesProps) {
   return (
     <div class="editor-locales" data-field={[...base, 'locales'].join('.')}>
       <div class="editor-choices" role="group" aria-label="Language">
-        {[null, ...locales].map((name) => (
+        {[null, ...locales.slice(0, LOCALES_MAX)].map((name) => (
           <button
             key={name ?? ''}
             type="button"

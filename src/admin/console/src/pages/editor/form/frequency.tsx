@@ -41,6 +41,9 @@ export function Frequency() {
   );
 }
 
+/** As many as a popup may have. */
+const CAPS_MAX = 10;
+
 function Caps() {
   const doc = useDocument();
   const { caps } = doc.definition.value;
@@ -54,7 +57,7 @@ function Caps() {
       <Place path={['caps']}>
         <PlaceErrors path={['caps']} />
       </Place>
-      {list.map((_, index) => (
+      {list.slice(0, CAPS_MAX).map((_, index) => (
         <div key={index} class="editor-cap">
           <div class="editor-sentence">
             <Place path={['caps', index, 'n']}>
@@ -87,7 +90,7 @@ function Caps() {
           <PlaceErrors path={['caps', index]} below />
         </div>
       ))}
-      {!disabled && list.length < 10 && (
+      {!disabled && list.length < CAPS_MAX && (
         <Button
           small
           icon="plus"

@@ -117,6 +117,9 @@ const DAY_NAMES: Record<string, string> = {
   sun: 'Sun',
 };
 
+/** As many as a popup may have. */
+const WINDOWS_MAX = 64;
+
 function Windows() {
   const doc = useDocument();
   const { windows } = doc.definition.value;
@@ -135,7 +138,7 @@ function Windows() {
         <PlaceErrors path={['windows']} />
       </Place>
       {list.length === 0 && <p class="soft">None: any time, any day.</p>}
-      {list.map((_, index) => (
+      {list.slice(0, WINDOWS_MAX).map((_, index) => (
         <Window key={index} index={index} onRemove={disabled ? null : () => remove(index)} />
       ))}
       {!disabled && (

@@ -28,6 +28,11 @@ export function Target() {
   const target = doc.exact(['target']);
   const disabled = doc.readOnly || doc.broken.value !== null;
   const { rules, depth } = sizeOf(target);
+  // Far beyond what a node takes, a form would be of no use, and large.
+  const isDrawn = rules <= 2 * RULES_MAX && depth <= 2 * DEPTH_MAX;
+  const words = isDrawn
+    ? `Users where ${targetWords(target)}.`
+    : 'Too many rules for a form: edit them in the JSON.';
   return (
     <Section
       title="To whom"
@@ -41,23 +46,21 @@ export function Target() {
       }
     >
       <div class="stack">
-        <p class="editor-told">
-          {target === undefined ? 'Everyone.' : `Users where ${targetWords(target)}.`}
-        </p>
+        <p class="editor-told">{target === undefined ? 'Everyone.' : words}</p>
         <Place path={['target']}>
           <PlaceErrors path={['target']} />
         </Place>
-        {target === undefined ? (
-          !disabled && (
-            <div class="row">
-              <Button icon="plus" onClick={() => doc.set(['target'], { all: [newRule()] })}>
-                Target users by attributes
-              </Button>
-            </div>
-          )
-        ) : (
-          <Node path={[]} rule={target} onRemove={() => doc.set(['target'], undefined)} />
-        )}
+        {target === undefined
+          ? !disabled && (
+              <div class="row">
+                <Button icon="plus" onClick={() => doc.set(['target'], { all: [newRule()] })}>
+                  Target users by attributes
+                </Button>
+              </div>
+            )
+          : isDrawn && (
+              <Node path={[]} rule={target} onRemove={() => doc.set(['target'], undefined)} />
+            )}
       </div>
     </Section>
   );

@@ -33,6 +33,9 @@ export function Variants() {
   return <Table />;
 }
 
+/** As many as a popup may have. */
+const VARIANTS_MAX = 64;
+
 function Table() {
   const doc = useDocument();
   const shown = useShown();
@@ -61,7 +64,7 @@ function Table() {
     <fieldset class="editor-variants">
       <legend class="field-label">Variants: each user keeps one</legend>
       <PlaceErrors path={['variants']} />
-      {variants.map((variant, index) => (
+      {variants.slice(0, VARIANTS_MAX).map((variant, index) => (
         <div key={index} class="editor-variant">
           <button
             type="button"

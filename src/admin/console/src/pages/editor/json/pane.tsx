@@ -60,6 +60,9 @@ export function JsonPane() {
   );
 }
 
+/** So many messages stand below the text; all of them stand at their lines. */
+const LINES_MAX = 50;
+
 function Bound({ code, doc }: { code: Code; doc: EditorDocument }) {
   useSignalEffect(() => code.setText(doc.text.value));
   useSignalEffect(() => code.mark(placesOf(doc)));
@@ -76,7 +79,7 @@ function Bound({ code, doc }: { code: Code; doc: EditorDocument }) {
     <div class="json-told">
       {places.length === 0 && <p class="small soft">Valid JSON, and a valid popup.</p>}
       <ul aria-label="What is wrong">
-        {places.map(({ from, message, kind }) => (
+        {places.slice(0, LINES_MAX).map(({ from, message, kind }) => (
           <li key={`${from} ${message}`} class={`json-problem json-${kind}`}>
             <Button kind="quiet" small onClick={() => code.goTo(from)}>
               Line {lineOf(text, from).line}
@@ -85,6 +88,7 @@ function Bound({ code, doc }: { code: Code; doc: EditorDocument }) {
           </li>
         ))}
       </ul>
+      {places.length > LINES_MAX && <p class="small soft">and {places.length - LINES_MAX} more.</p>}
       {!isLaidOut && !doc.readOnly && (
         <Button kind="quiet" small onClick={() => doc.setText(laidOut(text))}>
           Reformat

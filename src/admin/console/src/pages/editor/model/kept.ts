@@ -14,7 +14,8 @@ export interface Kept {
 
 const PREFIX = 'nudged.editor.';
 export const KEPT_MAX = 20;
-export const KEPT_CHARACTERS_MAX = 200_000;
+/** Twice the largest popup (1 MiB), and less than what browsers keep of a site. */
+export const KEPT_CHARACTERS_MAX = 2_500_000;
 
 /** What keeps texts; `localStorage` but in tests. */
 export type Shelf = Pick<Storage, 'getItem' | 'setItem' | 'removeItem' | 'key' | 'length'>;

@@ -301,7 +301,7 @@ test('a closed tab keeps its text; the shelf is bounded, the oldest goes', () =>
   for (let n = 1; n < 9; n += 1) expect(keep(small, at(`p${n}`), long(n))).toBe(true);
   expect(leftOf(small, at('p8', 'mine'))[0]?.kept.at).toBe(8);
   expect(keep(small, at('large'), { ...kept(1), text: 'x'.repeat(500) })).toBe(false);
-  expect(keep(texts, at('large'), { ...kept(1), text: 'x'.repeat(300_000) })).toBe(false);
+  expect(keep(texts, at('large'), { ...kept(1), text: 'x'.repeat(2_600_000) })).toBe(false);
 });
 
 test('no editor writes over what another has left', () => {
