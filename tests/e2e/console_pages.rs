@@ -25,7 +25,7 @@ fn lists_a_popup_and_statistics() {
 
 #[test]
 fn the_editor() {
-    run("console-editor.mjs", 12);
+    run("console-editor.mjs", 14);
 }
 
 #[test]
