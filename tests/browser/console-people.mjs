@@ -151,12 +151,14 @@ const users = {
     while (seen < 60) if (await node.visit('frequent', [], { placement: 'often' })) seen += 1;
     const total = async () =>
       (await node.ask('GET', '/v1/users/frequent/timeline?limit=200')).timeline.length;
-    // With the popup's own beginning.
+    // With what became of the popup meanwhile.
+    await node.popup('often', { ...always, priority: 3 });
     await until('SQL has it', async () => (await total()) >= seen + 1);
     const { open } = await visitor();
     const page = await open('/users/frequent');
     const entries = page.locator('.timeline-entry');
     await until('a page', async () => (await entries.count()) === 50);
+    await shows(page, 'changed: priority by admin');
     await keyTo(page, 'button', 'Show older', 'Enter');
     await until('the rest', async () => (await entries.count()) === (await total()));
     await button(page, 'Show older').waitFor({ state: 'detached' });
