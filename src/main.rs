@@ -7,8 +7,8 @@ use nudged::node::arguments::{self, CommandLine, Subcommand};
 use nudged::node::doctor::report::ReportStyle;
 use nudged::node::failure::Failure;
 use nudged::node::{
-    backup, check, doctor, explain, export, import, journal_command, migrate, serve, settings, top,
-    vectors,
+    backup, check, doctor, drain_command, explain, export, import, journal_command, migrate, schema,
+    serve, settings, top, vectors,
 };
 use nudged_runtime::signal_mask;
 
@@ -35,7 +35,8 @@ fn main() -> ExitCode {
 fn run(line: &CommandLine) -> Result<u8, Failure> {
     let CommandLine { shared, command } = line;
     // The others have a log or a report that says it.
-    if !matches!(command, Subcommand::Serve(_) | Subcommand::Check(_) | Subcommand::Vectors(_)) {
+    use Subcommand::{Check, Schema, Serve, Vectors};
+    if !matches!(command, Serve(_) | Check(_) | Vectors(_) | Schema) {
         settings::print_unknown_variables();
     }
     match command {
@@ -58,6 +59,8 @@ fn run(line: &CommandLine) -> Result<u8, Failure> {
         }
         Subcommand::Vectors(arguments) => Ok(vectors::run(&arguments.files)),
         Subcommand::Export(arguments) => export::run(shared, arguments).map(|()| 0),
+        Subcommand::Schema => schema::run().map(|()| 0),
+        Subcommand::Drain(arguments) => drain_command::run(shared, arguments).map(|()| 0),
         Subcommand::Journal(arguments) => journal_command::run(arguments).map(|()| 0),
         Subcommand::Top(arguments) => top::run(shared, arguments).map(|()| 0),
         Subcommand::Import(arguments) => import::run(shared, arguments).map(|()| 0),

@@ -46,8 +46,6 @@ pub(super) struct AdminAnswer {
     content_type: &'static str,
     /// The whole body.
     pub(super) body: Vec<u8>,
-    /// What tells the body from what was there before: a popup's version, or a draft's revision.
-    tag: Option<u64>,
     /// `Cache-Control`.
     cache: &'static str,
     /// Further fields, by their names.
@@ -69,7 +67,6 @@ impl AdminAnswer {
             status: 200,
             content_type,
             body: text.into(),
-            tag: None,
             cache: UNSTORED,
             fields: Vec::new(),
             streamed: None,
@@ -89,7 +86,8 @@ impl AdminAnswer {
 
     /// The same answer with a popup's version, or a draft's revision, as its entity tag.
     pub(super) fn with_tag(self, tag: impl Into<u64>) -> AdminAnswer {
-        AdminAnswer { tag: Some(tag.into()), ..self }
+        let tag: u64 = tag.into();
+        self.with_field("ETag", format!("\"{tag}\""))
     }
 
     /// The same answer with another status.
@@ -171,9 +169,6 @@ impl AdminAnswer {
             401 => reply::field(out, "WWW-Authenticate", b"Bearer"),
             429 | 503 => reply::field(out, "Retry-After", RETRY_AFTER_S),
             _ => {}
-        }
-        if let Some(tag) = self.tag {
-            reply::field(out, "ETag", format!("\"{tag}\"").as_bytes());
         }
         if !self.fields.iter().any(|(name, _)| *name == POLICY) {
             reply::field(out, POLICY, NO_PAGE);

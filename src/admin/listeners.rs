@@ -4,12 +4,13 @@ use serde_json::{Value, json};
 
 use super::service::Service;
 use nudged_base::telemetry::text::NodeMetric;
+use nudged_config::DataListener;
 
 /// One listener's connections.
 pub(super) struct ListenerTotal {
     /// Its place in the setting.
     place: String,
-    /// As it is set.
+    /// As it is bound.
     address: String,
     /// Accepted, open, refused.
     counts: [u64; 3],
@@ -17,14 +18,13 @@ pub(super) struct ListenerTotal {
 
 /// The totals of this moment, in the order of the setting.
 pub(super) fn listener_totals(service: &Service) -> Vec<ListenerTotal> {
-    let config = service.publisher.config();
-    let total = |(place, listener): (u16, &nudged_config::DataListener)| {
+    let total = |(place, listener): (u16, &DataListener)| {
         let rows = service.counters.iter().map(|shard| shard.listeners.at(place));
         let counts = rows.map(|row| [row.accepted.get(), row.open.get(), row.refused.get()]);
         let counts = counts.fold([0; 3], |sum, more| [0, 1, 2].map(|at| sum[at] + more[at]));
         ListenerTotal { place: place.to_string(), address: listener.to_string(), counts }
     };
-    (0..).zip(&config.listen).map(total).collect()
+    (0..).zip(&service.listening).map(total).collect()
 }
 
 /// The part of `GET /v1/status`.

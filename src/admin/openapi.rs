@@ -41,10 +41,10 @@ pub(super) fn document() -> Value {
 fn complete(described: &mut Value, operation: &AdminOperation) {
     let of_table = operation.parameters.iter().map(|parameter| parameter.described());
     let of_table: Vec<Value> = of_table.collect();
-    match described["parameters"].as_array_mut() {
-        Some(parameters) => parameters.extend(of_table),
-        None if of_table.is_empty() => {}
-        None => described["parameters"] = Value::Array(of_table),
+    let members = described.as_object_mut().expect("an operation is an object");
+    if !of_table.is_empty() {
+        let parameters = members.entry("parameters").or_insert_with(|| json!([]));
+        parameters.as_array_mut().expect("parameters are a list").extend(of_table);
     }
     let refused = json!({ "$ref": "#/components/responses/BadRequest" });
     let responses = described["responses"].as_object_mut().expect("an operation has responses");

@@ -213,7 +213,8 @@ impl ParameterForm {
                 "pattern": format!("^[a-z0-9_-]{{1,{POPUP_ID_BYTES_MAX}}}$"),
             }),
             ParameterForm::Text(bytes_max) => {
-                json!({ "type": "string", "minLength": 1, "maxLength": bytes_max })
+                let pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$";
+                json!({ "type": "string", "pattern": pattern, "minLength": 1, "maxLength": bytes_max })
             }
             ParameterForm::Cursor => json!({ "type": "string", "pattern": "^[0-9]+(\\.[0-9]+)*$" }),
             ParameterForm::PopupPlace => json!({

@@ -17,6 +17,7 @@ use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Log, LogField, LogValue, Message};
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_publish::publisher::Publisher;
+use nudged_config::DataListener;
 use nudged_runtime::clocks;
 use nudged_runtime::load::LoadMeter;
 use nudged_runtime::shard::mesh::Mesh;
@@ -37,6 +38,9 @@ pub type DoctorVisit = Box<dyn Fn() -> Option<String> + Send + Sync>;
 pub struct AdminContext {
     /// Cores of the node.
     pub topology: Topology,
+    /// Where visitors are listened to, in the order of `listen`; with the ports that were free
+    /// where the setting has 0.
+    pub listening: Vec<DataListener>,
     /// Connections that are served at once, on all shards together.
     pub connections_max: u32,
     /// All lanes.

@@ -6,8 +6,13 @@
 //! rows of SQL (hours, old days) -> by hour, or by day of a zone -> JSON or CSV
 //! ```
 //!
+//! Distinct users are those of sketches, which unite over variants, hours and popups: a row's are
+//! those of its hours, the totals' are those of all rows.
+//!
 //! Ignored shows are inferred: decisions of hours that ended at least `ignore_after` ago, less
 //! those that were ever clicked, dismissed or converted.
+
+mod warnings;
 
 use std::collections::BTreeMap;
 
@@ -23,11 +28,12 @@ use super::service::Service;
 use nudged_base::event_kind::EventKind;
 use nudged_base::ids::PopupKey;
 use nudged_base::limits::{STATS_RANGE_MAX_MS, STATS_RANGE_OF_ONE_MAX_MS};
+use nudged_base::sketch::SKETCH_ERROR;
 use nudged_base::time::{DurationMs, WallMs};
 use nudged_domain::catalog::schedule::zone_named;
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_http::head::Request;
-use nudged_store::StatRow;
+use nudged_store::{StatPlaceAt, StatRow, StatUsers};
 
 /// `ignore_after` of a popup that no catalog knows any more: the default of all.
 const IGNORE_AFTER_DEFAULT: DurationMs = DurationMs(300_000);
@@ -51,6 +57,13 @@ struct StatsRow {
     counts: [u64; 6],
     answered: Option<u64>,
     ignored_inferred: Option<u64>,
+    users: StatUsers,
+}
+
+/// What SQL has: counts, and the distinct users of rows that have any.
+struct StatsFound {
+    rows: Vec<StatRow>,
+    users: BTreeMap<StatPlaceAt, StatUsers>,
 }
 
 /// A row's popup, variant and first moment.
@@ -73,20 +86,22 @@ pub(super) fn answer(service: &Service, request: &Request<'_>) -> Result<AdminAn
     let now = service.now();
     let query = read(request.query, now, &bump)?;
     let is_csv = is_csv(request, &bump)?;
-    let rows = service.reader()?.stats(query.popup, query.from, query.to);
-    let rows = rows.map_err(|error| service.sql_failed(&error))?;
+    let reader = service.reader()?;
+    let failed = |error| service.sql_failed(&error);
+    let rows = reader.stats(query.popup, query.from, query.to).map_err(failed)?;
     let snapshot = service.publisher.snapshot();
     // Zeros would say that nobody was shown it. What was counted of one that is gone is told.
     if rows.is_empty()
         && let Some(popup) = query.popup
         && snapshot.popup(PopupKey::of(popup)).is_none()
     {
-        let draft = service.reader()?.draft(popup).map_err(|error| service.sql_failed(&error))?;
+        let draft = reader.draft(popup).map_err(failed)?;
         let line = format!("no popup is called {popup}, and none was in this range");
         let unknown = || AdminAnswer::errors(404, "not_found", Some("popup"), &[line]);
         draft.ok_or_else(unknown)?;
     }
-    let report = report(&query, &rows, &snapshot, now);
+    let users = reader.stat_users(query.popup, query.from, query.to).map_err(failed)?;
+    let report = report(&query, &StatsFound { rows, users }, &snapshot, now);
     Ok(match is_csv {
         true => AdminAnswer::text("text/csv; charset=utf-8; header=present", csv(&report)),
         false => AdminAnswer::json(200, &json(&query, &report)),
@@ -173,7 +188,7 @@ fn has_whole_hours(zone: &TimeZone, rows: &[StatRow]) -> bool {
 
 fn report(
     query: &StatsQuery<'_>,
-    rows: &[StatRow],
+    StatsFound { rows, users }: &StatsFound,
     snapshot: &Snapshot,
     now: WallMs,
 ) -> StatsReport {
@@ -183,16 +198,9 @@ fn report(
     let is_utc_days = by_day == Some(true) && zone == TimeZone::UTC;
     if has_days && by_day.is_some() && !is_utc_days {
         (zone, by_day) = (TimeZone::UTC, Some(true));
-        warnings.push(
-            "old hours are kept as whole UTC days, some of which are in this range: the rows are \
-             by UTC day"
-                .to_owned(),
-        );
+        warnings.push(warnings::BY_UTC_DAY.to_owned());
     } else if by_day == Some(true) && !has_whole_hours(&zone, rows) {
-        warnings.push(
-            "the offset of tz is not of whole hours: an hour counts to the day in which it begins"
-                .to_owned(),
-        );
+        warnings.push(warnings::ODD_OFFSET.to_owned());
     }
     let mut counted: BTreeMap<(StatsRowKey, bool), StatsRow> = BTreeMap::new();
     for row in rows {
@@ -200,10 +208,15 @@ fn report(
         let at = if by_day == Some(true) { day_of(&zone, row.hour) } else { row.hour };
         let key = ((row.popup.clone(), row.variant.clone(), at), is_day);
         let ignored_inferred = ignored_inferred(row, snapshot, now);
-        let one = StatsRow { is_day, counts: row.counts, answered: row.answered, ignored_inferred };
+        let place = (row.popup.clone(), row.variant.clone(), row.hour, row.is_day);
+        let users = users.get(&place).cloned().unwrap_or_default();
+        let (counts, answered) = (row.counts, row.answered);
+        let one = StatsRow { is_day, counts, answered, ignored_inferred, users };
         counted.entry(key).and_modify(|sum| sum.add(&one)).or_insert(one);
     }
-    let rows = counted.into_iter().map(|((key, _), row)| (key, row)).collect();
+    let rows: Vec<_> = counted.into_iter().map(|((key, _), row)| (key, row)).collect();
+    let spans = warnings::Spans { from: query.from, to: query.to, by_day, zone: &zone };
+    warnings.extend(spans.warnings(&rows, now));
     let by = match by_day {
         Some(true) => "day",
         Some(false) => "hour",
@@ -229,6 +242,7 @@ impl StatsRow {
         let sum = |one: Option<u64>, other: Option<u64>| one.zip(other).map(|(a, b)| a + b);
         self.answered = sum(self.answered, other.answered);
         self.ignored_inferred = sum(self.ignored_inferred, other.ignored_inferred);
+        self.users.unite(&other.users);
     }
 
     fn tell(&self, members: &mut Map<String, Value>) {
@@ -237,6 +251,9 @@ impl StatsRow {
         }
         members.insert("answered".to_owned(), json!(self.answered));
         members.insert("ignored_inferred".to_owned(), json!(self.ignored_inferred));
+        let [decided, clicked] = self.users.estimates();
+        members.insert("uniques".to_owned(), json!(decided));
+        members.insert("uniques_clicked".to_owned(), json!(clicked));
     }
 
     fn span(&self) -> &'static str {
@@ -253,8 +270,13 @@ fn local(zone: &TimeZone, at: WallMs) -> String {
 }
 
 fn json(query: &StatsQuery<'_>, report: &StatsReport) -> Value {
-    let none =
-        StatsRow { is_day: false, counts: [0; 6], answered: Some(0), ignored_inferred: Some(0) };
+    let none = StatsRow {
+        is_day: false,
+        counts: [0; 6],
+        answered: Some(0),
+        ignored_inferred: Some(0),
+        users: StatUsers::default(),
+    };
     let total = report.rows.iter().fold(none, |mut sum, (_, row)| {
         sum.add(row);
         sum
@@ -277,6 +299,7 @@ fn json(query: &StatsQuery<'_>, report: &StatsReport) -> Value {
         "to": moment_json(query.to),
         "by": report.by,
         "tz": report.zone.iana_name().unwrap_or("UTC"),
+        "uniques_error": SKETCH_ERROR,
         "warnings": report.warnings,
         "totals": totals,
         "rows": report.rows.iter().map(row_json).collect::<Vec<Value>>(),
@@ -287,12 +310,14 @@ fn csv(report: &StatsReport) -> String {
     let kinds = EventKind::ALL.map(EventKind::word);
     let mut out = String::new();
     let head = ["popup", "variant", "hour", "local", "span"].into_iter().chain(kinds);
-    csv::push_line(&mut out, head.chain(["answered", "ignored_inferred"]));
+    let others = ["answered", "ignored_inferred", "uniques", "uniques_clicked"];
+    csv::push_line(&mut out, head.chain(others));
     let number = |count: Option<u64>| count.map_or(String::new(), |count| count.to_string());
     for ((popup, variant, at), row) in &report.rows {
         let (hour, local) = (local(&TimeZone::UTC, *at), local(&report.zone, *at));
         let counts = row.counts.map(|count| count.to_string());
-        let others = [number(row.answered), number(row.ignored_inferred)];
+        let [decided, clicked] = row.users.estimates();
+        let others = [row.answered, row.ignored_inferred, decided, clicked].map(number);
         let texts = [popup.as_str(), variant, &hour, &local, row.span()].into_iter();
         let numbers = counts.iter().chain(&others).map(String::as_str);
         csv::push_line(&mut out, texts.chain(numbers));

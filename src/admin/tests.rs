@@ -79,6 +79,7 @@ fn node_at(address: AdminAddress, directory: NodeDirectory) -> Result<Node, Admi
     let publishing = Publishing::start(&publisher, &figures, &directory.log).unwrap();
     let context = AdminContext {
         topology,
+        listening: publisher.config().listen.clone(),
         connections_max: 1_000,
         mesh: Arc::clone(&shards.mesh),
         counters: vec![Arc::default(), Arc::default()],

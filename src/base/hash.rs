@@ -11,6 +11,7 @@ const VARIANT: RapidSecrets = RapidSecrets::seed_cpp(0x6e75_6467_6564_0004);
 const SESSION: RapidSecrets = RapidSecrets::seed_cpp(0x6e75_6467_6564_0005);
 const ERASED: [RapidSecrets; 2] =
     [RapidSecrets::seed_cpp(0x6e75_6467_6564_0006), RapidSecrets::seed_cpp(0x6e75_6467_6564_0007)];
+const SKETCH: RapidSecrets = RapidSecrets::seed_cpp(0x6e75_6467_6564_0008);
 
 /// Hash of a user id: slice entry, partition.
 pub fn user(id: &[u8]) -> u64 {
@@ -36,6 +37,12 @@ pub fn rollout(user: &[u8], popup: u64) -> u64 {
 /// independent of [`rollout`].
 pub fn variant(user: &[u8], popup: u64) -> u64 {
     salted(user, popup, &VARIANT)
+}
+
+/// Hash of a user id that sketches of distinct users are made of: independent of the partition,
+/// whose users a stream may have alone.
+pub fn sketch(user: &[u8]) -> u64 {
+    rapidhash_v3_seeded(user, &SKETCH)
 }
 
 /// What stands for the decision token of an erased user: it still tells impressions apart, and
@@ -93,6 +100,7 @@ mod tests {
         ];
         assert_eq!(got, want);
         assert_eq!(buckets, [15_905_260_175_497_018_127, 2_561_585_965_990_236_864]);
+        assert_eq!([sketch(b""), sketch(b"u1")], [1_425_285_330_062_340_659, 1_268_724_832_883_877_048]);
     }
 
     #[test]

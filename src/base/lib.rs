@@ -10,6 +10,7 @@ pub mod ids;
 pub mod limits;
 pub mod mix;
 pub mod rate;
+pub mod sketch;
 pub mod slab;
 pub mod telemetry;
 pub mod time;

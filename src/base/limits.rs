@@ -562,6 +562,8 @@ pub const RETENTION_REST_FACTOR: u64 = 19;
 /// Retention looks for rows that have grown old this often, in milliseconds, and again so long
 /// after a failure.
 pub const RETENTION_PERIOD_MS: u64 = 600_000;
+/// Rows of `popup_stats` whose sketches of users a writer knows without reading them: 16 MiB at most.
+pub const STAT_SKETCHES_KNOWN_MAX: usize = 4_096;
 /// Hours of `popup_stats` are added up to days at this age, in milliseconds.
 pub const STATS_FOLD_AGE_MS: u64 = 90 * 86_400_000;
 

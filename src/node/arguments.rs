@@ -77,6 +77,14 @@ Examples:
   nudged doctor --config /etc/nudged.toml
   nudged doctor --json | jq -r '.[] | select(.status != \"ok\") | .mend'")]
     Doctor(DoctorArguments),
+    /// Print the JSON Schema of popups files, for editors and for what writes such files
+    #[command(after_help = "\
+Fields, ranges, defaults and examples, as JSON Schema 2020-12. Editors find it by the first line of a
+popups file: #:schema ./popups.schema.json. What a schema can't say, `nudged check` says.
+
+Example:
+  nudged schema > popups.schema.json")]
+    Schema,
     /// Run decision vectors: exit 1 if any failed
     #[command(after_help = "\
 The last line is \"N passed, M failed\".
@@ -101,6 +109,17 @@ Examples:
   nudged journal /var/lib/nudged --summary
   nudged journal /var/lib/nudged --json | jq -r 'select(.popup_id == \"welcome\").user_id'")]
     Journal(JournalArguments),
+    /// Bring to SQL what the journal of a node holds that is retired for ever
+    #[command(after_help = "\
+The node must have stopped. Its records go to nudged.db in its data directory, or with [mysql] in the
+configuration to that database, exactly once: run it again as often as you like. Records that are
+damaged are named, and those behind them stay until --salvage. Exit 0 says that SQL has all of them,
+so that the directory may go; 4 that it has not, and why.
+
+Examples:
+  nudged drain --config /etc/nudged.toml /var/lib/nudged
+  nudged drain --config /etc/nudged.toml /mnt/disk-of-node3/nudged")]
+    Drain(DrainArguments),
     /// Watch a running node live in the terminal: shards, rates, latency, stores, lag
     #[command(after_help = "\
 Asks the admin address for /metrics and /v1/status. Keys: q or Esc quits, p pauses, h helps. Where
@@ -126,10 +145,12 @@ Example:
     #[command(after_help = "\
 The copy has everything that was acknowledged before the command was run. It is made on the node's
 host by this command, so run it as the node's user or as root. FILE must not exist; it is there
-whole or not at all. It has the signing keys: keep it as safe as the data directory.
+whole or not at all. It has the signing keys: keep it as safe as the data directory. With - for FILE
+the copy goes to standard output, once it is whole; it is made in $TMPDIR, or /var/tmp.
 
-Example:
-  nudged backup --config /etc/nudged.toml /var/backups/nudged-$(date +%F).db")]
+Examples:
+  nudged backup --config /etc/nudged.toml /var/backups/nudged-$(date +%F).db
+  nudged backup --config /etc/nudged.toml - | zstd | ssh backup 'cat > nudged.db.zst'")]
     Backup(BackupArguments),
     /// Create or upgrade the SQL schema of mysql.url; with --from, move an embedded node there
     #[command(after_help = "\
@@ -276,6 +297,20 @@ pub struct JournalArguments {
     pub summary: bool,
 }
 
+/// Arguments of `drain`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct DrainArguments {
+    /// The node's data directory, or the journal in it
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+    /// Go on behind damaged records, without exactly those
+    #[arg(long)]
+    pub salvage: bool,
+    /// Give up shows and events that were accepted while Redis was away and wait to be merged
+    #[arg(long)]
+    pub unmerged_lost: bool,
+}
+
 /// Arguments of `top`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct TopArguments {
@@ -313,8 +348,8 @@ pub struct VectorsArguments {
 /// Arguments of `backup`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct BackupArguments {
-    /// Where the copy goes; a new file
-    #[arg(value_name = "FILE")]
+    /// Where the copy goes; a new file, or - for standard output
+    #[arg(value_name = "FILE|-")]
     pub file: PathBuf,
     /// Which node.
     #[command(flatten)]

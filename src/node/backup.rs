@@ -14,7 +14,7 @@
 mod tests;
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -53,19 +53,23 @@ struct NodeDatabase {
 pub fn run(shared: &SharedArguments, arguments: &BackupArguments) -> Result<(), Failure> {
     let client = AdminClient::load(shared, &arguments.node)?;
     let begun = Instant::now();
-    let target = Target::of(&arguments.file)?;
+    let is_piped = arguments.file == Path::new("-");
+    let target = if is_piped { Target::passing()? } else { Target::of(&arguments.file)? };
     let node = ask(&client)?;
     let data = directory_of(&node)?;
     let _lock = lock(&data)?;
     check_room(&data, &target)?;
     // Who may not yield is only less polite.
     let _ = rustix::process::nice(NICE);
-    let made = copy(&data, &target).and_then(|copied| target.settle().map(|()| copied));
+    let end = || if is_piped { target.pass_on() } else { target.settle() };
+    let made = copy(&data, &target).and_then(|copied| end().map(|()| copied));
     let (summary, bytes) = made.inspect_err(|_| target.discard())?;
     let CopySummary { users, events } = summary;
+    let name = if is_piped { "standard output".into() } else { target.file.display().to_string() };
+    // Standard output is the copy's where it is asked for there.
+    let say: fn(&str) = if is_piped { |line| eprintln!("nudged: {line}") } else { say };
     say(&format!(
-        "{}: {bytes} bytes, {users} users, {events} events, every record up to {}; {:.1} s",
-        target.file.display(),
+        "{name}: {bytes} bytes, {users} users, {events} events, every record up to {}; {:.1} s",
         node.records,
         begun.elapsed().as_secs_f64()
     ));
@@ -105,6 +109,24 @@ impl Target {
         let mut partial = name.to_owned();
         partial.push(".partial");
         Ok(Target { partial: directory.join(partial), directory: directory.to_owned(), file })
+    }
+
+    /// A file of this process, for a copy that is passed on.
+    fn passing() -> Result<Target, Failure> {
+        let directory = std::env::var_os("TMPDIR").map_or("/var/tmp".into(), PathBuf::from);
+        Target::of(&directory.join(format!("nudged-backup-{}.db", std::process::id())))
+    }
+
+    /// Writes the copy to standard output, and takes it away.
+    fn pass_on(&self) -> Result<(), Failure> {
+        let copy = || -> io::Result<()> {
+            let mut file = File::open(&self.partial)?;
+            self.discard();
+            let mut out = io::stdout().lock();
+            io::copy(&mut file, &mut out)?;
+            out.flush()
+        };
+        copy().map_err(Failure::system("write the copy to standard output"))
     }
 
     /// An empty file for the copy, for its owner alone: it has the signing keys. What a copy that

@@ -6,18 +6,21 @@
 //!  "session_shows","popups":[{"popup_id","shows","last_shown_at","outcome","outcome_at",
 //!  "next_show_at","forgotten","first":[e,c],"revision":[e,c],"state"}]}
 //! {"kind":"erased","user_hash","revision":[epoch,counter],"erased_at"}
-//! {"kind":"stats","popup_id","variant","hour","set","counts":[decided,...,converted],"answered"}
+//! {"kind":"stats","popup_id","variant","hour","set","counts":[decided,...,converted],"answered",
+//!  "users":[decided,clicked]}
 //! ```
 //!
-//! Hashes and states are hex; what a popup decides by is in `state`, and what is beside it is for
+//! Hashes, states and sketches of users are hex; what a popup decides by is in `state`, and what is beside it is for
 //! people.
 
 use serde::{Deserialize, Serialize};
 
+use nudged_background::projection::stats::StatUsers;
 use nudged_background::projection::union::{Tombstone, WholeEntry, WholeUser};
 use nudged_base::hex;
 use nudged_base::ids::{Revision, UserKey};
 use nudged_base::limits::{POPUP_ID_BYTES_MAX, USER_BYTES_MAX, USER_POPUPS_MAX};
+use nudged_base::sketch::UserSketch;
 use nudged_base::time::WallMs;
 use nudged_domain::catalog::snapshot::ShowOutcome;
 use nudged_domain::state::user::UserClocks;
@@ -80,6 +83,13 @@ struct StatsLine {
     /// Absent where it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     answered: Option<i64>,
+    /// Absent where nobody is known.
+    #[serde(default, skip_serializing_if = "is_nobody")]
+    users: [Option<String>; 2],
+}
+
+fn is_nobody(users: &[Option<String>; 2]) -> bool {
+    users.iter().all(Option::is_none)
 }
 
 /// What a line holds.
@@ -120,6 +130,7 @@ pub(super) fn write(item: &ExportItem) -> String {
             set: row.set.clone(),
             counts: row.counts,
             answered: row.answered,
+            users: row.users.columns().map(|column| column.as_deref().map(hex::encode)),
         }),
     };
     serde_json::to_string(&line).expect("texts and numbers are JSON")
@@ -161,18 +172,25 @@ pub(super) fn read(line: &str) -> Result<ExportItem, String> {
             revision: revision(line.revision)?,
             at: WallMs(line.erased_at),
         })),
-        ExportLine::Stats(line) => {
-            let is_set = !line.set.is_empty() && line.set.len() <= 64;
-            if !is_set || line.counts.iter().any(|count| *count < 0) {
-                return Err("stats: expected a set, and counts of 0 or more".to_owned());
-            }
-            let popup = id("popup_id", line.popup_id.clone())?;
-            let variant = line.variant.clone();
-            let StatsLine { hour, is_day, set, counts, answered, .. } = line;
-            let row = WholeStat { popup, variant, hour, is_day, set, counts, answered };
-            Ok(ExportItem::Stats(row))
-        }
+        ExportLine::Stats(line) => read_stats(line).map(ExportItem::Stats),
     }
+}
+
+fn read_stats(line: StatsLine) -> Result<WholeStat, String> {
+    let StatsLine { popup_id, variant, hour, is_day, set, counts, answered, users } = line;
+    let is_set = !set.is_empty() && set.len() <= 64;
+    if !is_set || counts.iter().any(|count| *count < 0) {
+        return Err("stats: expected a set, and counts of 0 or more".to_owned());
+    }
+    let popup = id("popup_id", popup_id)?;
+    let mut columns = [None, None];
+    for (column, text) in columns.iter_mut().zip(users) {
+        let Some(text) = text else { continue };
+        let bytes = hex::decode(&text).filter(|bytes| UserSketch::decode(bytes).is_some());
+        *column = Some(bytes.ok_or("users: expected a sketch of users, in hex")?);
+    }
+    let users = StatUsers::of_columns(&counts, columns.each_ref().map(Option::as_deref));
+    Ok(WholeStat { popup, variant, hour, is_day, set, counts, answered, users })
 }
 
 fn read_user(line: UserLine) -> Result<WholeUser, String> {
@@ -275,12 +293,16 @@ mod tests {
             set: "ab".to_owned(),
             counts: [1, 2, 3, 4, 5, 6],
             answered: Some(4),
+            users: StatUsers { by_kind: [Some(["u"].into_iter().collect()), None] },
         };
         for item in [ExportItem::User(user), ExportItem::Erased(erased), ExportItem::Stats(stats)] {
             let line = write(&item);
             assert!(is_item(&line), "{line}");
             assert_eq!(read(&line).unwrap(), item);
         }
+        let junk = "{\"kind\":\"stats\",\"popup_id\":\"p\",\"variant\":\"\",\"hour\":0,\"set\":\"ab\",\
+                    \"counts\":[1,0,0,0,0,0],\"users\":[\"ff\",null]}";
+        assert_eq!(read(junk).unwrap_err(), "users: expected a sketch of users, in hex");
         let other = "{\"kind\":\"erased\",\"user_hash\":\"1\",\"revision\":[0,1],\"erased_at\":1}";
         assert_eq!(read(other).unwrap_err(), "user_hash: expected 16 hex digits");
         assert!(!is_item("{\"id\":\"p\",\"definition\":{}}"));

@@ -136,8 +136,9 @@ impl<W: Write> Printer<'_, W> {
         };
         let Some(image) = read(&file.path, SEGMENT_BYTES)? else { return Ok(end) };
         let opening = head.and_then(|head| head.opening);
+        let is_short = u64::try_from(image.len()).is_ok_and(|bytes| bytes < SEGMENT_BYTES);
         if opening.is_none() {
-            if is_unused(&image) {
+            if is_unused(&image) && !is_short {
                 self.summary.unused += 1;
                 return Ok(next);
             }
@@ -153,6 +154,15 @@ impl<W: Write> Printer<'_, W> {
             if self.is_at_limit() {
                 return Ok(None);
             }
+        }
+        // What is behind it proves that a closed one has all of its records.
+        if is_short && end.is_none() {
+            self.say(&format!(
+                "{}: the file was cut: it has {} of {SEGMENT_BYTES} bytes, and nobody knows what was \
+                 behind them",
+                file.name(),
+                image.len()
+            ))?;
         }
         Ok(parts.next_sequence())
     }
@@ -182,9 +192,11 @@ impl<W: Write> Printer<'_, W> {
                     sequence.map_or("?".to_owned(), |sequence| sequence.0.to_string())
                 };
                 let (first, last) = (number(first), number(last));
-                self.say(&format!(
-                    "{name}: byte {offset}: {bytes} bytes are damaged: records {first} to {last}"
-                ))
+                let what = match bytes {
+                    0 => "nothing is there any more".to_owned(),
+                    _ => format!("{bytes} bytes are damaged"),
+                };
+                self.say(&format!("{name}: byte {offset}: {what}: records {first} to {last}"))
             }
             SegmentPart::Torn { offset, bytes } => {
                 self.summary.torn_bytes += bytes;

@@ -13,8 +13,9 @@
 //! asks a running node, as `admin_client` does · `top` watches one · `backup` copies a running
 //! node's database · `vectors` decision vectors · `export` and `import` NDJSON, `import_users` and
 //! `export_lines` that of users, `stopped_journal` whose records they read · `journal_command` a
-//! journal's records for people, `record_lines` how they are written · `migrate` the schema,
-//! `migration` a directory into MySQL.
+//! journal's records for people, `record_lines` how they are written · `drain_command` those of a
+//! retired node into SQL · `migrate` the schema, `migration` a directory into MySQL · `schema` that of
+//! popups files.
 
 mod admin_client;
 mod announce;
@@ -23,6 +24,7 @@ pub mod backup;
 pub mod check;
 pub mod doctor;
 mod drain;
+pub mod drain_command;
 pub mod explain;
 pub mod export;
 mod export_lines;
@@ -37,6 +39,7 @@ pub mod preflight;
 mod record_lines;
 mod redis;
 mod redis_threads;
+pub mod schema;
 pub mod serve;
 pub mod settings;
 pub mod shared_keys;

@@ -31,15 +31,17 @@ use std::time::Duration;
 pub use catalog::{CatalogChange, ImportedPopup, difference};
 pub use error::StoreError;
 pub use mysql::FailureKind;
+pub use statements::StatPlaceAt;
 pub use stored::{
     Applied, DraftChange, Dropped, HistoryEntry, LiveNode, PopupOrigin, RecordRun, StatRow,
-    StoredCatalog, StoredDraft, StoredEvent, StoredKey, StoredPopup, StreamId,
+    StatUsers, StoredCatalog, StoredDraft, StoredEvent, StoredKey, StoredPopup, StreamId,
 };
 
 use self::dead_letter::DeadLetters;
 use self::mysql::Remote;
 use self::session::Session;
 use self::sqlite::Embedded;
+use self::statements::KnownSketches;
 use nudged_base::limits::APPLY_RECORDS_MAX;
 use nudged_config::Config;
 
@@ -50,6 +52,7 @@ pub struct Store {
     session: RefCell<Session>,
     dead_letters: DeadLetters,
     claims: Vec<Claim>,
+    sketches: KnownSketches,
     /// Records that a transaction applies by configuration, and now: less after a failure.
     records_max: usize,
     records_now: usize,
@@ -97,6 +100,7 @@ impl Store {
             session: RefCell::new(session),
             dead_letters: DeadLetters::new(directory),
             claims: Vec::new(),
+            sketches: KnownSketches::default(),
             records_max,
             records_now: records_max,
             dropped: Vec::new(),

@@ -98,6 +98,8 @@ pub(super) enum ColumnChange<'a> {
     Highest,
     /// To the new row's value where it has none.
     First,
+    /// To the new row's value where that has one.
+    NewIfAny,
 }
 
 impl ColumnChange<'_> {
@@ -115,6 +117,7 @@ impl ColumnChange<'_> {
             ColumnChange::Sum => format!("{column} + {new}"),
             ColumnChange::Highest => format!("{highest}({column}, {new})"),
             ColumnChange::First => format!("COALESCE({column}, {new})"),
+            ColumnChange::NewIfAny => format!("COALESCE({new}, {column})"),
         }
     }
 }
@@ -201,11 +204,12 @@ mod tests {
         assert_eq!(tails(OnConflict::Fail), ["", ""]);
         let stays = [" ON CONFLICT DO NOTHING", " ON DUPLICATE KEY UPDATE a = a"];
         assert_eq!(tails(OnConflict::Keep), stays);
-        let changes: [(ColumnChange<'_>, &str, &str); 5] = [
+        let changes: [(ColumnChange<'_>, &str, &str); 6] = [
             (ColumnChange::New, "excluded.c", "VALUES(c)"),
             (ColumnChange::Sum, "c + excluded.c", "c + VALUES(c)"),
             (ColumnChange::Highest, "max(c, excluded.c)", "GREATEST(c, VALUES(c))"),
             (ColumnChange::First, "COALESCE(c, excluded.c)", "COALESCE(c, VALUES(c))"),
+            (ColumnChange::NewIfAny, "COALESCE(excluded.c, c)", "COALESCE(VALUES(c), c)"),
             (
                 ColumnChange::NewWhere("d"),
                 "CASE WHEN d THEN excluded.c ELSE c END",

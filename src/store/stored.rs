@@ -1,6 +1,7 @@
 //! What the store hands out: results of a transaction, the catalog as it is stored, and rows for
 //! people. Plain values; must not know statements.
 
+pub use nudged_background::projection::stats::StatUsers;
 use nudged_base::ids::Sequence;
 pub use nudged_base::ids::StreamId;
 use nudged_base::time::WallMs;
@@ -22,7 +23,7 @@ pub struct Applied {
 
 impl Applied {
     /// Adds what another transaction did.
-    pub(super) fn add(&mut self, other: Applied) {
+    pub fn add(&mut self, other: Applied) {
         self.records += other.records;
         self.duplicates += other.duplicates;
         self.skipped += other.skipped;

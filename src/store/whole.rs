@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 
 use super::catalog::PopupRow;
 use super::stored::HistoryEntry;
+use nudged_background::projection::stats::StatUsers;
 use nudged_background::projection::union::{Tombstone, WholeUser, unite};
 use nudged_base::ids::{Sequence, UserKey};
 use nudged_base::time::WallMs;
@@ -50,6 +51,8 @@ pub struct WholeStat {
     pub counts: [i64; 6],
     /// Decisions of the hour that were answered; `None` where a version did not count them.
     pub answered: Option<i64>,
+    /// The distinct users.
+    pub users: StatUsers,
 }
 
 /// A journal that a database knows.

@@ -157,6 +157,13 @@ const tests = {
     await control(page, 'rollout').fill('50.5');
     await page.getByText('nothing is wrong with it').waitFor();
     await contains(page, '"rollout": 50.5');
+    // What the node alone can tell: a name that no popup has, and what can't be meant.
+    await typeJson(page, '{\n"id": "wrong",\n"placment": ["x"],\n"caps": []\n}');
+    await lines.filter({ hasText: 'did you mean placement' }).getByText('Line 3').waitFor();
+    const target = { attr: 'build', op: 'lt', value: '10' };
+    await typeJson(page, JSON.stringify({ id: 'wrong', target }, null, 2));
+    await page.locator('.cm-lint-marker-warning').first().waitFor();
+    await field(page, 'target').getByText(/compares byte by byte/).waitFor();
     check();
   },
 

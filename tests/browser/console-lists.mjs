@@ -152,6 +152,29 @@ const tests = {
     check();
   },
 
+  async 'what is slow has its room kept, and what fails says why beside it'({ visitor }) {
+    const { context, open, check } = await visitor({ allow: [/status of 503/] });
+    let answer = () => {};
+    const asked = new Promise((resolve) => (answer = resolve));
+    await context.route('**/v1/popups?**', async (route) => {
+      await asked;
+      await route.continue();
+    });
+    const failed = { error: { code: 'sql_unavailable' }, errors: ['the database does not answer'] };
+    await context.route('**/v1/stats?**', (route) => route.fulfill({ status: 503, json: failed }));
+    const page = await open('/popups');
+    await page.locator('.skeleton').waitFor();
+    await page.getByRole('link', { name: 'Statistics' }).waitFor();
+    answer();
+    await row(page, 'welcome').waitFor();
+    await steady(page);
+    await press(page, 'g');
+    await press(page, 's');
+    await page.getByText('the database does not answer').waitFor();
+    await accessible(page, 'a failure');
+    check();
+  },
+
   async 'a change by somebody else is shown without a reload'({ node, visitor }) {
     const { open, check } = await visitor();
     const page = await open('/popups/changing');

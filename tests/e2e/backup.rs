@@ -36,6 +36,27 @@ fn check_integrity(data: &Path) {
 }
 
 #[test]
+fn a_copy_may_go_to_standard_output() {
+    let setup = Setup::new(WELCOME);
+    let server = setup.start();
+    let token = server.client().decide("ann").token().unwrap();
+    let mut command = nudged();
+    let admin = server.admin.to_string();
+    command.current_dir(setup.path("")).args(["backup", "--admin", &admin, "-"]);
+    let output = command.env("TMPDIR", setup.path("")).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("standard output: ") && said.contains("1 users"), "{said}");
+    let restored = tempfile::tempdir().unwrap();
+    std::fs::write(restored.path().join("nudged.db"), &output.stdout).unwrap();
+    assert!(database::decided(restored.path()).contains(&token));
+    let mut left = std::fs::read_dir(setup.path("")).unwrap();
+    let is_left = |name: &str| name.contains("nudged-backup");
+    assert!(!left.any(|entry| is_left(&entry.unwrap().file_name().to_string_lossy())));
+    server.stop();
+}
+
+#[test]
 fn a_copy_made_under_load_has_all_that_was_acknowledged_and_serves() {
     let setup = Setup::new(WELCOME);
     let server = setup.start();

@@ -9,6 +9,14 @@ use crate::database;
 use crate::harness::{Setup, WELCOME, nudged, repository, run, until};
 
 #[test]
+fn the_schema_of_popups_is_printed() {
+    let exit = run(std::path::Path::new("/"), &["schema"]);
+    assert_eq!((exit.code, exit.stderr.as_str()), (Some(0), ""));
+    let shipped = std::fs::read_to_string(repository("vendor-config/popups.schema.json")).unwrap();
+    assert_eq!(exit.stdout, shipped);
+}
+
+#[test]
 fn a_popup_is_shown_once_and_the_click_is_kept() {
     let setup = Setup::new(WELCOME);
     let server = setup.start();

@@ -143,7 +143,7 @@ const MOVED: [&str; 10] = [
      revision_epoch, revision_counter FROM events JOIN streams ON streams.stream = events.stream \
      ORDER BY 1, 2",
     "SELECT popup_id, variant, hour, set_id, decided, shown, ignored, dismissed, clicked, \
-     converted, off FROM popup_stats JOIN streams ON streams.stream = popup_stats.stream \
+     converted, HEX(users_decided), HEX(users_clicked), off FROM popup_stats JOIN streams ON streams.stream = popup_stats.stream \
      JOIN writer_position ON writer_position.stream = streams.stream ORDER BY 1, 2, 3, 4",
 ];
 

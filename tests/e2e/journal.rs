@@ -16,7 +16,7 @@ use crate::database;
 use crate::harness::{Setup, WELCOME, until};
 
 /// Users who were shown a popup, one batch of the journal each.
-const SHOWN: usize = 20;
+pub const SHOWN: usize = 20;
 const MINUTE_MS: i64 = 60_000;
 
 /// The newest segment in use, with its batches.
@@ -82,7 +82,7 @@ impl Segment {
 }
 
 /// A node that has shown something to each of `SHOWN` users, and was killed or stopped.
-fn after_shows(stop: bool) -> (Setup, Vec<String>) {
+pub fn after_shows(stop: bool) -> (Setup, Vec<String>) {
     let setup = Setup::new(WELCOME);
     let server = setup.start();
     let mut client = server.client();
@@ -96,7 +96,7 @@ fn after_shows(stop: bool) -> (Setup, Vec<String>) {
     (setup, tokens)
 }
 
-fn remove_database(setup: &Setup) {
+pub fn remove_database(setup: &Setup) {
     for name in ["nudged.db", "nudged.db-wal", "nudged.db-shm"] {
         // Only the first is always there.
         let _ = fs::remove_file(setup.data().join(name));
@@ -173,12 +173,23 @@ fn a_flipped_bit_in_the_middle_stops_the_start_and_is_named() {
         assert!(words.any(named), "record {number} is lost: {exit:?}");
     }
     assert!(exit.stderr.contains("--salvage"), "{exit:?}");
+    // Retired as it is, it gives what is before the damage, and the rest when somebody says so.
+    let drained = setup.run(&["drain", "data"]);
+    assert_eq!(drained.code, Some(4), "{drained:?}");
+    assert!(drained.stdout.contains(&format!("1 to {}, applied", first - 1)), "{drained:?}");
+    assert!(drained.stderr.contains(&format!("records {first} to {last} damaged")), "{drained:?}");
+    assert_eq!(database::decided(setup.data()).len(), usize::try_from(first - 1).unwrap());
+    remove_database(&setup);
+    let drained = setup.run(&["drain", "data", "--salvage"]);
+    assert_eq!(drained.code, Some(0), "{drained:?}");
+    let lost = usize::try_from(last - first + 1).unwrap();
+    assert_eq!(database::decided(setup.data()).len(), SHOWN + later - lost);
+    remove_database(&setup);
 
     let mut server = setup.start_with(&["--salvage"]);
     server.allow("journal_damaged");
     assert_eq!(server.logged("journal_damaged").len(), 1, "{}", server.said());
     server.stop();
-    let lost = usize::try_from(last - first + 1).unwrap();
     let decided = database::decided(setup.data());
     let kept = tokens.iter().filter(|token| decided.contains(*token)).count();
     assert_eq!(kept, SHOWN - lost, "exactly the damaged batch is lost");

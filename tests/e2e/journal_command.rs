@@ -93,6 +93,37 @@ fn records_are_read_beside_a_running_node_and_behind_damage() {
 }
 
 #[test]
+fn a_file_that_was_cut_says_so() {
+    let setup = Setup::new(WELCOME);
+    let server = setup.start();
+    let mut client = server.client();
+    (0..SHOWN).for_each(|user| _ = client.decide(&format!("u{user}")).expect(200));
+    server.stop();
+    let whole = Segment::of(&setup);
+    let bytes = fs::read(segment(&setup)).unwrap();
+    // At the end of a batch, within one, within its head, and where only zeros were.
+    let (at, last) = whole.batches[whole.batches.len() - 1];
+    let cuts = [at, at + 20, 100, at + last.encoded_bytes + 5_000];
+    for (number, cut) in (0..).zip(cuts) {
+        let path = setup.path(&format!("cut-{number}.log"));
+        fs::write(&path, &bytes[..cut]).unwrap();
+        let path = path.to_str().unwrap();
+        let summary = setup.run(&["journal", path, "--summary"]);
+        let exit = setup.run(&["journal", path]);
+        if cut == 100 {
+            assert_eq!(exit.code, Some(4), "no head of it is whole: {exit:?}");
+            continue;
+        }
+        let said = format!("the file was cut: it has {cut} of {} bytes", bytes.len());
+        assert!(lines(&exit).iter().any(|line| line.contains(&said)), "{exit:?}");
+        assert!(summary.stdout.contains(&said), "{summary:?}");
+        let is_torn = exit.stdout.contains("bytes are torn");
+        assert_eq!(is_torn, number == 1, "{exit:?}");
+        assert!(exit.stdout.contains("1 places damaged"), "{exit:?}");
+    }
+}
+
+#[test]
 fn what_is_no_journal_is_exit_4_and_wrong_usage_exit_2() {
     let setup = Setup::new(WELCOME);
     fs::create_dir(setup.path("empty")).unwrap();

@@ -88,6 +88,46 @@ fn migrate_may_run_again_and_twice_at_once() {
 }
 
 #[test]
+fn a_retired_node_gives_the_database_what_only_its_journal_has() {
+    let (setup, database) = single(WELCOME);
+    assert_eq!(migrate(&database).code, Some(0));
+    let server = setup.start();
+    for user in ["ann", "ben", "cat"] {
+        server.client().decide(user).expect(200);
+    }
+    server.stop();
+    // As after a loss of what the database had applied last, and a node that was killed.
+    shared().run_sql(&format!(
+        "USE {database}; DELETE FROM events; DELETE FROM users; DELETE FROM user_popups; \
+         DELETE FROM popup_stats; UPDATE writer_position SET off = 0; UPDATE nodes SET seen_at = 1"
+    ));
+    let drain = || setup.run(&["drain", "--config", "nudged.toml", "data"]);
+    let exit = drain();
+    assert_eq!(exit.code, Some(0), "{exit:?}");
+    assert!(exit.stdout.contains("3 records, 1 to 3, applied to mysql"), "{exit:?}");
+    let number = |query: &str| shared().number(&database, query);
+    for table in ["events", "users", "user_popups"] {
+        assert_eq!(number(&format!("SELECT COUNT(*) FROM {table}")), 3, "{table}");
+    }
+    for (what, query) in AGREEMENTS {
+        assert_eq!(number(query), 0, "{what}");
+    }
+    assert_eq!(number("SELECT COUNT(*) FROM nodes WHERE seen_at <> 0"), 0, "it has stopped");
+    assert!(drain().stdout.contains("nothing to do"));
+    assert_eq!(number("SELECT COUNT(*) FROM events"), 3);
+    // A node of its own is not this database's.
+    let own = Setup::new(WELCOME);
+    let server = own.start();
+    server.client().decide("dan").expect(200);
+    server.stop();
+    let own = own.data().to_str().unwrap();
+    let exit = setup.run(&["drain", "--config", "nudged.toml", own]);
+    assert_eq!(exit.code, Some(4), "{exit:?}");
+    assert!(exit.stderr.contains("nudged migrate"), "{exit:?}");
+    assert_eq!(number("SELECT COUNT(*) FROM events"), 3);
+}
+
+#[test]
 fn one_node_with_mysql_keeps_its_users_and_records_there() {
     let (setup, database) = single(WELCOME);
     assert_eq!(migrate(&database).code, Some(0));

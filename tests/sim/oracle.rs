@@ -12,6 +12,7 @@ use nudged_background::keeper::scripts;
 use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{PopupKey, UserKey};
 use nudged_base::limits::SHOWS_REMEMBERED_MAX;
+use nudged_base::sketch::UserSketch;
 use nudged_domain::state::apply::Action;
 use nudged_domain::state::user::{self, Show as ShowState, UserState};
 use nudged_redis::reply::split_value;
@@ -217,10 +218,60 @@ fn hold_database(connection: &Connection, rows: &[Row], nameless: &[EventKind]) 
     let of = |count: usize| i64::try_from(count).expect("few rows");
     let all = rows.len() + nameless.len();
     assert_eq!(counts, (of(decided), of(all - decided)), "popup_stats");
+    hold_users(connection);
     let check: String = connection
         .query_row("PRAGMA integrity_check", [], |row| row.get(0))
         .expect("SQL checks itself");
     assert_eq!(check, "ok");
+}
+
+/// The users that statistics count are those of the rows: all who have a name, and who had one.
+fn hold_users(connection: &Connection) {
+    type Counted = BTreeMap<(String, String, i64), UserSketch>;
+    let read = |query: &str, take: &mut dyn FnMut(&rusqlite::Row<'_>)| {
+        let mut statement = connection.prepare(query).expect("the table is there");
+        let mut rows = statement.query([]).expect("rows");
+        while let Some(row) = rows.next().expect("rows") {
+            take(row);
+        }
+    };
+    let place = |row: &rusqlite::Row<'_>| {
+        let place = (row.get(0), row.get(1), row.get(2));
+        (place.0.expect("a popup"), place.1.expect("a variant"), place.2.expect("an hour"))
+    };
+    for (action, is_all) in [("decided", false), ("clicked", true)] {
+        let mut of_rows = Counted::new();
+        let events = format!(
+            "SELECT popup_id, variant, acted_at - acted_at % 3600000, user_id FROM events
+             WHERE action = '{action}' AND user_id IS NOT NULL"
+        );
+        read(&events, &mut |row| {
+            let user: String = row.get(3).expect("a user");
+            of_rows.entry(place(row)).or_default().unite(&[user.as_str()].into_iter().collect());
+        });
+        let mut counted = Counted::new();
+        let sketches = format!(
+            "SELECT popup_id, variant, hour, users_{action} FROM popup_stats
+             WHERE users_{action} IS NOT NULL"
+        );
+        read(&sketches, &mut |row| {
+            let bytes: Vec<u8> = row.get(3).expect("bytes");
+            let sketch = UserSketch::decode(&bytes).expect("a sketch");
+            counted.entry(place(row)).or_default().unite(&sketch);
+        });
+        let is_named = "SELECT count(*) FROM events WHERE user_id IS NULL";
+        let nameless: i64 =
+            connection.query_row(is_named, [], |row| row.get(0)).expect("the table is there");
+        for (place, users) in of_rows {
+            let known = counted.remove(&place).unwrap_or_default();
+            let mut both = known.clone();
+            both.unite(&users);
+            assert_eq!(both, known, "popup_stats lacks users who {action} {place:?}");
+            // A show that was taken back leaves its user.
+            assert!(!is_all || nameless > 0 || known == users, "{action} {place:?}");
+        }
+        assert!(!is_all || nameless > 0 || counted.is_empty(), "{counted:?}");
+    }
 }
 
 /// No node showed from its own memory what that memory forbade.

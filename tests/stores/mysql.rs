@@ -88,7 +88,7 @@ fn queries() -> Vec<String> {
         |column: &str| format!("CASE WHEN {column} IS NULL THEN '-' ELSE LOWER(HEX({column})) END");
     let plain = |column: &str| format!("COALESCE({column}, '-')");
     let is_bytes = |column: &&str| {
-        ["user_id", "popup_id", "variant", "decision", "action", "state"].contains(column)
+        ["user_id", "popup_id", "variant", "decision", "action", "state", "users_decided", "users_clicked"].contains(column)
     };
     let tables = [
         (
@@ -110,7 +110,7 @@ fn queries() -> Vec<String> {
         (
             "popup_stats",
             "popup_id, variant, hour, part, decided, shown, ignored, dismissed, clicked, \
-             converted, answered",
+             converted, answered, users_decided, users_clicked",
         ),
         ("erased_users", "user_hash, revision_epoch, revision_counter, erased_at"),
         ("writer_position", "part, off"),

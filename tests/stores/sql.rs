@@ -1,6 +1,7 @@
 //! What both stores do alike: one list of tests, each run on SQLite and on MariaDB.
 
 mod catalog;
+mod distinct_users;
 mod erase;
 mod ids;
 mod reading;

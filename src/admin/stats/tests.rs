@@ -27,8 +27,21 @@ fn asked(by_day: Option<bool>, zone: &str) -> StatsQuery<'_> {
     StatsQuery { popup: None, from: at(0), to: at(100), by_day, zone }
 }
 
+/// Rows of as many users as decisions, whose names begin with the row's hour.
+fn found(rows: &[StatRow]) -> StatsFound {
+    let users = rows.iter().filter(|row| row.answered.is_some()).map(|row| {
+        let names: Vec<String> =
+            (0..row.counts[0]).map(|number| format!("{}-{number}", row.hour.0)).collect();
+        let decided = names.iter().map(String::as_str).chain(["everywhere"]).collect();
+        let by_kind = [Some(decided), Some(["everywhere"].into_iter().collect())];
+        ((row.popup.clone(), row.variant.clone(), row.hour, row.is_day), StatUsers { by_kind })
+    });
+    let users = users.collect();
+    StatsFound { rows: rows.to_vec(), users }
+}
+
 fn told(query: &StatsQuery<'_>, rows: &[StatRow], now: WallMs) -> Value {
-    json(query, &report(query, rows, &snapshot(), now))
+    json(query, &report(query, &found(rows), &snapshot(), now))
 }
 
 #[test]
@@ -128,18 +141,23 @@ fn ignored_is_what_was_not_answered_once_it_is_old_enough() {
 #[test]
 fn spreadsheets_have_a_head_and_a_line_a_row() {
     let query = asked(Some(true), "Europe/Berlin");
-    let text = csv(&report(&query, &[row(24, false, 2, None)], &snapshot(), at(50)));
+    let rows = [row(24, false, 2, None), row(48, false, 2, Some(0))];
+    let text = csv(&report(&query, &found(&rows), &snapshot(), at(50)));
     let lines: Vec<&str> = text.split("\r\n").collect();
     assert_eq!(
         lines[0],
         "popup,variant,hour,local,span,decided,shown,ignored,dismissed,clicked,converted,answered,\
-         ignored_inferred"
+         ignored_inferred,uniques,uniques_clicked"
     );
     assert_eq!(
         lines[1],
-        "p,\"a,b\",2026-01-01T23:00:00+00:00,2026-01-02T00:00:00+01:00,day,2,0,0,0,0,0,,"
+        "p,\"a,b\",2026-01-01T23:00:00+00:00,2026-01-02T00:00:00+01:00,day,2,0,0,0,0,0,,,0,0"
     );
-    assert_eq!(lines[2..], [""]);
+    assert_eq!(
+        lines[2],
+        "p,\"a,b\",2026-01-02T23:00:00+00:00,2026-01-03T00:00:00+01:00,day,2,0,0,0,0,0,0,2,3,1"
+    );
+    assert_eq!(lines[3..], [""]);
 }
 
 #[test]
@@ -165,4 +183,46 @@ fn csv_is_for_those_who_would_rather_have_it() {
     ] {
         assert_eq!(is_csv_accepted(accept.as_bytes()), want, "{accept}");
     }
+}
+
+#[test]
+fn users_count_once_in_a_day_and_once_in_the_totals() {
+    let rows = [row(1, false, 5, Some(0)), row(2, false, 7, Some(0)), row(30, false, 1, Some(0))];
+    let days = told(&asked(Some(true), "UTC"), &rows, at(1_000));
+    assert_eq!((&days["rows"][0]["uniques"], &days["rows"][1]["uniques"]), (&json!(13), &json!(2)));
+    assert_eq!(days["totals"]["uniques"], 14, "one of them is in every row");
+    assert_eq!(days["totals"]["uniques_clicked"], 1);
+    assert_eq!((&days["uniques_error"], &days["warnings"]), (&json!(0.023), &json!([])));
+    let hours = told(&asked(None, "UTC"), &rows, at(1_000));
+    assert_eq!((&hours["rows"][0]["uniques"], &hours["totals"]["uniques"]), (&json!(6), &json!(14)));
+    let mut unknown = found(&rows);
+    let (_, second) = unknown.users.iter_mut().nth(1).unwrap();
+    second.by_kind[0] = None;
+    let query = asked(Some(true), "UTC");
+    let told = json(&query, &report(&query, &unknown, &snapshot(), at(1_000)));
+    let of = |row: &Value| (row["uniques"].clone(), row["uniques_clicked"].clone());
+    assert_eq!(of(&told["rows"][0]), (json!(null), json!(1)));
+    assert_eq!(of(&told["rows"][1]), (json!(2), json!(1)));
+    assert_eq!(of(&told["totals"]), (json!(null), json!(1)));
+    assert!(told["warnings"][0].as_str().unwrap().contains("uniques"), "{told}");
+}
+
+#[test]
+fn a_day_of_which_a_part_is_told_says_so() {
+    let rows = [row(1, false, 5, Some(0)), row(25, false, 7, Some(0))];
+    let ends = |to, now, zone| {
+        let query = StatsQuery { to: at(to), ..asked(Some(true), zone) };
+        let told = told(&query, &rows, at(now));
+        told["warnings"].as_array().unwrap().iter().map(ToString::to_string).collect::<String>()
+    };
+    assert_eq!(ends(48, 48, "UTC"), "", "a whole day");
+    assert!(ends(40, 40, "UTC").contains("2026-01-02 is not over"));
+    assert!(ends(40, 100, "UTC").contains("ends within 2026-01-02"));
+    assert_eq!(ends(60, 60, "UTC"), "", "a day without a row");
+    assert!(ends(48, 48, "Europe/Berlin").is_empty(), "its row is of the second");
+    assert!(ends(47, 47, "Asia/Tokyo").is_empty(), "no row is of the third");
+    let old = [row(24, true, 5, Some(0))];
+    let from = StatsQuery { from: at(3), ..asked(None, "UTC") };
+    let told = told(&from, &old, at(1_000));
+    assert!(told["warnings"][0].as_str().unwrap().contains("2026-01-01"), "{told}");
 }

@@ -164,6 +164,7 @@ fn counts_of_the_last_hours_are_beside_each_popup_and_sort_it() {
             is_day: false,
             counts,
             answered: Some(1),
+            users: nudged_store::StatUsers::default(),
         };
         let rows = [
             row("a", 0, [3, 2, 0, 0, 1, 0]),

@@ -1,10 +1,16 @@
 //! Counts per popup, variant and hour of the events that a transaction really inserted, less the
-//! shows that it really deleted. Knows events rows; must not know statements.
+//! shows that it really deleted, and whose events they were. Knows events rows; must not know
+//! statements.
+//!
+//! Users are counted by sketches, which nobody can be taken out of: a show that is taken back leaves
+//! its user in them, whether both come in one transaction or not.
 
 use hashbrown::HashMap;
 
 use super::batcher::{EventRow, WithdrawnRow};
 use nudged_base::event_kind::EventKind;
+use nudged_base::hash;
+use nudged_base::sketch::UserSketch;
 use nudged_base::time::WallMs;
 use nudged_journal::record::{Impression, Withdrawn};
 
@@ -25,14 +31,73 @@ pub struct StatKey<'a> {
 }
 
 /// Increments of one row of `popup_stats`; below 0 where more was taken back than counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StatCounts {
     /// Per event kind: decided, shown, ignored, dismissed, clicked, converted.
     pub counts: [i64; 6],
     /// Decisions of the hour that had a first click, dismissal or conversion.
     pub answered: i64,
+    /// Hashes of the users of [`USER_KINDS`], in their order; some more than once.
+    pub users: [Vec<u64>; 2],
     /// The last record that was counted here, by its index in the batch.
     pub index: usize,
+}
+
+/// The kinds of events whose distinct users are counted.
+pub const USER_KINDS: [EventKind; 2] = [EventKind::Decided, EventKind::Clicked];
+
+/// The distinct users of a row of `popup_stats`: of [`USER_KINDS`] in their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatUsers {
+    /// `None` where they are not known: a version that did not count them has counted some.
+    pub by_kind: [Option<UserSketch>; 2],
+}
+
+impl Default for StatUsers {
+    /// Nobody. Does not allocate.
+    fn default() -> StatUsers {
+        StatUsers { by_kind: [Some(UserSketch::default()), Some(UserSketch::default())] }
+    }
+}
+
+impl StatUsers {
+    /// Those of a row with these counts and columns. Bytes that nobody can read are not known.
+    /// Allocates.
+    pub fn of_columns(counts: &[i64; 6], columns: [Option<&[u8]>; 2]) -> StatUsers {
+        let mut users = StatUsers::default();
+        for ((known, column), kind) in users.by_kind.iter_mut().zip(columns).zip(USER_KINDS) {
+            match column {
+                Some(bytes) => *known = UserSketch::decode(bytes),
+                None if counts[kind as usize] > 0 => *known = None,
+                None => {}
+            }
+        }
+        users
+    }
+
+    /// The columns: nothing for nobody, and for what is not known. Allocates.
+    pub fn columns(&self) -> [Option<Vec<u8>>; 2] {
+        let column = |known: &Option<UserSketch>| {
+            known.as_ref().filter(|known| !known.is_empty()).map(UserSketch::encode)
+        };
+        [column(&self.by_kind[0]), column(&self.by_kind[1])]
+    }
+
+    /// Adds those of another row: what is not known of one is not known of both.
+    pub fn unite(&mut self, other: &StatUsers) {
+        for (known, other) in self.by_kind.iter_mut().zip(&other.by_kind) {
+            match (known.as_mut(), other) {
+                (Some(known), Some(other)) => known.unite(other),
+                _ => *known = None,
+            }
+        }
+    }
+
+    /// About how many there are; `None` where that is not known.
+    pub fn estimates(&self) -> [Option<u64>; 2] {
+        let estimate = |known: &Option<UserSketch>| known.as_ref().map(UserSketch::estimate);
+        [estimate(&self.by_kind[0]), estimate(&self.by_kind[1])]
+    }
 }
 
 /// Counts of one transaction. Bounded by the records of a batch.
@@ -56,12 +121,16 @@ impl<'a> Tally<'a> {
         let row = self.rows.entry(key).or_default();
         row.counts[kind as usize] += 1;
         row.index = event.index;
+        if let Some(place) = USER_KINDS.iter().position(|of| *of == kind) {
+            row.users[place].push(hash::sketch(event.record.user.as_bytes()));
+        }
     }
 
     /// Makes a row for a withdrawn show's hour, which its show has made or would have made: so the
     /// rows are the same whether both came in one transaction or not. May allocate.
     pub fn touch(&mut self, withdrawn: &WithdrawnRow<'a>) {
-        self.of_show(withdrawn);
+        let user = hash::sketch(withdrawn.record.user.as_bytes());
+        self.of_show(withdrawn).users[0].push(user);
     }
 
     /// Takes a show back that was counted in this tally's stream. May allocate.

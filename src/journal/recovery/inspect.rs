@@ -47,7 +47,7 @@ pub enum SegmentPart<'a> {
     Damage {
         /// Where they begin in the file, in bytes.
         offset: u64,
-        /// How many they are.
+        /// How many they are; 0 where the file ends, or is empty, before its last record.
         bytes: u64,
         /// The first record that is lost, where that is known.
         first: Option<Sequence>,
@@ -119,8 +119,10 @@ impl<'a> SegmentParts<'a> {
             return Some(SegmentPart::Damage { offset, bytes, first, last: Some(last) });
         }
         self.is_over = true;
-        let bytes = place(last_set_byte(rest)? + 1);
-        let Some(end) = self.end else { return Some(SegmentPart::Torn { offset, bytes }) };
+        let bytes = last_set_byte(rest).map_or(0, |last| place(last + 1));
+        let Some(end) = self.end else {
+            return (bytes > 0).then_some(SegmentPart::Torn { offset, bytes });
+        };
         let (first, last) = (self.next, Some(Sequence(end.0.saturating_sub(1))));
         self.next = Some(end);
         Some(SegmentPart::Damage { offset, bytes, first, last })
@@ -241,6 +243,9 @@ mod tests {
         assert_eq!(shown(&[], opening, None), "");
         let cut = &image[..places[3] + 9];
         assert_eq!(shown(cut, opening, None), "1 2 3 torn");
+        let cut = &image[..places[2]];
+        assert_eq!(shown(cut, opening, None), "1 2", "nothing says that there was more");
+        assert_eq!(shown(cut, opening, Some(5)), "1 2 x3-4");
     }
 
     #[test]

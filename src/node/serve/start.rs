@@ -61,8 +61,10 @@ pub(super) fn start(
     let (given, origin) = listening::admin_of(config, &mut origins.given);
     let is_kept = given.as_ref().is_some_and(|given| given.is_kept);
     let (connections_max, of_parts) = (known.connections_max, hand_overs.clone());
+    let listening = places.iter().map(|place| place.listener).collect();
     let log_tail = known.log_writer.tail();
-    let admin_parts = AdminParts { connections_max, given, hand_overs: of_parts, log_tail };
+    let admin_parts =
+        AdminParts { connections_max, listening, given, hand_overs: of_parts, log_tail };
     let (admin, publishing) =
         threads.start_admin(&parts, admin_parts, &figures, redis_threads.as_ref())?;
     let again = admin.socket().map_err(Failure::system("keep the admin listener's socket"));

@@ -21,7 +21,7 @@ use nudged_base::clock::NodeClock;
 use nudged_base::ids::{Sequence, ShardId};
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::Log;
-use nudged_config::{Config, Count, QueueMode};
+use nudged_config::{Config, Count, DataListener, QueueMode};
 use nudged_http::connection::Timeouts;
 use nudged_journal::recovery::UnappliedIndex;
 use nudged_publish::Publishing;
@@ -92,6 +92,7 @@ pub(super) type StorageThreads =
 /// What operators' listener is made of.
 pub(super) struct AdminParts {
     pub(super) connections_max: u32,
+    pub(super) listening: Vec<DataListener>,
     pub(super) given: Option<GivenListener>,
     pub(super) hand_overs: Arc<HandOverMetrics>,
     pub(super) log_tail: Arc<LogTail>,
@@ -212,6 +213,7 @@ impl Threads<'_> {
         let context = AdminContext {
             topology: self.topology.clone(),
             connections_max: admin.connections_max,
+            listening: admin.listening,
             mesh: Arc::clone(self.mesh),
             counters: parts.counters.to_vec(),
             publisher: Arc::clone(parts.publisher),

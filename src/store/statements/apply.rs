@@ -9,7 +9,7 @@
 //! ```
 //!
 //! On a server these are 8 statements where nothing is erased or withdrawn, each with as many rows
-//! as fit. In SQLite a row is a statement of its own, so one that is refused names its record.
+//! as fit, and one more where statistics have an hour that a process before has begun. In SQLite a row is a statement of its own, so one that is refused names its record.
 //!
 //! | what fails | what follows |
 //! |---|---|
@@ -31,6 +31,7 @@ use crate::statement::Dialect;
 use crate::statements::erased::{erase, tombstones};
 use crate::statements::events::{self, RecordKey};
 use crate::statements::streams::{Claims, Positions, move_positions, read_positions};
+use crate::statements::sketches::KnownSketches;
 use crate::statements::{statistics, users};
 use crate::stored::{Applied, RecordRun, StreamId};
 use nudged_background::projection::batcher::{self, Batch, EventRow};
@@ -265,10 +266,12 @@ impl Store {
         let claims: Claims = part.streams().map(|stream| (stream, self.claim(stream))).collect();
         let session = self.session.get_mut();
         session.begin()?;
-        let result = write(session, part, &claims, &self.dead_letters, attempts);
+        let sketches = &mut self.sketches;
+        let result = write(session, (sketches, &self.dead_letters), part, &claims, attempts);
         let result = match result {
             Ok(WriteOutcome::Rows(rows)) => match session.commit() {
                 Ok(()) => {
+                    sketches.keep();
                     session.note_applied(rows.has_erased);
                     Ok(Some(rows.applied))
                 }
@@ -284,6 +287,9 @@ impl Store {
             Err(failed) => Err(failed),
         };
         session.roll_back();
+        if !matches!(result, Ok(Some(_))) {
+            sketches.forget();
+        }
         result
     }
 }
@@ -307,9 +313,9 @@ struct RowsToCommit {
 
 fn write(
     session: &mut Session,
+    (sketches, dead_letters): (&mut KnownSketches, &DeadLetters),
     part: &Flat<'_, '_>,
     claims: &Claims,
-    dead_letters: &DeadLetters,
     attempts: &mut Attempts,
 ) -> Result<WriteOutcome, Failed> {
     let (before, any_erased) = read_positions(session, claims)?;
@@ -325,7 +331,7 @@ fn write(
     }
     let erased = if any_erased { erased_among(session, &pending)? } else { Default::default() };
     let batch = batcher::build(&pending.records, &erased, &attempts.refused);
-    let written = write_rows(session, &pending, &batch, attempts.is_careful);
+    let written = write_rows(session, sketches, &pending, &batch, attempts.is_careful);
     let duplicates = written.map_err(|RowError { row, error }| {
         let refused = row.map(|index| pending.records[index].0);
         Failed { refused, error }
@@ -364,6 +370,7 @@ fn erased_among(
 /// which events are there. An error's row is a record, by its index.
 fn write_rows(
     session: &mut Session,
+    sketches: &mut KnownSketches,
     pending: &Flat<'_, '_>,
     batch: &Batch<'_>,
     is_careful: bool,
@@ -392,7 +399,7 @@ fn write_rows(
         stats.extend(tally.into_rows().into_iter().map(|(key, row)| (stream, key, row)));
     }
     stats.sort_unstable_by_key(|(stream, key, _)| (*key, *stream));
-    statistics::add_stats(session, &stats)?;
+    statistics::add_stats(session, sketches, &stats)?;
     Ok(Some(is_new.iter().filter(|is_new| !**is_new).count()))
 }
 

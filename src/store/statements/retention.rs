@@ -45,6 +45,8 @@ impl Store {
                 RetentionOutcome::Users { found, next }
             }
             RetentionStep::FoldHours { after, before } => {
+                // The rows of hours go.
+                self.sketches.forget();
                 let session = self.session.get_mut();
                 let (folded, next) = statistics::fold_hours(session, after.as_ref(), *before)?;
                 RetentionOutcome::Hours { folded, next }

@@ -77,6 +77,7 @@ impl Store {
         let claims = session.transaction(|session| raise_epochs(session, &numbers))?;
         self.claims.retain(|claim| !claims.contains_key(&claim.stream));
         self.claims.extend(claims.values());
+        self.sketches.claim(session)?;
         Ok(names.iter().map(|name| numbers[name]).collect())
     }
 

@@ -1,8 +1,12 @@
 //! Property: a text is stored, found and ordered byte for byte, whatever is in it: nothing of it is
 //! read as SQL, cut, folded or taken for another.
 
+use std::iter::once;
+
+use nudged_background::projection::stats::StatUsers;
 use nudged_background::projection::union::{WholeEntry, WholeUser};
 use nudged_base::ids::{Revision, UserKey};
+use nudged_base::sketch::UserSketch;
 use nudged_base::time::WallMs;
 use nudged_domain::catalog::overrides::{Override, OverrideId, OverrideKind};
 use nudged_store::whole::WholeStat;
@@ -125,6 +129,7 @@ fn of_popups_variants_and_decisions_that_are_taken_in() {
         set: text.to_owned(),
         counts: [1, 0, 0, 0, 0, 0],
         answered: None,
+        users: StatUsers { by_kind: [Some(once(text).collect()), Some(UserSketch::default())] },
     };
     let event = |(number, text): (u64, &str)| StoredEvent {
         stream: 1,

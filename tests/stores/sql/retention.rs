@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use nudged_background::projection::stats::{DAY_MS, HOUR_MS};
+use nudged_background::projection::stats::{DAY_MS, HOUR_MS, StatUsers};
 use nudged_background::retention::{
     Retention, RetentionMetrics, RetentionOutcome, RetentionStep, RetentionView,
 };
@@ -20,7 +20,7 @@ use proptest::test_runner::{Config as Cases, TestRunner};
 const STEPS_MAX: usize = 10_000;
 
 /// One whole pass by a fresh machine; gives the rows of events and of hours that it took.
-fn pass(store: &mut Store, own: StreamId, events: Option<i64>, hours: Option<i64>) -> (u64, u64) {
+pub fn pass(store: &mut Store, own: StreamId, events: Option<i64>, hours: Option<i64>) -> (u64, u64) {
     let view = RetentionView {
         events_before: events.map(WallMs),
         users_before: None,
@@ -128,6 +128,7 @@ fn stat((popup, variant, hour, set, count): Count) -> WholeStat {
         set: format!("{set:032x}"),
         counts: [count, 1, 0, 2, 0, count],
         answered: Some(count),
+        users: StatUsers::default(),
     }
 }
 
@@ -147,7 +148,7 @@ fn add(database: &Database, counts: &[Count]) {
         };
         database.run(&format!(
             "INSERT INTO popup_stats VALUES \
-             ('{popup}', '{variant}', {hour}, {set}, 0, {count}, 1, 0, 2, 0, {count}, {count}) \
+             ('{popup}', '{variant}', {hour}, {set}, 0, {count}, 1, 0, 2, 0, {count}, {count}, NULL, NULL) \
              {conflict} decided = decided + {count}, shown = shown + 1, \
              dismissed = dismissed + 2, converted = converted + {count}, \
              answered = answered + {count}"
@@ -207,7 +208,7 @@ fn a_place_with_many_hours_takes_several_steps() {
         let counts: Vec<Count> = (0..1_200).map(|hour| (0, 0, hour, 0, 1)).collect();
         add(&database, &counts[..30]);
         let rows: Vec<String> = (30..1_200)
-            .map(|hour| format!("('p0','',{},1,0,1,0,0,0,0,0,1)", hour * HOUR_MS))
+            .map(|hour| format!("('p0','',{},1,0,1,0,0,0,0,0,1,NULL,NULL)", hour * HOUR_MS))
             .collect();
         database.run(&format!("INSERT INTO popup_stats VALUES {}", rows.join(",")));
         let (_, folded) = pass(&mut node.store, node.stream, None, Some(50 * DAY_MS));

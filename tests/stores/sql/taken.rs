@@ -1,7 +1,9 @@
 //! Property: what another store had is taken in once, however often it is brought.
 
+use nudged_background::projection::stats::StatUsers;
 use nudged_background::projection::union::Tombstone;
 use nudged_base::ids::{Revision, UserKey};
+use nudged_base::sketch::UserSketch;
 use nudged_base::time::WallMs;
 use nudged_store::whole::WholeStat;
 
@@ -12,7 +14,8 @@ fn of_statistics_each_count_is_the_higher_one() {
     on_both(|kind| {
         let database = kind.database();
         let mut store = database.open();
-        let stat = |counts| WholeStat {
+        let users = |names: &[&str]| Some(names.iter().copied().collect::<UserSketch>());
+        let stat = |counts, decided: &[&str]| WholeStat {
             popup: "p".to_owned(),
             variant: String::new(),
             hour: 3_600_000,
@@ -20,12 +23,13 @@ fn of_statistics_each_count_is_the_higher_one() {
             set: "ab".repeat(16),
             counts,
             answered: Some(1),
+            users: StatUsers { by_kind: [users(decided), users(&[])] },
         };
-        store.take_stats(&[stat([3, 1, 0, 0, 0, 0])]).unwrap();
+        store.take_stats(&[stat([3, 1, 0, 0, 0, 0], &["a", "b"])]).unwrap();
         for _ in 0..2 {
-            store.take_stats(&[stat([2, 2, 0, 0, 0, 1])]).unwrap();
+            store.take_stats(&[stat([2, 2, 0, 0, 0, 1], &["a", "c"])]).unwrap();
         }
-        let want = [stat([3, 2, 0, 0, 0, 1])];
+        let want = [stat([3, 2, 0, 0, 0, 1], &["a", "b", "c"])];
         assert_eq!(store.whole_stats_after(None, 10).unwrap(), want);
         assert_eq!(store.whole_stats_after(Some(&want[0]), 10).unwrap(), []);
         let all = database.reader().stats(Some("p"), WallMs(0), WallMs(i64::MAX)).unwrap();

@@ -25,7 +25,10 @@ fn an_upgrade_makes_entries_of_overrides_and_names_what_it_stops() {
     look(directory.path())
         .execute_batch(
             "DROP TABLE override_entries; DROP TABLE popup_drafts; DROP TABLE operator_tokens;
-             DROP INDEX popup_stats_hour; ALTER TABLE popup_stats DROP COLUMN answered; DELETE FROM schema_version WHERE version >= 3;
+             DROP INDEX popup_stats_hour; ALTER TABLE popup_stats DROP COLUMN answered;
+             ALTER TABLE popup_stats DROP COLUMN users_decided;
+             ALTER TABLE popup_stats DROP COLUMN users_clicked;
+             DELETE FROM schema_version WHERE version >= 3;
              CREATE TABLE popup_overrides (
                  popup_id TEXT NOT NULL COLLATE BINARY PRIMARY KEY, status TEXT NOT NULL,
                  who TEXT NOT NULL, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;

@@ -39,17 +39,17 @@ export function TimeLine() {
           <Button kind="quiet" small icon="left" onClick={() => setShift(shift - WEEK)}>
             Week before
           </Button>
-          {shift !== 0 && (
-            <Button kind="quiet" small onClick={() => setShift(0)}>
-              Begin
-            </Button>
-          )}
           <Button kind="quiet" small onClick={() => setShift(shift + WEEK)}>
             Next week
           </Button>
           {jump !== undefined && (
             <Button kind="quiet" small onClick={() => setShift(jump)}>
               Clock change
+            </Button>
+          )}
+          {shift !== 0 && (
+            <Button kind="quiet" small onClick={() => setShift(0)}>
+              Begin
             </Button>
           )}
         </span>
