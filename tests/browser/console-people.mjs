@@ -212,6 +212,14 @@ const system = {
     await fits(page);
   },
 
+  async 'live figures that are refused are missed aloud'({ visitor }) {
+    const { open, context } = await visitor({ allow: [/status of 503/] });
+    await withoutSql(context, '**/v1/live');
+    const page = await open('/system');
+    await shows(page, 'This node sends no live figures here');
+    await accessible(page);
+  },
+
   async 'the log comes by itself, is held, and is searched'({ node, visitor }) {
     const { open } = await visitor();
     const page = await open('/system?view=log');
