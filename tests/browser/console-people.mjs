@@ -94,6 +94,9 @@ const users = {
     await page.getByLabel('User id').fill('');
     await button(page, 'Look up').click();
     await shows(page, 'Type the id of a user.');
+    await page.getByLabel('User id').fill('..');
+    await button(page, 'Look up').click();
+    await shows(page, 'No browser asks for this id');
   },
 
   async 'an unknown user is told to be one'({ visitor }) {
