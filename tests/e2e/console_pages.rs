@@ -30,7 +30,7 @@ fn the_editor() {
 
 #[test]
 fn users_the_system_and_access() {
-    run("console-people.mjs", 20);
+    run("console-people.mjs", 21);
 }
 
 /// What is no page has tests of its own, and all of it has types.
