@@ -58,6 +58,13 @@ pub(super) enum Credentials {
     Session(SessionHash),
 }
 
+impl Credentials {
+    /// Whether there are any.
+    pub(super) fn is_there(&self) -> bool {
+        !matches!(self, Credentials::Nothing)
+    }
+}
+
 /// Why a request's sender is nobody who may come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotAdmitted {
@@ -215,11 +222,11 @@ impl AdminAccess {
         self.sessions.tidy(now, |token| self.holder(token, publisher).is_some())
     }
 
-    /// Lets somebody try to sign in.
+    /// Lets somebody try to sign in with a wrong token.
     ///
     /// # Errors
     /// 429 where too many tried.
-    pub(super) fn take_sign_in(&self, now: MonoNs) -> Result<(), AdminAnswer> {
+    pub(super) fn take_wrong_sign_in(&self, now: MonoNs) -> Result<(), AdminAnswer> {
         let rate = Rate { events: SIGN_INS_PER_S, per_s: 1 };
         let limit = RateLimit::new(rate, SIGN_IN_BURST);
         limit.take_shared(&self.sign_in_due_ns, now).map_err(|_| {
@@ -303,10 +310,10 @@ mod tests {
     fn only_so_many_may_try_to_sign_in() {
         let access = AdminAccess::new(None, true, false);
         let start = MonoNs(1);
-        let taken = (0..100).filter(|_| access.take_sign_in(start).is_ok()).count();
+        let taken = (0..100).filter(|_| access.take_wrong_sign_in(start).is_ok()).count();
         assert_eq!(taken, usize::try_from(SIGN_IN_BURST).unwrap());
         let later = start.plus_ms(2_000);
-        let taken = (0..100).filter(|_| access.take_sign_in(later).is_ok()).count();
+        let taken = (0..100).filter(|_| access.take_wrong_sign_in(later).is_ok()).count();
         assert_eq!(taken, usize::try_from(2 * SIGN_INS_PER_S).unwrap());
         assert_eq!(access.refused()[3], ("rate", 100 - 30 + 100 - 2));
     }

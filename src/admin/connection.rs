@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::answer::StreamBody;
 use super::routes::Router;
+use super::seats::Seat;
 use super::stream::AdminStream;
 use super::unread::Share;
 use nudged_base::limits::WRITE_STALL_TIMEOUT_MS;
@@ -27,8 +28,13 @@ const BUFFERS: usize = 2;
 /// `[limits]` is for visitors; operators have the defaults.
 const TIMEOUTS: Timeouts = Timeouts::DEFAULT;
 
-/// Serves a connection until it ends. `peer` is who is there, for the audit.
-pub(super) fn serve(stream: AdminStream, peer: &str, router: &Router, unread: Share<'_>) {
+/// Serves a connection until it ends. `peer` is who is there, for the audit, and has a seat.
+pub(super) fn serve(
+    stream: AdminStream,
+    (peer, seat): (&str, &Seat),
+    router: &Router,
+    unread: Share<'_>,
+) {
     let timeout = Duration::from_millis(WRITE_STALL_TIMEOUT_MS);
     if stream.set_write_timeout(timeout).is_err() {
         return;
@@ -40,7 +46,7 @@ pub(super) fn serve(stream: AdminStream, peer: &str, router: &Router, unread: Sh
         pool: BufferPool::new(BUFFERS),
         date: ImfDate::of(clocks::wall()),
         now,
-        early: EarlyRefusals { peer, router },
+        early: EarlyRefusals { peer, router, seat },
         unread,
         streamed: None,
     };
@@ -52,6 +58,7 @@ pub(super) fn serve(stream: AdminStream, peer: &str, router: &Router, unread: Sh
 struct EarlyRefusals<'s> {
     peer: &'s str,
     router: &'s Router,
+    seat: &'s Seat,
 }
 
 impl EarlyAnswers for EarlyRefusals<'_> {
@@ -81,6 +88,7 @@ struct Conversation<'s> {
 impl Conversation<'_> {
     /// Waits for bytes or a deadline and acts on it; false once the connection has ended.
     fn turn(&mut self, bytes: &mut [u8]) -> bool {
+        self.early.seat.wait(clocks::mono());
         let arrived = match self.wait() {
             Some(timeout) if self.stream.set_read_timeout(timeout).is_ok() => {
                 self.stream.read(bytes)
@@ -88,6 +96,7 @@ impl Conversation<'_> {
             Some(_) => return false,
             None => Err(io::ErrorKind::TimedOut.into()),
         };
+        self.early.seat.work();
         self.now = clocks::mono();
         self.date.refresh(clocks::wall());
         let mut turn = turn_of(self.now, &self.date, &mut self.pool, &self.early);
@@ -189,6 +198,9 @@ fn handler<'h>(
             return machine::Answer::Now;
         }
         let mut answer = early.router.answer(request, early.peer);
+        if early.router.access.credentials(request).is_there() && answer.status != 401 {
+            early.seat.show_token();
+        }
         // What was changed is told whatever it takes.
         if request.method == Method::Get {
             answer = unread.admit(answer);

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! `socket` addresses · `stream` connections with and without TLS · `certificate` its last days ·
-//! `listener` who gets in · `connection` one connection · `routes` which handler answers ·
+//! `listener`, `seats` who gets in · `connection` one connection · `routes` which handler answers ·
 //! `access`, `token` who may ask, `roles` what, `tokens` theirs · `console` files of the web
 //! console, `session`, `sessions`, `cookie` who has signed in to it · `service` what handlers
 //! share: the node, its time, SQL · `changes`, `drafts` (`draft_head`) what operators change ·
@@ -65,6 +65,7 @@ mod progress;
 mod refusals;
 mod roles;
 mod routes;
+mod seats;
 mod service;
 mod session;
 mod sessions;

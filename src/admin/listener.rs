@@ -2,14 +2,13 @@
 //! also keeps the node's time for the admin side, since a slew is only right where it is looked at
 //! often, and gives memory back.
 //!
-//! Limit: [`ADMIN_CONNECTIONS_MAX`]; one more is answered 503 and closed.
+//! Limit: [`ADMIN_CONNECTIONS_MAX`](nudged_base::limits::ADMIN_CONNECTIONS_MAX); one more takes the
+//! place of one that waits, or is answered 503 and closed where all are being answered.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write as _};
-use std::net::Shutdown;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -19,11 +18,12 @@ use super::answer::AdminAnswer;
 use super::certificate::CertificateWatch;
 use super::connection;
 use super::routes::Router;
+use super::seats::Seats;
 use super::socket::AdminListener;
 use super::stream::AdminStream;
 use super::unread::Unread;
 use nudged_base::limits::{
-    ADMIN_CLOCK_PERIOD_MS, ADMIN_CONNECTIONS_MAX, ADMIN_STOP_MS, WRITE_STALL_TIMEOUT_MS,
+    ADMIN_CLOCK_PERIOD_MS, ADMIN_STOP_MS, WRITE_STALL_TIMEOUT_MS,
 };
 use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_http::reply::{ImfDate, ResponseFlags};
@@ -35,39 +35,13 @@ use nudged_runtime::threads::vital::Needed;
 /// After a failed accept the listener rests this long: descriptors are not there again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The open connections, each by a handle that can end it.
-#[derive(Debug, Default)]
-struct Open {
-    streams: Mutex<BTreeMap<u64, BlockingStream>>,
-    closed: Condvar,
-}
-
-impl Open {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, BlockingStream>> {
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Takes its connection out of the table, however its thread ends.
-struct Seat {
-    open: Arc<Open>,
-    number: u64,
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.open.lock().remove(&self.number);
-        self.open.closed.notify_all();
-    }
-}
-
 /// The accepting thread.
 #[derive(Debug)]
 pub(super) struct Running {
     thread: JoinHandle<()>,
     stop: Arc<OwnedFd>,
     leaves_path: Arc<AtomicBool>,
-    open: Arc<Open>,
+    seats: Arc<Seats>,
     pub(super) router: Arc<Router>,
 }
 
@@ -75,7 +49,7 @@ impl Running {
     /// Starts accepting.
     pub(super) fn start(listener: AdminListener, router: Router) -> io::Result<Running> {
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
-        let open = Arc::new(Open::default());
+        let seats: Arc<Seats> = Arc::default();
         let leaves_path: Arc<AtomicBool> = Arc::default();
         let trimmer = Trimmer::new(router.service.counters.clone());
         let router = Arc::new(router);
@@ -87,7 +61,7 @@ impl Running {
             unread: Arc::default(),
             stop: Arc::clone(&stop),
             leaves_path: Arc::clone(&leaves_path),
-            open: Arc::clone(&open),
+            seats: Arc::clone(&seats),
             next: 0,
         };
         let thread = Builder::new().name("admin".to_owned()).spawn(move || {
@@ -96,7 +70,7 @@ impl Running {
             // Its loop ends where the eventfd says so.
             needed.leave(true);
         })?;
-        Ok(Running { thread, stop, leaves_path, open, router })
+        Ok(Running { thread, stop, leaves_path, seats, router })
     }
 
     /// As [`stop`](Running::stop), for a process that has the socket too: its path stays.
@@ -112,17 +86,7 @@ impl Running {
         // A thread that panicked has aborted the process.
         let _ = self.thread.join();
         self.router.service.end_streams();
-        let open = self.open.lock();
-        for stream in open.values() {
-            // What is being answered still is; then the connection finds its peer gone.
-            let _ = stream.shutdown(Shutdown::Read);
-        }
-        let limit = Duration::from_millis(ADMIN_STOP_MS);
-        let waited = self.open.closed.wait_timeout_while(open, limit, |open| !open.is_empty());
-        let (open, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        for stream in open.values() {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
+        self.seats.close(Duration::from_millis(ADMIN_STOP_MS));
     }
 }
 
@@ -134,7 +98,7 @@ struct Acceptor {
     unread: Arc<Unread>,
     stop: Arc<OwnedFd>,
     leaves_path: Arc<AtomicBool>,
-    open: Arc<Open>,
+    seats: Arc<Seats>,
     next: u64,
 }
 
@@ -177,24 +141,18 @@ impl Acceptor {
 
     fn admit(&mut self, stream: BlockingStream, peer: String) {
         let Ok(handle) = stream.try_clone() else { return };
-        let mut open = self.open.lock();
-        if open.len() >= ADMIN_CONNECTIONS_MAX {
-            drop(open);
+        self.next += 1;
+        let Some(seat) = self.seats.take(handle, self.next, clocks::mono()) else {
             // To say so with TLS would take a handshake.
             return if self.listener.is_tls() { drop(stream) } else { refuse(stream) };
-        }
-        self.next += 1;
-        open.insert(self.next, handle);
-        drop(open);
-        let seat = Seat { open: Arc::clone(&self.open), number: self.next };
+        };
         let is_tls = self.listener.is_tls();
         let (router, unread) = (Arc::clone(&self.router), Arc::clone(&self.unread));
         let spawned = Builder::new().name("admin-client".to_owned()).spawn(move || {
-            let _seat = seat;
             let identity = router.service.mesh.identity.current().filter(|_| is_tls);
             // Without memory or randomness nobody is served.
             let Ok(stream) = AdminStream::new(stream, identity.as_deref()) else { return };
-            connection::serve(stream, &peer, &router, unread.share());
+            connection::serve(stream, (&peer, &seat), &router, unread.share());
         });
         if let Err(error) = spawned {
             self.log_and_pause(&error);

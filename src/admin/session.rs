@@ -59,8 +59,9 @@ pub(super) fn open(
         Some(Value::String(text)) => hash(text.trim().as_bytes()),
         Some(_) => return Err(BadInput::new("wrong_type", "token").into()),
     };
-    access.take_sign_in(now)?;
+    // Good tokens are not counted: who tries wrong ones keeps nobody out.
     let Some(asker) = access.holder(&token, &service.publisher) else {
+        access.take_wrong_sign_in(now)?;
         service.log(Message::AdminRefused, &[("peer", LogValue::Text(peer))]);
         return Err(access.refuse());
     };

@@ -2,7 +2,7 @@
 // tab, as a browser opens six connections to a node at most. What comes is kept for two minutes.
 import { signal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
-import { refusalOf, Refusal } from './client';
+import { onSignedOut, refusalOf, Refusal } from './client';
 import { askAgain, isDown, tellAnswered } from './connection';
 
 export interface Rates {
@@ -180,6 +180,7 @@ async function findTrouble(): Promise<void> {
   const abort = new AbortController();
   try {
     const response = await fetch('/v1/live', { signal: abort.signal, credentials: 'same-origin' });
+    if (response.status === 401) onSignedOut.call();
     if (response.ok) abort.abort();
     else liveTrouble.value = wordsOf(await refusalOf(response));
   } catch {

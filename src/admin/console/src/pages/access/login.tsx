@@ -88,7 +88,7 @@ function said(): string {
 
 function why(error: unknown): string {
   if (!(error instanceof Refusal)) return words(error);
-  if (error.code === 'too_many_logins' || error.code === 'too_many_refusals') {
+  if (error.code === 'too_many_sign_ins' || error.code === 'too_many_refusals') {
     return 'Too many tries at once, by you or others. Wait a few seconds and try again.';
   }
   if (error.code === 'wrong_token') {

@@ -57,7 +57,10 @@ function Saving({ state }: { state: EditorState }) {
   };
   const published = (made: LivePopup) => {
     const words = made.status === 'live' ? 'It is live on this node' : `It is ${made.status}`;
-    toast(`Version ${made.version} of ${state.id} is published. ${words}.`);
+    // What nobody can see is published all the same, and not to be taken for seen.
+    const warning = doc.problems.value.find(({ kind }) => kind === 'warning');
+    const but = warning ? ` But: ${warning.message}.` : '';
+    toast(`Version ${made.version} of ${state.id} is published. ${words}.${but}`);
     if (state.isNew) go(`/popups/${state.id}`);
   };
   const save = async () => {

@@ -80,7 +80,7 @@ function Notices({ popup, isDeleted }: { popup: Popup; isDeleted: boolean }) {
       {isLive && time && (
         <Notice tone={time === 'over' ? 'warn' : 'plain'}>
           <p>
-            {time === 'over' ? 'Its time is over since ' : 'Its time begins '}
+            {time === 'over' ? 'Nobody is shown it: it ended ' : 'It begins '}
             <Time at={time === 'over' ? definition.ends_at : definition.starts_at} />.
           </p>
         </Notice>

@@ -81,7 +81,7 @@ export function milliseconds(value: number | null | undefined): string {
 }
 
 /** Of an axis, whose unit stands above it. */
-function shortMs(value: number | null): string {
+function short(value: number | null): string {
   return value === null ? NOTHING : String(Number(value.toPrecision(2)));
 }
 
@@ -98,6 +98,7 @@ function Courses({ history }: { history: readonly Live[] }) {
           { label: 'Popups shown', values: history.map(({ totals }) => totals.shows_per_s) },
         ]}
         height={160}
+        form={short}
         liveSeconds={120}
       />
       <Chart
@@ -109,7 +110,7 @@ function Courses({ history }: { history: readonly Live[] }) {
           { label: 'p99', values: history.map(({ totals }) => totals.latency_ms.p99) },
         ]}
         height={160}
-        form={shortMs}
+        form={short}
         liveSeconds={120}
       />
     </div>

@@ -187,5 +187,5 @@ function Why({ why, zone }: { why: string; zone: string | undefined }) {
 
 function Opens({ candidate, zone }: { candidate: Candidate; zone: string | undefined }) {
   const at = candidate.opens_at;
-  return at ? <When at={at} zone={zone} /> : <span class="soft">not by time</span>;
+  return at ? <When at={at} zone={zone} /> : <span class="soft">not by itself</span>;
 }

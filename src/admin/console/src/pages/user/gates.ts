@@ -37,7 +37,7 @@ const REASONS: Readonly<Record<string, string>> = {
 
 export function verdict(candidate: Candidate, shown: string | null): readonly [string, Tone] {
   if (candidate.id === shown) return ['Would be shown', 'good'];
-  if (candidate.gate === null) return ['Passes, after the first', 'accent'];
+  if (candidate.gate === null) return ['Passes, but comes after it', 'accent'];
   return GATES[candidate.gate] ?? [candidate.gate, 'plain'];
 }
 
