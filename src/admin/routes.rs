@@ -80,6 +80,10 @@ impl Router {
                 "this server is asked for by another name: add it to `admin_hosts`".to_owned();
             return Err(AdminAnswer::errors(421, "wrong_host", None, &[line]));
         }
+        // Files of other versions are asked for by whoever has an old page open.
+        if route.is_none() && console::is_below(request.path) {
+            return Err(AdminAnswer::not_found());
+        }
         let (asker, credentials) = self.asker(request, route, peer)?;
         let Some(route) = route else { return Err(AdminAnswer::not_found()) };
         let path = route.template();

@@ -6,11 +6,13 @@ mod live;
 mod operators;
 mod overload;
 mod pages;
+mod statistics;
 
 pub use live::*;
 pub use operators::*;
 pub use overload::*;
 pub use pages::*;
+pub use statistics::*;
 
 // --- users and state ---------------------------------------------------------------------------
 
@@ -562,10 +564,6 @@ pub const RETENTION_REST_FACTOR: u64 = 19;
 /// Retention looks for rows that have grown old this often, in milliseconds, and again so long
 /// after a failure.
 pub const RETENTION_PERIOD_MS: u64 = 600_000;
-/// Rows of `popup_stats` whose sketches of users a writer knows without reading them: 16 MiB at most.
-pub const STAT_SKETCHES_KNOWN_MAX: usize = 4_096;
-/// Hours of `popup_stats` are added up to days at this age, in milliseconds.
-pub const STATS_FOLD_AGE_MS: u64 = 90 * 86_400_000;
 
 // --- backup --------------------------------------------------------------------------------------
 
@@ -593,9 +591,6 @@ pub const BACKUP_SPARE_BYTES: u64 = 4 * SEGMENT_BYTES;
 pub const POPUPS_FILE_BYTES_MAX: u64 = 384 * 1_024 * 1_024;
 /// Shards have this long to answer an operator's command, in milliseconds.
 pub const SHARD_ANSWER_MS: u64 = 2_000;
-/// Connections of the admin listener; more are told to come again. A browser has up to 6, and keeps
-/// them for as long as they may be idle.
-pub const ADMIN_CONNECTIONS_MAX: usize = 64;
 /// Largest request body of the admin listener, in bytes; larger is 413. A popup with 32 contents of
 /// the largest size: its line of history, with the text before and after, fits into a statement of
 /// 4 MiB, which is what MySQL 5.7 takes unless told otherwise.
@@ -606,10 +601,6 @@ pub const ADMIN_UNREAD_BYTES_MAX: usize = 128 * 1_024 * 1_024;
 /// A SQL server that says nothing for this long, in milliseconds, is away for whoever asked on the
 /// admin listener. Locks are waited for a second less.
 pub const ADMIN_SQL_SILENCE_MS: u64 = 3_000;
-/// Connections of the admin listener that may wait for their refusal at once.
-pub const ADMIN_REFUSALS_MAX: usize = 8;
-/// A request without a valid token waits this long for its refusal, in milliseconds.
-pub const ADMIN_REFUSAL_DELAY_MS: u64 = 200;
 /// The admin listener looks at the wall clock this often, in milliseconds.
 pub const ADMIN_CLOCK_PERIOD_MS: u64 = 250;
 /// Files of the data directory that `/v1/status` names.
@@ -626,10 +617,6 @@ pub const LAG_MARKS_MAX: usize = 256;
 pub const ADMIN_STOP_MS: u64 = 3_000;
 /// A token file is read up to this size, in bytes.
 pub const TOKEN_FILE_BYTES_MAX: u64 = 4 * 1_024;
-/// Statistics of all popups are told for at most this long, in milliseconds: 31 days.
-pub const STATS_RANGE_MAX_MS: u64 = 31 * 86_400_000;
-/// Statistics of one popup are told for at most this long, in milliseconds: 366 days.
-pub const STATS_RANGE_OF_ONE_MAX_MS: u64 = 366 * 86_400_000;
 /// A command that asks a node waits this long for each step of its answer, in milliseconds.
 pub const ASK_TIMEOUT_MS: u64 = 5_000;
 /// An answer to a command is read up to this size, in bytes: 10,000 popups, 13,000 each.

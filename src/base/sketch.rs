@@ -22,7 +22,7 @@ use crate::hash;
 /// Standard error of an estimate of many users, as a part of it: 1.04 / sqrt(2,048).
 pub const SKETCH_ERROR: f64 = 0.023;
 /// Longest stored form, in bytes.
-pub const SKETCH_BYTES_MAX: usize = 1 + REGISTERS * 6 / 8;
+const SKETCH_BYTES_MAX: usize = 1 + REGISTERS * 6 / 8;
 
 const INDEX_BITS: u32 = 11;
 const REGISTERS: usize = 1 << INDEX_BITS;

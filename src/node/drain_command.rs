@@ -91,8 +91,8 @@ fn open(
     if config.mysql.url.is_none() {
         if let StoreMark::Mysql(_) | StoreMark::Moved(_) = ownership::mark(&config.data)? {
             return Err(refused(
-                "it belongs to a node with [mysql]: name that database, with `--config FILE` of its \
-                 node"
+                "it belongs to a node with [mysql]: name that database, with `--config FILE` of \
+                 its node"
                     .to_owned(),
             ));
         }
@@ -151,8 +151,8 @@ fn what_is_left(
     let unmerged = first.filter(|_| !arguments.unmerged_lost).map(|first| {
         let count = waiting.len();
         let problem = format!(
-            "{count} shows and events were accepted while Redis was away and are not merged, which a \
-             node alone does: start it once with this directory and stop it when \
+            "{count} shows and events were accepted while Redis was away and are not merged, which \
+             a node alone does: start it once with this directory and stop it when \
              `first_unmerged` in /v1/status is null, or give them up with --unmerged-lost"
         );
         LeftRecords { first, problem }

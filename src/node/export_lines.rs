@@ -10,8 +10,8 @@
 //!  "users":[decided,clicked]}
 //! ```
 //!
-//! Hashes, states and sketches of users are hex; what a popup decides by is in `state`, and what is beside it is for
-//! people.
+//! Hashes, states and sketches of users are hex; what a popup decides by is in `state`, and what is
+//! beside it is for people.
 
 use serde::{Deserialize, Serialize};
 

@@ -14,8 +14,8 @@
 //! node's database · `vectors` decision vectors · `export` and `import` NDJSON, `import_users` and
 //! `export_lines` that of users, `stopped_journal` whose records they read · `journal_command` a
 //! journal's records for people, `record_lines` how they are written · `drain_command` those of a
-//! retired node into SQL · `migrate` the schema, `migration` a directory into MySQL · `schema` that of
-//! popups files.
+//! retired node into SQL · `migrate` the schema, `migration` a directory into MySQL · `schema` that
+//! of popups files.
 
 mod admin_client;
 mod announce;

@@ -96,13 +96,21 @@ pub(super) fn apply_rest(
 ) -> Result<Applied, String> {
     let tail = Tail::seek(disk, rest.set, Sequence(rest.applied.0 + 1), rest.skipped());
     let mut tail = tail.map_err(|error| error.to_string())?;
-    let mut total = Applied::default();
+    let (mut total, mut next) = (Applied::default(), Sequence(rest.applied.0 + 1));
     while let Some(batch) = tail.next(disk, through).map_err(|error| error.to_string())? {
         let records: Result<Vec<(Sequence, Record<'_>)>, _> =
             batch.map(|(sequence, record)| Ok((sequence, record?))).collect();
         let records = records.map_err(|error: RecordError| {
             format!("a record of the journal can't be read: {error}")
         })?;
+        let (Some((first, _)), Some((last, _))) = (records.first(), records.last()) else {
+            continue;
+        };
+        if *first > next {
+            let lost = store.skip_lost(rest.stream, Sequence(first.0 - 1));
+            lost.map_err(|error| error.to_string())?;
+        }
+        next = Sequence(last.0 + 1);
         for part in records.chunks(APPLY_RECORDS_MAX) {
             total.add(store.apply(rest.stream, part).map_err(|error| error.to_string())?);
         }

@@ -18,7 +18,8 @@ fn what_is_left_is_applied_once_and_again_is_harmless() {
     let said = format!("data: {SHOWN} records, 1 to {SHOWN}, applied to nudged.db\n");
     assert_eq!(drained.stdout, said, "{drained:?}");
     assert_eq!(database::events(setup.data()), before);
-    assert!(!setup.data().join("nudged.db-wal").exists(), "the file alone is a backup");
+    let log = setup.data().join("nudged.db-wal").metadata();
+    assert_eq!(log.map_or(0, |log| log.len()), 0, "the file alone is a backup");
     let again = setup.run(&["drain", "data/journal"]);
     assert_eq!(again.code, Some(0), "{again:?}");
     assert!(again.stdout.contains("nothing to do"), "{again:?}");

@@ -2,8 +2,8 @@
 //! shows that it really deleted, and whose events they were. Knows events rows; must not know
 //! statements.
 //!
-//! Users are counted by sketches, which nobody can be taken out of: a show that is taken back leaves
-//! its user in them, whether both come in one transaction or not.
+//! Users are counted by sketches, which nobody can be taken out of: a show that is taken back
+//! leaves its user in them, whether both come in one transaction or not.
 
 use hashbrown::HashMap;
 

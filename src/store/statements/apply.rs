@@ -9,7 +9,8 @@
 //! ```
 //!
 //! On a server these are 8 statements where nothing is erased or withdrawn, each with as many rows
-//! as fit, and one more where statistics have an hour that a process before has begun. In SQLite a row is a statement of its own, so one that is refused names its record.
+//! as fit, and one more where statistics have an hour that a process before has begun. In SQLite a
+//! row is a statement of its own, so one that is refused names its record.
 //!
 //! | what fails | what follows |
 //! |---|---|

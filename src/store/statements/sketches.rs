@@ -1,6 +1,6 @@
-//! The distinct users of rows of `popup_stats`, whose columns hold sketches: what this process knows
-//! of them, since it alone writes the rows of its streams. So a transaction that adds to them reads
-//! only those that a process before has begun. Must not know what else is in the rows.
+//! The distinct users of rows of `popup_stats`, whose columns hold sketches: what this process
+//! knows of them, since it alone writes the rows of its streams. So a transaction that adds to them
+//! reads only those that a process before has begun. Must not know what else is in the rows.
 //!
 //! ```text
 //! known + users of a batch -> pending, written with the counts -> committed: known
@@ -16,7 +16,6 @@ use hashbrown::HashMap;
 
 use crate::error::StoreError;
 use crate::session::Session;
-use crate::statements::streams::PART;
 use crate::stored::StreamId;
 use crate::value::{Row, SqlValue, Unreadable};
 use nudged_background::projection::stats::{StatCounts, StatKey, StatUsers, USER_KINDS};
@@ -50,11 +49,13 @@ impl Default for KnownSketches {
 pub(super) type StatIncrement<'a> = (StreamId, StatKey<'a>, StatCounts);
 
 impl KnownSketches {
-    /// The columns of a transaction's rows with its users in them, in their order; none where they
-    /// stay as they are. Nothing is kept of it until [`KnownSketches::keep`].
+    /// The columns of a transaction's rows, all of one part, with its users in them, in their
+    /// order; none where they stay as they are. Nothing is kept of it until
+    /// [`KnownSketches::keep`].
     pub(super) fn add(
         &mut self,
         session: &mut Session,
+        part: i64,
         rows: &[StatIncrement<'_>],
     ) -> Result<Vec<UserColumns>, StoreError> {
         self.pending.clear();
@@ -66,7 +67,7 @@ impl KnownSketches {
             .map(|(stream, key, _)| place_of(*stream, key))
             .filter(|place| place.3 <= self.read_to && !self.known.contains_key(place))
             .collect();
-        let mut found = read(session, missing)?;
+        let mut found = read(session, part, missing)?;
         let mut columns = Vec::with_capacity(rows.len());
         for row in rows {
             let (stream, key, increment) = row;
@@ -136,19 +137,20 @@ fn place_of(stream: StreamId, key: &StatKey<'_>) -> SketchPlace {
 /// What the rows hold at these places; a row that is not there holds nobody.
 fn read(
     session: &mut Session,
+    part: i64,
     places: Vec<SketchPlace>,
 ) -> Result<HashMap<SketchPlace, StatUsers>, StoreError> {
     let mut found: HashMap<SketchPlace, StatUsers> = HashMap::new();
     let most = session.dialect().named_max(MYSQL_LIST_MAX);
-    for part in places.chunks(most) {
+    for places in places.chunks(most) {
         let named = "(popup_id = ? AND variant = ? AND hour = ? AND stream = ?)";
         let query = format!(
             "SELECT stream, popup_id, variant, hour, {}, {USERS} FROM popup_stats \
-             WHERE part = {PART} AND ({})",
+             WHERE part = {part} AND ({})",
             USER_KINDS.map(|kind| kind.word()).join(", "),
-            vec![named; part.len()].join(" OR ")
+            vec![named; places.len()].join(" OR ")
         );
-        let values = part.iter().flat_map(|(stream, popup, variant, hour)| {
+        let values = places.iter().flat_map(|(stream, popup, variant, hour)| {
             [popup.into(), variant.into(), (*hour).into(), stream.0.into()]
         });
         let values: Vec<SqlValue<'_>> = values.collect();

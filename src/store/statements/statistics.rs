@@ -76,7 +76,7 @@ pub(super) fn add_stats(
     sketches: &mut KnownSketches,
     stats: &[StatIncrement<'_>],
 ) -> Result<(), RowError> {
-    let users = sketches.add(session, stats)?;
+    let users = sketches.add(session, PART, stats)?;
     let changes = [(ALL_COUNTS, ColumnChange::Sum), (USERS, ColumnChange::NewIfAny)];
     let insert = insert(OnConflict::Update(&changes));
     let rows = stats.iter().zip(&users).map(|((stream, key, row), users)| {
@@ -275,7 +275,8 @@ fn fold_place(
     let action = "add statistics up";
     let query = format!(
         "SELECT hour, stream, {ALL_COUNTS}, {USERS} FROM popup_stats WHERE popup_id = ? \
-         AND variant = ? AND hour < ? AND part = {PART} ORDER BY hour, stream LIMIT {RETENTION_ROWS_MAX}{}",
+         AND variant = ? AND hour < ? AND part = {PART} ORDER BY hour, stream \
+         LIMIT {RETENTION_ROWS_MAX}{}",
         session.dialect().lock()
     );
     let place = [SqlValue::from(popup), SqlValue::from(variant)];
