@@ -52,7 +52,12 @@ pub(super) fn answer(
     peer: &str,
 ) -> Result<AdminAnswer, AdminAnswer> {
     let author = author(request.nudge_who, peer)?;
-    let context = EditContext { id, who: &author, expected: expected_of(request)? };
+    let expected = expected_of(request).map_err(|bad| {
+        let line = "If-Match takes the version of a popup or the revision of a draft, such as \
+                    \"3\", or *; If-None-Match takes * alone, and they do not go together";
+        AdminAnswer::errors(400, bad.code, bad.field, &[line.to_owned()])
+    })?;
+    let context = EditContext { id, who: &author, expected };
     let edit = match change {
         ChangeRequest::Put => PopupEdit::Put(definition(request, id)?),
         ChangeRequest::PutDraft => {

@@ -1,4 +1,8 @@
 //! `POST /v1/check`: what is to be said of a popup before it is stored. Changes nothing.
+//!
+//! Limit: one at a time; another waits [`CHECK_TURN_MS`] for its turn, and is told to come again.
+
+use std::time::Duration;
 
 use bumpalo::Bump;
 use serde_json::value::RawValue;
@@ -8,6 +12,7 @@ use super::answer::AdminAnswer;
 use super::changes::{body_of, format_of};
 use super::input;
 use super::service::Service;
+use nudged_base::limits::CHECK_TURN_MS;
 use nudged_domain::catalog::lint::Warning;
 use nudged_domain::catalog::source::SourceError;
 use nudged_http::head::Request;
@@ -22,6 +27,8 @@ pub(super) fn answer(service: &Service, request: &Request<'_>) -> Result<AdminAn
     let [id] = input::fields(request.query, ["id"], &bump)?;
     let text = body_of(request)?;
     let format = format_of(request.content_type, text);
+    let turn = service.checks.take_within(Duration::from_millis(CHECK_TURN_MS));
+    let _turn = turn.ok_or_else(|| AdminAnswer::unavailable("busy"))?;
     let checked = service.publisher.check_popup((text, format), id, service.now());
     let CheckedPopup { errors, warnings, definition, is_change } = checked;
     let canonical = definition.as_ref().map(|definition| definition.canonical_json());

@@ -66,6 +66,11 @@ pub(super) fn file_of(path: &str) -> Option<&'static ConsoleFile> {
     FILES.iter().find(|file| file.name == name)
 }
 
+/// Whether a path is one of the console's, be there a file or not.
+pub(super) fn is_below(path: &str) -> bool {
+    path.starts_with(FOLDER)
+}
+
 /// Whether a name below the folder is one of the console's pages.
 fn is_page(name: &str) -> bool {
     let is_segment = |segment: &str| !matches!(segment, "" | "." | "..");

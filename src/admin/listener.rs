@@ -68,7 +68,7 @@ pub(super) struct Running {
     stop: Arc<OwnedFd>,
     leaves_path: Arc<AtomicBool>,
     open: Arc<Open>,
-    router: Arc<Router>,
+    pub(super) router: Arc<Router>,
 }
 
 impl Running {

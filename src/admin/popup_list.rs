@@ -204,7 +204,7 @@ pub(super) fn answer(service: &Service, query: &str) -> Result<AdminAnswer, Admi
     let bump = Bump::new();
     let query = read(query, &bump)?;
     let published = service.publisher.current();
-    let beside = match popup_lookup::of_all(service) {
+    let beside = match popup_lookup::of_all(service, query.sort.is_by_sql()) {
         Err(refused) if query.sort.is_by_sql() => return Err(refused),
         beside => beside,
     };

@@ -2,10 +2,12 @@
 //! counted of them in the last hours. Lists have to answer while SQL does not: after a failure it
 //! is left alone for a while.
 //!
-//! Limits: [`POPUP_TOTALS_KEPT_MS`], [`POPUP_FACTS_RETRY_MS`], [`POPUP_HOURS_TOLD`].
+//! Limits: [`POPUP_FACTS_WAIT_MS`], [`POPUP_FACTS_RETRY_MS`], [`POPUP_TOTALS_KEPT_MS`],
+//! [`POPUP_HOURS_TOLD`].
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -17,7 +19,10 @@ use super::refusals;
 use super::service::Service;
 use super::stats::ignored_inferred;
 use nudged_base::event_kind::EventKind;
-use nudged_base::limits::{POPUP_FACTS_RETRY_MS, POPUP_HOURS_TOLD, POPUP_TOTALS_KEPT_MS};
+use nudged_base::limits::{
+    ADMIN_SQL_SILENCE_MS, POPUP_FACTS_RETRY_MS, POPUP_FACTS_WAIT_MS, POPUP_HOURS_TOLD,
+    POPUP_TOTALS_KEPT_MS,
+};
 use nudged_base::time::{DurationMs, WallMs};
 use nudged_runtime::clocks;
 use nudged_store::{StatRow, StoreError, StoreReader, StoredDraft};
@@ -57,12 +62,13 @@ pub(super) struct PopupStats {
     as_of: Value,
 }
 
-/// Asks SQL something, unless it has just failed.
+/// Asks SQL something that has to come within a time, unless it has just failed.
 ///
 /// # Errors
 /// The answer where it can't be asked.
 fn ask<T>(
     service: &Service,
+    limit_ms: u64,
     question: impl FnOnce(&StoreReader) -> Result<T, StoreError>,
 ) -> Result<T, AdminAnswer> {
     let now = clocks::mono();
@@ -70,21 +76,22 @@ fn ask<T>(
     if failed_at.is_some_and(|at| now < at.plus_ms(POPUP_FACTS_RETRY_MS)) {
         return Err(AdminAnswer::unavailable("sql_unavailable"));
     }
-    let answered = match service.reader() {
-        Ok(reader) => question(&reader).map_err(|error| refusals::of_store(&error)),
-        Err(busy) => Err(busy),
-    };
+    let reader = service.reader_within(Duration::from_millis(limit_ms))?;
+    let answered = question(&reader);
+    drop(reader);
     service.popup_facts.lock().failed_at = answered.is_err().then(clocks::mono);
-    answered
+    answered.map_err(|error| refusals::of_store(&error))
 }
 
-/// What is told beside all popups.
+/// What is told beside all popups; where they `may_wait`, as long as any other answer.
 ///
 /// # Errors
 /// The answer where SQL can't be asked.
-pub(super) fn of_all(service: &Service) -> Result<BesidePopups, AdminAnswer> {
+pub(super) fn of_all(service: &Service, may_wait: bool) -> Result<BesidePopups, AdminAnswer> {
     let newest = service.popup_facts.lock().newest;
-    let asked = ask(service, |reader| Ok((reader.draft_heads()?, reader.changed_after(newest)?)));
+    let limit_ms = if may_wait { ADMIN_SQL_SILENCE_MS } else { POPUP_FACTS_WAIT_MS };
+    let asked =
+        ask(service, limit_ms, |reader| Ok((reader.draft_heads()?, reader.changed_after(newest)?)));
     let (drafts, changes) = asked?;
     let newest = changes.iter().map(|(_, number, _)| *number).max().unwrap_or(0);
     let mut kept = service.popup_facts.lock();
@@ -105,7 +112,7 @@ pub(super) fn of_one(
     service: &Service,
     id: &str,
 ) -> Result<(Option<StoredDraft>, Option<WallMs>), AdminAnswer> {
-    ask(service, |reader| Ok((reader.draft(id)?, reader.changed_at(id)?)))
+    ask(service, POPUP_FACTS_WAIT_MS, |reader| Ok((reader.draft(id)?, reader.changed_at(id)?)))
 }
 
 /// Shows and clicks of all popups in the last hours, counted not long ago.
@@ -121,7 +128,7 @@ pub(super) fn totals(service: &Service) -> Result<Arc<ShowsAndClicks>, AdminAnsw
         return Ok(totals);
     }
     let (first, end) = last_hours(service.now());
-    let counted = ask(service, |reader| reader.shows_and_clicks(first, end))?;
+    let counted = ask(service, ADMIN_SQL_SILENCE_MS, |reader| reader.shows_and_clicks(first, end))?;
     let totals: Arc<ShowsAndClicks> = Arc::new(counted.into_iter().collect());
     service.popup_facts.lock().totals = Some((now, Arc::clone(&totals)));
     Ok(totals)
@@ -138,7 +145,8 @@ pub(super) fn stats(
     let (now, lag_ms) = (service.now(), service.lag_ms());
     let (first, _) = last_hours(now);
     let count = u32::try_from(POPUP_HOURS_TOLD).expect("some hours");
-    let rows = ask(service, |reader| reader.hours_of(popups, (first, count)))?;
+    let rows =
+        ask(service, ADMIN_SQL_SILENCE_MS, |reader| reader.hours_of(popups, (first, count)))?;
     let snapshot = service.publisher.snapshot();
     let none = PopupStats { ignored: Some(0), ..PopupStats::default() };
     let mut stats: HashMap<String, PopupStats> =

@@ -80,6 +80,10 @@ impl Router {
                 "this server is asked for by another name: add it to `admin_hosts`".to_owned();
             return Err(AdminAnswer::errors(421, "wrong_host", None, &[line]));
         }
+        // Files of other versions are asked for by whoever has an old page open.
+        if route.is_none() && console::is_below(request.path) {
+            return Err(AdminAnswer::not_found());
+        }
         let (asker, credentials) = self.asker(request, route, peer)?;
         let Some(route) = route else { return Err(AdminAnswer::not_found()) };
         let path = route.template();
@@ -94,6 +98,10 @@ impl Router {
             None => matches!(credentials, Credentials::Session(_)),
         };
         if is_write && is_other {
+            return Err(AdminAnswer::error(403, "cross_origin", None));
+        }
+        // Nor hold its streams, or have its host looked at.
+        if matches!(route, AdminRoute::Live | AdminRoute::Doctor) && is_foreign(request) {
             return Err(AdminAnswer::error(403, "cross_origin", None));
         }
         self.access.check(&asker, operation.needs).inspect_err(|_| {
@@ -152,6 +160,13 @@ impl Router {
     pub(super) fn console(&self) -> ConsoleAccess {
         self.service.publisher.config().console.access
     }
+}
+
+/// Whether a page of another origin sends it, as far as its browser says.
+fn is_foreign(request: &Request<'_>) -> bool {
+    let is_other = |origin| !is_same_origin(origin, request.host);
+    let is_elsewhere = |site: &[u8]| !matches!(site, b"same-origin" | b"none");
+    request.origin.is_some_and(is_other) || request.sec_fetch_site.is_some_and(is_elsewhere)
 }
 
 /// Has the handler of a route answer.

@@ -126,6 +126,8 @@ pub(super) struct Service {
     pub(super) lag: LagMeter,
     /// Popups that have series of their own.
     pub(super) named_popups: NamedPopups,
+    /// Whose turn it is to have a popup checked: that may take a core for seconds.
+    pub(super) checks: Turns<()>,
     /// Whether streams of events are to end.
     are_streams_over: AtomicBool,
     /// What was asked of SQL for lists of popups.
@@ -151,6 +153,7 @@ impl Service {
             load,
             lag: LagMeter::default(),
             named_popups: NamedPopups::default(),
+            checks: Turns::new(()),
             are_streams_over: AtomicBool::new(false),
             popup_facts: PopupFacts::default(),
             started: (clocks::mono(), clocks::wall()),
@@ -220,8 +223,22 @@ impl Service {
     /// # Errors
     /// 503 where they have it for longer than SQL may be silent.
     pub(super) fn reader(&self) -> Result<HeldTurn<'_, StoreReader>, AdminAnswer> {
-        let reader = self.readers.take_within(Duration::from_millis(ADMIN_SQL_SILENCE_MS));
-        reader.ok_or_else(|| AdminAnswer::unavailable("sql_busy"))
+        self.reader_within(Duration::from_millis(ADMIN_SQL_SILENCE_MS))
+    }
+
+    /// As [`Service::reader`], which others may have for so long, and on which SQL may be silent
+    /// for so long.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn reader_within(
+        &self,
+        limit: Duration,
+    ) -> Result<HeldTurn<'_, StoreReader>, AdminAnswer> {
+        let reader = self.readers.take_within(limit);
+        let mut reader = reader.ok_or_else(|| AdminAnswer::unavailable("sql_busy"))?;
+        reader.answer_within(limit);
+        Ok(reader)
     }
 
     /// Logs a message, now.

@@ -32,6 +32,7 @@ pub fn get<'b>(path: &'b str, query: &'b str) -> Request<'b> {
         nudge_who: None,
         accept_encoding: None,
         cookie: None,
+        sec_fetch_site: None,
         body: b"",
         http_1_0: false,
         close: false,

@@ -5,8 +5,8 @@
 //! origins · `query` and `json` bounded strict input into scratch · `decide` and `events` their
 //! requests, `look` `/v1/preview` · `verdict` what became of each event · `ignored` fields that
 //! nobody knows · `token` the signed identity of an impression · `early` answers before there is a
-//! whole request · `refusal` codes (`named`) · `reply` what all replies share · `health` · `snippet`
-//! the files that pages load.
+//! whole request · `refusal` codes (`named`) · `reply` what all replies share · `health` ·
+//! `snippet` the files that pages load.
 //!
 //! Scratch is the caller's: one `Bump` per turn, reset by it.
 

@@ -591,9 +591,6 @@ pub const BACKUP_SPARE_BYTES: u64 = 4 * SEGMENT_BYTES;
 pub const POPUPS_FILE_BYTES_MAX: u64 = 384 * 1_024 * 1_024;
 /// Shards have this long to answer an operator's command, in milliseconds.
 pub const SHARD_ANSWER_MS: u64 = 2_000;
-/// Connections of the admin listener; more are told to come again. A browser has up to 6, and keeps
-/// them for as long as they may be idle.
-pub const ADMIN_CONNECTIONS_MAX: usize = 64;
 /// Largest request body of the admin listener, in bytes; larger is 413. A popup with 32 contents of
 /// the largest size: its line of history, with the text before and after, fits into a statement of
 /// 4 MiB, which is what MySQL 5.7 takes unless told otherwise.
@@ -604,10 +601,6 @@ pub const ADMIN_UNREAD_BYTES_MAX: usize = 128 * 1_024 * 1_024;
 /// A SQL server that says nothing for this long, in milliseconds, is away for whoever asked on the
 /// admin listener. Locks are waited for a second less.
 pub const ADMIN_SQL_SILENCE_MS: u64 = 3_000;
-/// Connections of the admin listener that may wait for their refusal at once.
-pub const ADMIN_REFUSALS_MAX: usize = 8;
-/// A request without a valid token waits this long for its refusal, in milliseconds.
-pub const ADMIN_REFUSAL_DELAY_MS: u64 = 200;
 /// The admin listener looks at the wall clock this often, in milliseconds.
 pub const ADMIN_CLOCK_PERIOD_MS: u64 = 250;
 /// Files of the data directory that `/v1/status` names.

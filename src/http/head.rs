@@ -58,6 +58,8 @@ pub struct Request<'b> {
     pub accept_encoding: Option<&'b [u8]>,
     /// `Cookie`, as sent.
     pub cookie: Option<Repeatable<'b>>,
+    /// `Sec-Fetch-Site`, the first line of it, as sent: where a browser's page is from.
+    pub sec_fetch_site: Option<&'b [u8]>,
     /// The whole body, decoded from its framing; empty where there is none.
     pub body: &'b [u8],
     /// Sent as HTTP/1.0.
@@ -228,6 +230,7 @@ fn finish<'b>(line: RequestLine<'b>, kept: &Kept<'b>) -> Result<Head<'b>, HttpRe
         nudge_who: kept.nudge_who,
         accept_encoding: kept.accept_encoding,
         cookie: kept.cookie,
+        sec_fetch_site: kept.sec_fetch_site,
         body: &[],
         http_1_0: line.http_1_0,
         close: kept.close || (line.http_1_0 && !kept.keep_alive),

@@ -59,6 +59,7 @@ pub(super) struct Kept<'b> {
     pub(super) nudge_who: Option<&'b [u8]>,
     pub(super) accept_encoding: Option<&'b [u8]>,
     pub(super) cookie: Option<Repeatable<'b>>,
+    pub(super) sec_fetch_site: Option<&'b [u8]>,
     pub(super) expects_continue: bool,
     pub(super) close: bool,
     pub(super) keep_alive: bool,
@@ -134,6 +135,9 @@ impl<'b> Kept<'b> {
                 self.if_none_match.get_or_insert_with(|| repeatable("if-none-match"));
             }
             14 if is("content-length") => self.take_content_length(value, body_bytes_max)?,
+            14 if is("sec-fetch-site") => {
+                self.sec_fetch_site.get_or_insert(value);
+            }
             15 if is("accept-encoding") => {
                 // A list may be sent in parts; no browser does, and in parts it takes plain bytes.
                 let place = &mut self.accept_encoding;

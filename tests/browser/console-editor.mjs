@@ -47,6 +47,10 @@ const becomes = (page, name, wanted) =>
 const contains = (page, wanted) =>
   until(`JSON with ${wanted}`, async () => (await jsonOf(page)).includes(wanted));
 
+/** Closes a tab as its user does; what it does then is done. */
+const closeTab = (page) =>
+  Promise.all([page.waitForEvent('close'), page.close({ runBeforeUnload: true })]);
+
 /** A popup at a placement of its own, so that no other wins. */
 function seedPopup(node, id, more = {}) {
   return node.popup(id, {
@@ -65,7 +69,7 @@ const tests = {
     await keyTo(page, 'textbox', 'Id', 'Control+a', { type: 'by-keys' });
     await keyTo(page, 'combobox', /^Placements/, { type: 'keys' }, 'Enter');
     await keyTo(page, 'textbox', 'Title', 'Control+a', { type: 'Made by keys' });
-    await keyTo(page, 'button', 'Choose users by attributes', 'Enter');
+    await keyTo(page, 'button', 'Target users by attributes', 'Enter');
     await keyTo(page, 'textbox', 'Attribute', { type: 'plan' });
     await keyTo(page, 'textbox', 'Value of plan', { type: 'pro' });
     await keyTo(page, 'button', 'Exception', 'Enter');
@@ -118,12 +122,12 @@ const tests = {
     holds(await page.getByText('after a dismissal not for 3 weeks').isVisible(), 'in words');
     // A text that is no JSON leaves the form as it was, and says where.
     await typeJson(page, text.replace('"mine"', '"mine'));
-    await page.getByText('The JSON is not complete').waitFor();
+    await page.getByText('The JSON is incomplete').waitFor();
     equal(await value(page, 'content.title'), 'From the JSON');
     holds(await control(page, 'content.title').isDisabled(), 'the form waits');
     holds(await page.getByRole('button', { name: 'Publish' }).isDisabled(), 'nothing is published');
     await page.keyboard.press('Control+z');
-    await page.getByText('The JSON is not complete').waitFor({ state: 'detached' });
+    await page.getByText('The JSON is incomplete').waitFor({ state: 'detached' });
     check();
   },
 
@@ -148,14 +152,14 @@ const tests = {
     );
     await page.locator('.cm-lint-marker-error').first().waitFor();
     holds(await page.getByRole('button', { name: 'Save draft' }).isDisabled(), 'not saved');
-    await page.getByRole('button', { name: '2 things are wrong' }).click();
+    await page.getByRole('button', { name: '2 problems' }).click();
     await until('the field has the focus', () =>
       page.evaluate(() => document.activeElement?.getAttribute('aria-label') === 'Cap 1: shows'),
     );
     await page.keyboard.press('Control+a');
     await page.keyboard.type('2');
     await control(page, 'rollout').fill('50.5');
-    await page.getByText('nothing is wrong with it').waitFor();
+    await page.getByText('Valid JSON, and a valid popup.').waitFor();
     await contains(page, '"rollout": 50.5');
     // What the node alone can tell: a name that no popup has, and what can't be meant.
     await typeJson(page, '{\n"id": "wrong",\n"placment": ["x"],\n"caps": []\n}');
@@ -163,7 +167,9 @@ const tests = {
     const target = { attr: 'build', op: 'lt', value: '10' };
     await typeJson(page, JSON.stringify({ id: 'wrong', target }, null, 2));
     await page.locator('.cm-lint-marker-warning').first().waitFor();
-    await field(page, 'target').getByText(/compares byte by byte/).waitFor();
+    await field(page, 'target')
+      .getByText(/compares byte by byte/)
+      .waitFor();
     check();
   },
 
@@ -172,22 +178,31 @@ const tests = {
     const { open, check } = await visitor({ allow: FREE });
     const page = await open('/popups/kept/edit');
     await control(page, 'content.title').fill('Not saved');
-    await page.close({ runBeforeUnload: true });
-    const again = await open('/popups/kept/edit');
-    await again.getByText('There is a text here that was not saved').waitFor();
+    await closeTab(page);
+    let again = await open('/popups/kept/edit');
+    await again.getByText('You have unsaved changes from before').waitFor();
     equal(await value(again, 'content.title'), 'kept');
-    await again.getByRole('button', { name: 'Go on with it' }).click();
+    // Whoever types without an answer writes over nothing.
+    await control(again, 'content.title').fill('Typed second');
+    await closeTab(again);
+    again = await open('/popups/kept/edit');
+    await again.getByRole('button', { name: 'Restore them' }).click();
+    await becomes(again, 'content.title', 'Typed second');
+    await again.getByRole('button', { name: 'Restore them' }).click();
     await becomes(again, 'content.title', 'Not saved');
     await again.getByRole('button', { name: 'Save draft' }).click();
     await again.getByText(/^Draft saved/).waitFor();
     const { definition } = await node.ask('GET', '/v1/popups/kept/draft');
     equal(definition.content, { title: 'Not saved', text: 'Text', mine: [1.5] });
-    await until('nothing is kept', () =>
-      again.evaluate(
-        () =>
-          localStorage.length === 0 ||
-          !Object.keys(localStorage).some((key) => key.includes('kept')),
-      ),
+    // What was typed second is not saved, and still there.
+    await again.reload();
+    await again.getByRole('button', { name: 'Discard them' }).click();
+    await again.getByRole('button', { name: 'Discard them' }).waitFor({ state: 'detached' });
+    const keys = await again.evaluate(() => Object.keys(localStorage));
+    equal(
+      keys.filter((key) => key.includes('kept')),
+      [],
+      'nothing is kept',
     );
     check();
   },
@@ -234,7 +249,7 @@ const tests = {
     await control(ben, 'priority').fill('5');
     await ben.getByRole('button', { name: 'Save draft' }).click();
     const dialog = ben.getByRole('dialog');
-    await dialog.getByText('both have changed it').waitFor();
+    await dialog.getByText('both changed it').waitFor();
     await dialog.getByLabel('Three texts').check();
     const texts = await dialog.locator('pre').allInnerTexts();
     equal(
@@ -259,7 +274,7 @@ const tests = {
     // The popup itself changes under the draft.
     await node.ask('PATCH', '/v1/popups/met', { max_shows: 3, after_shown: '1h' });
     await publish(ben);
-    await dialog.getByText(/was published since this draft was begun/).waitFor();
+    await dialog.getByText(/was published since this draft was started/).waitFor();
     await dialog
       .getByRole('group', { name: /max_shows/ })
       .getByLabel(/^Theirs/)
@@ -280,7 +295,7 @@ const tests = {
     const { id } = popups.find(({ origin }) => origin === 'file');
     const { open, check } = await visitor({ allow: FREE });
     const page = await open(`/popups/${id}/edit`);
-    await page.getByText("stands in the node's popups file").waitFor();
+    await page.getByText("comes from the node's popups file").waitFor();
     holds(await control(page, 'priority').isDisabled(), 'read-only');
     equal(await page.getByRole('button', { name: 'Publish' }).count(), 0, 'no way to publish');
     await page.getByRole('link', { name: 'Copy as a new popup' }).click();
@@ -294,7 +309,7 @@ const tests = {
     const token = await node.token('viewer-of-editor', 'viewer');
     const { open, check, context } = await visitor({ token, allow: FREE });
     const page = await open('/popups/viewed/edit');
-    await page.getByText('You may look, and not change').waitFor();
+    await page.getByText('You can look, but not edit').waitFor();
     holds(await control(page, 'content.title').isDisabled(), 'read-only');
     equal(await page.getByRole('button', { name: /Save|Publish/ }).count(), 0, 'nothing to press');
     const headers = { Origin: node.console };
@@ -374,11 +389,11 @@ const tests = {
     const page = await open('/popups/who/edit');
     await tab(page, 'Who sees it');
     const held = (name) => page.locator('.gate-held').filter({ hasText: name });
-    await held('The user is meant').waitFor();
+    await held('Target matches').waitFor();
     await page.getByLabel('Attribute plan').fill('pro');
     await page.getByText(/^Would see it/).waitFor();
     await page.getByLabel('User', { exact: true }).fill('seen');
-    await held('Rested long enough')
+    await held('Gap since the last show')
       .getByText(/not|shown/)
       .first()
       .waitFor();
@@ -386,7 +401,7 @@ const tests = {
     await control(page, 'after_shown').fill('0');
     await page.getByText(/^Would see it/).waitFor();
     await control(page, 'starts_at').fill('2035-01-01T00:00');
-    await held('Between begin and end').waitFor();
+    await held('Within its dates').waitFor();
     check();
   },
 
@@ -416,7 +431,7 @@ const tests = {
     const page = await open('/popups/when/edit');
     await page.getByRole('button', { name: 'Clock change' }).click();
     await page
-      .getByText(/The clock skips 02:00 to 03:00|02:00 to 03:00 is there twice/)
+      .getByText(/The clock skips 02:00 to 03:00|02:00 to 03:00 happens twice/)
       .first()
       .waitFor();
     equal(await page.locator('.timeline-row').count(), 7);
@@ -443,15 +458,15 @@ const tests = {
     const page = await open('/popups/looks/edit');
     await code(page).waitFor();
     await steady(page);
-    for (const name of ['JSON', 'Preview', 'Who sees it']) {
+    await control(page, 'rollout').fill('x');
+    await page.getByText('1 problem').waitFor();
+    await accessible(page, 'form and JSON, with an error');
+    await page.setViewportSize({ width: 360, height: 740 });
+    // Without the form beside it each is looked at in a moment.
+    for (const name of ['Preview', 'Who sees it']) {
       await tab(page, name);
       await accessible(page, name);
     }
-    await page.setViewportSize({ width: 360, height: 740 });
-    await tab(page, 'Form');
-    await control(page, 'rollout').fill('x');
-    await page.getByText('One thing is wrong').waitFor();
-    await accessible(page, 'a small form');
     for (const name of ['Form', 'JSON', 'Preview', 'Who sees it', 'Changes']) {
       await tab(page, name);
       await fits(page);

@@ -1,7 +1,7 @@
 // The console's frame, the list of popups, a popup's page and statistics, in a real Chromium
-// against real nodes: what they are for, by keys alone, under a node that dies, with 10,000
-// popups, and with a script in every text. Prints what came of each test as one line of JSON; see
-// console-harness.mjs.
+// against real nodes: what they are for, by keys alone, under a node that dies, with hundreds of
+// popups (TEST_NUDGED_POPUPS=10000 for as many as a node takes), and with a script in every text.
+// Prints what came of each test as one line of JSON; see console-harness.mjs.
 import { gzipSync } from 'node:zlib';
 import {
   accessible,
@@ -16,7 +16,8 @@ import {
   until,
 } from './console-harness.mjs';
 
-const MANY = 10_000;
+/** As many as a node takes; it starts in seconds where nothing else runs. */
+const MANY = Number(process.env.TEST_NUDGED_POPUPS ?? 400);
 /** Of all that the first page loads, compressed. */
 const FIRST_PAGE_BYTES_MAX = 150_000;
 /** What the browser itself says of a node that is away. */
@@ -109,7 +110,8 @@ const tests = {
     check();
   },
 
-  async 'the first page is small, and 10,000 popups are a list like any other'({ visitor, start }) {
+  async 'the first page is small, and however many popups are a list like any other'(given) {
+    const { visitor, start } = given;
     const popup = (at) => `[[popup]]\nid = "many-${at}"\ncontent = { title = "Number ${at}" }\n`;
     const popups = Array.from({ length: MANY }, (_, at) => popup(at)).join('');
     const node = await start({ popups });
@@ -121,16 +123,17 @@ const tests = {
       bytes += gzipSync(await response.body().catch(() => '')).length;
     });
     await page.goto('/console/popups');
-    await page.getByText('1 to 50 of 10,000 popups').waitFor();
+    const all = `of ${MANY.toLocaleString('en')} popups`;
+    await page.getByText(`1 to 50 ${all}`).waitFor();
     await page.waitForLoadState('load');
     holds(bytes > 0 && bytes < FIRST_PAGE_BYTES_MAX, `the first page has ${bytes} bytes`);
     equal(await page.locator('[data-row]').count(), 50);
     await keyTo(page, 'button', 'Next', 'Enter');
-    await page.getByText('51 to 100 of 10,000 popups').waitFor();
+    await page.getByText(`51 to 100 ${all}`).waitFor();
     await keyTo(page, 'button', 'Before', 'Enter');
-    await page.getByText('1 to 50 of 10,000 popups').waitFor();
-    await page.getByLabel('Search', { exact: true }).fill('many-9999');
-    await row(page, 'many-9999').waitFor();
+    await page.getByText(`1 to 50 ${all}`).waitFor();
+    await page.getByLabel('Search', { exact: true }).fill(`many-${MANY - 1}`);
+    await row(page, `many-${MANY - 1}`).waitFor();
     await page.getByText('1 popup', { exact: true }).waitFor();
     await steady(page);
     check();

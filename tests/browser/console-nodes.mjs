@@ -13,6 +13,13 @@ const START_TIMEOUT_MS = 60_000;
 /** Where it is, a node ends with who started it, whatever ends that one. */
 const SETPRIV = '/usr/bin/setpriv';
 
+/** Those that are there; a script that fails or is ended leaves none behind. */
+const folders = new Set();
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
+process.on('exit', () => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
 /**
  * A node that was started here. `program` is nudged; `built` has the console's files come from
  * `src/admin/console/dist` instead of from the program. `config` is TOML behind the usual keys.
@@ -27,6 +34,7 @@ export async function startNode({
   token,
 }) {
   const folder = mkdtempSync(join(tmpdir(), 'nudged-console-'));
+  folders.add(folder);
   writeFileSync(join(folder, 'popups.toml'), popups);
   // A browser that starts takes the processors; a user's state may take long to be read then.
   const owner = token ? 'admin_token_file = "token"\n' : '';
@@ -95,12 +103,18 @@ class Node {
       createInterface(child.stdout).on('line', (line) => {
         const [, name, address] = /^listening (data|admin) (\S+)/.exec(line) ?? [];
         if (name) this[name] = `http://${address.replace('0.0.0.0', '127.0.0.1')}`;
-        if (line === 'ready') resolve();
+        if (line !== 'ready') return;
+        clearTimeout(timer);
+        resolve();
       });
       child.on('error', reject);
       child.on('close', (code) => reject(new Error(`nudged ended (${code}): ${this.#log}`)));
-      const late = () => reject(new Error(`nudged is not ready: ${this.#log}`));
-      setTimeout(late, START_TIMEOUT_MS).unref();
+      const late = () => {
+        // What has not started would outlive its test.
+        child.kill('SIGKILL');
+        reject(new Error(`nudged is not ready: ${this.#log}`));
+      };
+      const timer = setTimeout(late, START_TIMEOUT_MS).unref();
     });
     await ready;
     if (!this.#front) this.console = this.admin;
@@ -127,6 +141,7 @@ class Node {
       await this.#child.ended;
     }
     rmSync(this.#folder, { recursive: true, force: true });
+    folders.delete(this.#folder);
     const isError = (line) => line.includes('"level":"error"');
     const isAllowed = (line) => this.allowed.some((code) => line.includes(code));
     const bad = this.#log.split('\n').filter((line) => isError(line) && !isAllowed(line));

@@ -94,6 +94,9 @@ const users = {
     await page.getByLabel('User id').fill('');
     await button(page, 'Look up').click();
     await shows(page, 'Type the id of a user.');
+    await page.getByLabel('User id').fill('..');
+    await button(page, 'Look up').click();
+    await shows(page, 'No browser asks for this id');
   },
 
   async 'an unknown user is told to be one'({ visitor }) {
@@ -151,12 +154,14 @@ const users = {
     while (seen < 60) if (await node.visit('frequent', [], { placement: 'often' })) seen += 1;
     const total = async () =>
       (await node.ask('GET', '/v1/users/frequent/timeline?limit=200')).timeline.length;
-    // With the popup's own beginning.
+    // With what became of the popup meanwhile.
+    await node.popup('often', { ...always, priority: 3 });
     await until('SQL has it', async () => (await total()) >= seen + 1);
     const { open } = await visitor();
     const page = await open('/users/frequent');
     const entries = page.locator('.timeline-entry');
     await until('a page', async () => (await entries.count()) === 50);
+    await shows(page, 'changed: priority by admin');
     await keyTo(page, 'button', 'Show older', 'Enter');
     await until('the rest', async () => (await entries.count()) === (await total()));
     await button(page, 'Show older').waitFor({ state: 'detached' });
@@ -208,6 +213,14 @@ const system = {
     await shows(page, 'nudged.db');
     await accessible(page, 'host');
     await fits(page);
+  },
+
+  async 'live figures that are refused are missed aloud'({ visitor }) {
+    const { open, context } = await visitor({ allow: [/status of 503/] });
+    await withoutSql(context, '**/v1/live');
+    const page = await open('/system');
+    await shows(page, 'This node sends no live figures here');
+    await accessible(page);
   },
 
   async 'the log comes by itself, is held, and is searched'({ node, visitor }) {

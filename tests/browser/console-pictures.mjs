@@ -27,13 +27,13 @@ const TRAFFIC_MS = 12_000;
 const PAGES = {
   popups: { path: '/popups' },
   popup: { path: '/popups/welcome' },
-  editor: { path: '/popups/spring-offer/edit' },
+  editor: { path: '/popups/spring-offer/edit', settle: 4_000 },
   statistics: { path: '/statistics' },
   user: { path: '/users/ann' },
   'user-elsewhere': {
     path: '/users/ann?placement=cart&attr.plan=pro&locale=de-AT&tz=Europe/Vienna',
   },
-  system: { path: '/system', settle: 4_000 },
+  system: { path: '/system', settle: 15_000 },
   'system-log': { path: '/system?view=log' },
   'system-doctor': { path: '/system?view=doctor', before: lookNow },
   access: { path: '/access' },
@@ -89,7 +89,8 @@ function traffic(node) {
   const come = async () => {
     while (!isOver) {
       const actions = ['shown', ['clicked', 'dismissed', 'ignored'][at % 3]];
-      await node.visit(`visitor-${at++ % 5_000}`, actions.slice(0, 1 + (at % 2))).catch(() => {});
+      const where = [{}, { attrs: { plan: 'pro' } }, { placement: 'cart' }][at % 3];
+      await node.visit(`visitor-${at++}`, actions.slice(0, 1 + (at % 2)), where).catch(() => {});
       await new Promise((resolve) => setTimeout(resolve, 5 + 10 * Math.sin(at / 90) ** 2));
     }
   };

@@ -178,6 +178,20 @@ fn answers_are_counted_once_whichever_node_takes_them() {
             one.event(&token, "dismissed").expect(202);
         }
     }
+    // What a page of the list tells is of both.
+    let mut operator = nodes[1].1.operator();
+    operator.ask("PUT", "/v1/popups/soon/draft", "{\"priority\":3}").expect(201);
+    let list = until("the list to have all counts", || {
+        let list = operator.get("/v1/popups?stats=24h").expect(200).json();
+        let stats = &list["popups"][1]["stats"];
+        (stats["decided"] == 8 && stats["clicked"] == 5).then_some(list)
+    });
+    assert_eq!(list["popups"][0]["draft"]["base_version"], 0, "{list}");
+    assert_eq!(list["popups"][1]["stats"]["hours"].as_array().unwrap().len(), 24, "{list}");
+    for (sort, first) in [("shows", "welcome"), ("priority", "soon"), ("updated", "soon")] {
+        let page = operator.get(&format!("/v1/popups?sort={sort}&limit=1")).expect(200).json();
+        assert_eq!(page["popups"][0]["id"], first, "{sort}: {page}");
+    }
     stop(nodes);
     assert_eq!(cluster.number("SELECT SUM(decided) FROM popup_stats"), 8);
     assert_eq!(cluster.number("SELECT SUM(answered) FROM popup_stats"), 5);

@@ -135,6 +135,7 @@ fn who_signs_in_may_what_the_token_may_until_it_is_revoked() {
     let mut server = setup.start();
     ["admin_refused", "admin_forbidden"].iter().for_each(|code| server.allow(code));
     ask(&server, "GET /console/", "", "").expect(200);
+    ask(&server, "GET /console/assets/former.js", "", "").expect(404);
     let nobody = ask(&server, "GET /v1/session", "", "").expect(200).json();
     assert_eq!((&nobody["login"], &nobody["may"]), (&true.into(), &serde_json::json!([])));
     ask(&server, "GET /v1/status", "", "").expect(401);

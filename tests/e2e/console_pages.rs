@@ -25,12 +25,12 @@ fn lists_a_popup_and_statistics() {
 
 #[test]
 fn the_editor() {
-    run("console-editor.mjs", 12);
+    run("console-editor.mjs", 14);
 }
 
 #[test]
 fn users_the_system_and_access() {
-    run("console-people.mjs", 20);
+    run("console-people.mjs", 21);
 }
 
 /// What is no page has tests of its own, and all of it has types.

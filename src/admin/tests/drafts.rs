@@ -189,3 +189,30 @@ fn a_draft_of_a_popup_that_the_file_took_may_go() {
     assert_eq!(node.status("DELETE /v1/popups/n/draft"), 200);
     assert_eq!(node.status("DELETE /v1/popups/n/draft"), 409);
 }
+
+#[test]
+fn a_node_of_the_version_before_may_put_drafts_beside_this_one() {
+    let node = node();
+    node.send("PUT /v1/popups/n", "", "{\"priority\":1}");
+    node.send("PUT /v1/popups/n/draft", "", "{\"priority\":2}");
+    let (_, seen) = revision_of(&node, "n");
+    let database = rusqlite::Connection::open(node.directory.path().join("nudged.db")).unwrap();
+    let old = "INSERT INTO popup_drafts (popup_id, definition, at, who) VALUES (?1, ?2, ?3, 'old')
+               ON CONFLICT (popup_id) DO UPDATE SET definition = excluded.definition,
+               at = excluded.at, who = excluded.who";
+    let put = |id: &str, text: &str, after_ms: i64| {
+        let at = clocks::wall().0 + after_ms;
+        database.execute(old, rusqlite::params![id, text, at]).unwrap();
+    };
+    put("n", "{\"id\":\"n\",\"priority\":3}", 5);
+    let (status, _, other) = node.send("PUT /v1/popups/n/draft", &seen, "{}");
+    assert_eq!((status, &other["draft"]["who"]), (412, &json!("old")), "it is another revision");
+    let draft = node.json("GET /v1/popups/n/draft");
+    assert_eq!((&draft["base_version"], &draft["outdated"]), (&json!(1), &json!(false)));
+    // Of one that such a node has made nobody knows what it was made from.
+    put("m", "{\"id\":\"m\"}", 0);
+    node.send("PUT /v1/popups/m", "", "{\"priority\":4}");
+    let draft = node.json("GET /v1/popups/m/draft");
+    assert_eq!((&draft["base_version"], &draft["outdated"]), (&json!(null), &json!(false)));
+    assert_eq!(node.json("POST /v1/popups/m/publish")["version"], 2);
+}

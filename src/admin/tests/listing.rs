@@ -204,3 +204,27 @@ fn counts_of_the_last_hours_are_beside_each_popup_and_sort_it() {
     let want = json!({ "code": "not_found", "field": "popup" });
     assert_eq!((status, &nobody["error"]), (404, &want));
 }
+
+#[test]
+fn what_sql_alone_knows_is_missed_and_the_rest_is_told() {
+    let node = node();
+    node.send("PUT /v1/popups/n/draft", "", "{}");
+    assert_eq!(node.json("GET /v1/popups")["total"], 3);
+    let database = rusqlite::Connection::open(node.directory.path().join("nudged.db")).unwrap();
+    database.execute_batch("ALTER TABLE popup_drafts RENAME TO gone").unwrap();
+    let page = node.json("GET /v1/popups?stats=24h");
+    assert_eq!((ids(&page), &page["total"]), (vec!["a", "b"], &json!(2)));
+    let popup = &page["popups"][0];
+    for member in ["draft", "updated_at", "stats"] {
+        assert_eq!(popup[member], json!(null), "{member} of {popup}");
+    }
+    for warnings in [&page["warnings"], &node.json("GET /v1/popups/a")["warnings"]] {
+        assert!(warnings[0].as_str().unwrap().contains("SQL does not answer"), "{warnings}");
+    }
+    assert_eq!(node.status("GET /v1/popups?sort=priority"), 200);
+    // It is left alone for a while.
+    database.execute_batch("ALTER TABLE gone RENAME TO popup_drafts").unwrap();
+    for sort in ["updated", "shows", "clicks"] {
+        assert_eq!(node.status(&format!("GET /v1/popups?sort={sort}")), 503, "{sort}");
+    }
+}

@@ -115,3 +115,32 @@ fn what_is_asked_of_the_console_s_routes_is_looked_at() {
         assert_eq!(node.status(line), want, "{line}");
     }
 }
+
+#[test]
+fn a_page_of_another_origin_neither_holds_streams_nor_has_the_host_looked_at() {
+    let node = node();
+    for target in ["HEAD /v1/live", "GET /v1/doctor"] {
+        for (fields, want) in [
+            ("Sec-Fetch-Site: cross-site\r\n", 403),
+            ("Sec-Fetch-Site: same-site\r\n", 403),
+            ("Origin: http://evil.example\r\n", 403),
+            ("Sec-Fetch-Site: same-origin\r\n", 200),
+            ("Sec-Fetch-Site: none\r\n", 200),
+            ("Origin: http://localhost\r\nSec-Fetch-Site: same-origin\r\n", 200),
+        ] {
+            let (head, _) = node.ask(target, fields);
+            assert_eq!(status_of(&head), want, "{target} {fields}");
+        }
+    }
+}
+
+#[test]
+fn one_popup_is_checked_at_a_time() {
+    let node = node();
+    let router = &node.admin.running.router;
+    let turn = router.service.checks.take_within(std::time::Duration::ZERO).unwrap();
+    let (status, _, refused) = node.send("POST /v1/check?id=x", "", "{}");
+    assert_eq!((status, &refused["error"]["code"]), (503, &json!("busy")));
+    drop(turn);
+    assert_eq!(node.send("POST /v1/check?id=x", "", "{}").0, 200);
+}

@@ -29,6 +29,8 @@ pub const LOG_TAIL_BYTES: usize = 256 * 1_024;
 pub const AUDIT_TOLD: u32 = 100;
 /// Lines of the log that are told where nobody says how many.
 pub const LOG_TAIL_TOLD: u32 = 200;
+/// A popup that is to be checked waits this long for the ones before it, in milliseconds.
+pub const CHECK_TURN_MS: u64 = 2_000;
 /// A pause, archive or resume whose progress is told is followed for this long, in milliseconds.
 pub const OVERRIDES_FOLLOWED_MS: u64 = 5_000;
 /// A node says what it decides by, and looks what others say, at least this often, in milliseconds.

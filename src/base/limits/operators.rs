@@ -2,6 +2,13 @@
 
 /// Further names by which the admin listener may be asked for.
 pub const ADMIN_HOSTS_MAX: usize = 32;
+/// Connections of the admin listener; more are told to come again. A browser has up to 6, and keeps
+/// them for as long as they may be idle.
+pub const ADMIN_CONNECTIONS_MAX: usize = 64;
+/// Connections of the admin listener that may wait for their refusal at once.
+pub const ADMIN_REFUSALS_MAX: usize = 8;
+/// A request without a valid token waits this long for its refusal, in milliseconds.
+pub const ADMIN_REFUSAL_DELAY_MS: u64 = 200;
 /// Tokens of operators that are in force at once.
 pub const OPERATOR_TOKENS_MAX: usize = 64;
 /// Those that were revoked which a node remembers; SQL remembers all.

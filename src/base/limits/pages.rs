@@ -18,6 +18,9 @@ pub const USER_RECORDS_TOLD: u32 = 50;
 pub const POPUP_HOURS_TOLD: usize = 24;
 /// What the admin API's list is sorted by is counted anew after this long, in milliseconds.
 pub const POPUP_TOTALS_KEPT_MS: u64 = 10_000;
+/// A popup, or a list of them, waits this long for what SQL knows beside it, in milliseconds: what
+/// is in force is told while SQL is frozen too.
+pub const POPUP_FACTS_WAIT_MS: u64 = 250;
 /// After SQL has failed the list does without it for this long, in milliseconds.
 pub const POPUP_FACTS_RETRY_MS: u64 = 5_000;
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::listening::{self, Listening, Place};
+use super::listening::{self, Listening};
 use super::opening::Opened;
 use super::threads::{AdminParts, ShardParts, Threads};
 use super::{Known, Origins, announce, announce_ready, ready};
@@ -18,6 +18,7 @@ use nudged_api::token::Keys;
 use nudged_base::ids::{NodeId, Sequence};
 use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_base::time::MonoNs;
+use nudged_config::DataListener;
 use nudged_publish::publisher::Publisher;
 use nudged_runtime::clocks;
 use nudged_runtime::shard::mesh::Mesh;
@@ -60,7 +61,8 @@ pub(super) fn start(
     let hand_overs = take_over(opened.last_accept, origins.given.from, log);
     let (given, origin) = listening::admin_of(config, &mut origins.given);
     let is_kept = given.as_ref().is_some_and(|given| given.is_kept);
-    let admin_parts = admin_parts(&known, &places, given, &hand_overs);
+    let listening = places.iter().map(|place| place.listener).collect();
+    let admin_parts = admin_parts(&known, (listening, given), &hand_overs);
     let (admin, publishing) =
         threads.start_admin(&parts, admin_parts, &figures, redis_threads.as_ref())?;
     let again = admin.socket().map_err(Failure::system("keep the admin listener's socket"));
@@ -102,20 +104,13 @@ pub(super) fn start(
     })
 }
 
-/// What operators are told of the start.
 fn admin_parts(
     known: &Known,
-    places: &[Place],
-    given: Option<GivenListener>,
+    (listening, given): (Vec<DataListener>, Option<GivenListener>),
     hand_overs: &Arc<HandOverMetrics>,
 ) -> AdminParts {
-    AdminParts {
-        connections_max: known.connections_max,
-        listening: places.iter().map(|place| place.listener).collect(),
-        given,
-        hand_overs: Arc::clone(hand_overs),
-        log_tail: known.log_writer.tail(),
-    }
+    let (connections_max, log_tail) = (known.connections_max, known.log_writer.tail());
+    AdminParts { connections_max, listening, given, hand_overs: hand_overs.clone(), log_tail }
 }
 
 /// Shards run by now, and nothing of the start waits for what is deleted.

@@ -12,7 +12,7 @@ use nudged_base::telemetry::log::Message;
 use nudged_domain::catalog::overrides::{
     HeldOverride, Override, OverridePlace, Overrides, decode, encode,
 };
-use nudged_domain::operators::{self, OperatorToken};
+use nudged_domain::operators::{self, OperatorToken, OperatorTokens};
 use nudged_runtime::two_copies::{self, TwoCopies};
 
 /// The file's name in the data directory.
@@ -107,20 +107,25 @@ fn keep_tokens(
         Some(open) => open,
         None => file.insert(TwoCopies::open(path, OPERATOR_TOKENS_FILE_BYTES)?.0),
     };
-    let all: Vec<OperatorToken> =
-        destination.publisher.with_tokens(|tokens| tokens.by_need().into_iter().cloned().collect());
-    let mut body = String::new();
-    for token in &all {
-        let line = operators::encode(token);
-        // More than fit are so many only where SQL has been away for ever so long.
-        if body.len() + line.len() < open.body_bytes_max() {
-            body.push_str(&line);
-            body.push('\n');
-        }
-    }
+    let bytes_max = open.body_bytes_max();
+    let (body, kept, has_all) =
+        destination.publisher.with_tokens(|tokens| token_lines(tokens, bytes_max));
     open.write(body.as_bytes())?;
-    destination.publisher.mark_tokens(&all, destination.place);
-    open.sync()
+    destination.publisher.mark_tokens(&kept, destination.place);
+    open.sync()?;
+    if has_all { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
+}
+
+/// As many tokens as fit, those first that are needed most; and whether all are among them that SQL
+/// does not have. More than fit are so many only where SQL has been away for ever so long.
+fn token_lines(tokens: &OperatorTokens, bytes_max: usize) -> (String, Vec<OperatorToken>, bool) {
+    let all = tokens.by_need();
+    let lines = all.iter().map(|token| {
+        let is_in_sql = tokens.stored(token.id) == OverridePlace::Sql;
+        (operators::encode(token), is_in_sql)
+    });
+    let (body, kept, has_all) = fill(lines, bytes_max);
+    (body, kept.into_iter().map(|place| all[place].clone()).collect(), has_all)
 }
 
 /// As many entries as fit, those first that nobody else may know; and whether all are among them
@@ -128,20 +133,30 @@ fn keep_tokens(
 fn lines(overrides: &Overrides, bytes_max: usize) -> (String, Vec<Override>, bool) {
     let mut all: Vec<&HeldOverride> = overrides.all().collect();
     all.sort_by_key(|held| (held.is_in(OverridePlace::Sql), held.entry.end.is_some()));
-    let (mut body, mut entries, mut has_all) = (String::new(), Vec::new(), true);
-    for held in all {
-        let line = encode(&held.entry);
+    let lines = all.iter().map(|held| (encode(&held.entry), held.is_in(OverridePlace::Sql)));
+    let (body, kept, has_all) = fill(lines, bytes_max);
+    (body, kept.into_iter().map(|place| all[place].entry.clone()).collect(), has_all)
+}
+
+/// As many lines as fit, each given with whether SQL has it; the places of those that are kept,
+/// here or there; and whether all are.
+fn fill(
+    lines: impl Iterator<Item = (String, bool)>,
+    bytes_max: usize,
+) -> (String, Vec<usize>, bool) {
+    let (mut body, mut kept, mut has_all) = (String::new(), Vec::new(), true);
+    for (place, (line, is_in_sql)) in lines.enumerate() {
         if body.len() + line.len() < bytes_max {
             body.push_str(&line);
             body.push('\n');
-        } else if !held.is_in(OverridePlace::Sql) {
+        } else if !is_in_sql {
             has_all = false;
             continue;
         }
         // What SQL has needs no place here.
-        entries.push(held.entry.clone());
+        kept.push(place);
     }
-    (body, entries, has_all)
+    (body, kept, has_all)
 }
 
 #[cfg(test)]
@@ -149,6 +164,7 @@ mod tests {
     use super::*;
     use nudged_base::time::WallMs;
     use nudged_domain::catalog::overrides::{OverrideEnd, OverrideId, OverrideKind};
+    use nudged_domain::operators::{OperatorRole, OperatorTokenId};
 
     fn entry(id: u128, ended: bool) -> Override {
         let end = ended.then(|| OverrideEnd { at: WallMs(9), who: "bob".into() });
@@ -173,6 +189,31 @@ mod tests {
         assert_eq!(ids(600), (vec![4, 3], 4, true));
         assert_eq!(ids(300), (vec![4], 3, false));
         assert_eq!(ids(10), (vec![], 2, false));
+    }
+
+    #[test]
+    fn a_token_that_found_no_room_is_not_said_to_be_kept() {
+        let mut tokens = OperatorTokens::default();
+        for (id, place) in [(1, OverridePlace::Sql), (2, OverridePlace::Memory)] {
+            let token = OperatorToken {
+                id: OperatorTokenId(id),
+                name: format!("t{id}").into(),
+                role: OperatorRole::Viewer,
+                hash: [u8::try_from(id).unwrap(); 32],
+                at: WallMs(1),
+                who: "ann".into(),
+                end: None,
+            };
+            tokens.take(&token, place);
+        }
+        let kept = |bytes_max: usize| -> (usize, Vec<u128>, bool) {
+            let (body, kept, has_all) = token_lines(&tokens, bytes_max);
+            let mut ids: Vec<u128> = kept.iter().map(|token| token.id.0).collect();
+            ids.sort_unstable();
+            (body.lines().count(), ids, has_all)
+        };
+        assert_eq!(kept(10_000), (2, vec![1, 2], true));
+        assert_eq!(kept(10), (0, vec![1], false), "the other one is nowhere else");
     }
 
     #[test]

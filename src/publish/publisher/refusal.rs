@@ -153,8 +153,9 @@ fn version_words(version: Option<u32>) -> String {
 fn revision_words(present: Option<&StoredDraft>) -> String {
     match present {
         Some(draft) => format!(
-            "the draft was saved by {} since: GET it, and put what is to hold with its revision",
-            draft.who
+            "the draft was saved by {} at {}: GET it, and put what is to hold with its revision",
+            draft.who,
+            draft.at.rfc3339()
         ),
         None => "the popup has no draft any more: it was published or deleted".to_owned(),
     }

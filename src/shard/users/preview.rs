@@ -1,6 +1,6 @@
 //! Decisions for users who only look: as if they had never been shown anything, drafts and pending
-//! ones among the popups. Nothing is read, remembered or counted as shown, so that any shard answers at once, and
-//! without Redis and SQL too.
+//! ones among the popups. Nothing is read, remembered or counted as shown, so that any shard
+//! answers at once, and without Redis and SQL too.
 
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;

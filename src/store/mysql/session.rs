@@ -55,6 +55,8 @@ pub(crate) struct Remote {
     hosts: Vec<Opts>,
     host: usize,
     connect_timeout: Duration,
+    /// The same by configuration.
+    connect_timeout_max: Duration,
     query_timeout: Duration,
     /// The server may say nothing for this long while a statement runs.
     silence_max: Duration,
@@ -107,6 +109,7 @@ impl Remote {
             hosts,
             host: 0,
             connect_timeout: Duration::from_millis(settings.connect_timeout.0),
+            connect_timeout_max: Duration::from_millis(settings.connect_timeout.0),
             query_timeout: Duration::from_millis(settings.query_timeout.0),
             silence_max: Duration::from_millis(settings.query_timeout.0),
             server,
@@ -121,7 +124,7 @@ impl Remote {
     /// given up, at a connect too; one that sends rows may go on for as long as ever.
     pub(crate) fn answer_within(&mut self, silence_max: Duration) {
         self.silence_max = silence_max.min(self.query_timeout);
-        self.connect_timeout = silence_max.min(self.connect_timeout);
+        self.connect_timeout = silence_max.min(self.connect_timeout_max);
     }
 
     /// It looks which database it is, while the others wait for that.

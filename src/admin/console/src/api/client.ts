@@ -24,6 +24,7 @@ const WORDS: Record<string, string> = {
   role_required: 'Your token has no right to do this.',
   read_only: 'The console of this node is read-only without a token.',
   busy: 'The node is busy with another change. Try again in a few seconds.',
+  not_found: 'There is nothing of this name.',
   too_many_refusals: 'Too many failed attempts at once. Wait a second.',
 };
 

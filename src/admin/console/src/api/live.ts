@@ -2,6 +2,7 @@
 // tab, as a browser opens six connections to a node at most. What comes is kept for two minutes.
 import { signal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
+import { refusalOf, Refusal } from './client';
 import { askAgain, isDown, tellAnswered } from './connection';
 
 export interface Rates {
@@ -75,6 +76,9 @@ export const live = signal<Live | null>(null);
 /** The last two minutes, oldest first. */
 export const liveHistory = signal<readonly Live[]>([]);
 
+/** Why no live figures come, though the node answers; null while they do, or it is not known. */
+export const liveTrouble = signal<string | null>(null);
+
 /** What changed last, by this node or another. */
 export const catalogChange = signal<CatalogChange | null>(null);
 
@@ -138,8 +142,9 @@ function open(): void {
     if (!told) return;
     wait = FIRST_WAIT_MS;
     tellAnswered();
+    liveTrouble.value = null;
     live.value = told;
-    liveHistory.value = [...liveHistory.value, told].slice(-HISTORY_MAX);
+    liveHistory.value = [...withoutGap(told), told].slice(-HISTORY_MAX);
   });
   opened.addEventListener('catalog', (event) => {
     const told = read<CatalogChange>(event);
@@ -148,7 +153,12 @@ function open(): void {
     isFirst = false;
   });
   // The browser would come again each second, without end; it is done here, ever less often.
-  opened.onerror = () => openLater();
+  opened.onerror = () => {
+    // The browser keeps to itself why a stream was refused.
+    const isRefused = opened.readyState === EventSource.CLOSED;
+    openLater();
+    if (isRefused) void findTrouble();
+  };
 }
 
 function openLater(): void {
@@ -157,6 +167,29 @@ function openLater(): void {
   void askAgain();
   again = setTimeout(turn, wait * (0.8 + Math.random() * 0.4));
   wait = Math.min(wait * 2, LAST_WAIT_MS);
+}
+
+/** What came right before; nothing where the stream was away, as a line would hide that. */
+function withoutGap(told: Live): readonly Live[] {
+  const last = liveHistory.value[liveHistory.value.length - 1];
+  if (!last || Date.parse(told.at) - Date.parse(last.at) > SILENT_MS) return [];
+  return liveHistory.value;
+}
+
+async function findTrouble(): Promise<void> {
+  const abort = new AbortController();
+  try {
+    const response = await fetch('/v1/live', { signal: abort.signal, credentials: 'same-origin' });
+    if (response.ok) abort.abort();
+    else liveTrouble.value = wordsOf(await refusalOf(response));
+  } catch {
+    // Then the node is away, which is said elsewhere.
+  }
+}
+
+function wordsOf(refusal: Refusal): string {
+  if (refusal.code !== 'too_many_streams') return refusal.message;
+  return 'as many pages as the node allows are open; close one, and they come by themselves';
 }
 
 function close(): void {

@@ -40,7 +40,8 @@ export function useCommands(text: string): Offered {
   const commands = [
     ...(verb ? [] : pageCommands(text, to)),
     ...found.flatMap((popup) => popupCommands(popup, verb, to)),
-    ...(sought && !verb ? [userCommand(sought, to)] : []),
+    // No address can have a segment of dots alone.
+    ...(sought && !verb && !/^\.\.?$/.test(sought) ? [userCommand(sought, to)] : []),
   ];
   if (verb && !sought) return { commands, none: 'Which popup? Type a part of its name or text.' };
   return { commands, none: searched ? 'Nothing was found.' : 'Searching …' };

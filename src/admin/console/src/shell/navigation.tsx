@@ -32,7 +32,12 @@ export function Navigation() {
         <Mark />
         nudged
       </Link>
-      <button type="button" class="shell-search" aria-label="Search or go to" onClick={() => openLayer('palette')}>
+      <button
+        type="button"
+        class="shell-search"
+        aria-label="Search or go to"
+        onClick={() => openLayer('palette')}
+      >
         <Icon name="search" />
         <span class="shell-search-words">Search or go to</span>
         <kbd>/</kbd>

@@ -170,8 +170,8 @@ function options(Plot: typeof uPlot, room: HTMLElement, props: ChartProps): uPlo
     legend: { show: false },
     cursor: { points: { size: 7 }, drag: { x: false, y: false } },
     scales: {
-      ...(liveSeconds && { x: { range: (_, __, last) => [last - liveSeconds, last] } }),
-      y: { range: (_, __, most) => [0, Math.max(most * 1.08, 1)] },
+      ...(liveSeconds && { x: { range: (_, __, last) => lastSeconds(last, liveSeconds) } }),
+      y: { range: (_, __, most) => [0, Math.max((most ?? 0) * 1.08, 1)] },
     },
     axes: [
       { ...axis, space: 72, size: liveSeconds ? 28 : 44, values: timeTicks(zone, !liveSeconds) },
@@ -190,6 +190,12 @@ function options(Plot: typeof uPlot, room: HTMLElement, props: ChartProps): uPlo
     ],
     plugins: [pointer(props)],
   };
+}
+
+/** They are there before anything has come. */
+function lastSeconds(last: number | null, seconds: number): uPlot.Range.MinMax {
+  const end = last ?? Date.now() / 1000;
+  return [end - seconds, end];
 }
 
 /** Times at the axis, the date below where it is another than at the tick before. */

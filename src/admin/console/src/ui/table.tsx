@@ -64,7 +64,11 @@ export function Table<Row>(props: TableProps<Row>) {
   const isFixed = columns.some(({ width }) => width);
   return (
     <div class="table-room">
-      <table class={isFixed ? 'table table-fixed' : 'table'} role="table" aria-busy={busy || undefined}>
+      <table
+        class={isFixed ? 'table table-fixed' : 'table'}
+        role="table"
+        aria-busy={busy || undefined}
+      >
         <caption class="hidden">{caption}</caption>
         <thead role="rowgroup">
           <tr role="row">

@@ -14,17 +14,17 @@ import { preview, type Preview, type Visitor } from './requests';
 /** The gates in their order, and what each lets pass. */
 const GATES: readonly (readonly [string, string])[] = [
   ['status', 'It is live'],
-  ['schedule', 'Between begin and end'],
+  ['schedule', 'Within its dates'],
   ['window', 'Inside a window'],
   ['placement', 'At its placement'],
-  ['target', 'The user is meant'],
-  ['rollout', 'Within the rollout'],
-  ['max_shows', 'Below the limit of shows'],
-  ['gap', 'Rested long enough'],
-  ['cap', 'Below the caps'],
+  ['target', 'Target matches'],
+  ['rollout', 'In the rollout'],
+  ['max_shows', 'Below its limit of shows'],
+  ['gap', 'Gap since the last show is over'],
+  ['cap', 'Below its caps'],
   ['quiet', 'Outside quiet time'],
-  ['day', 'Below the limit of the day'],
-  ['session', 'Below the limit of the session'],
+  ['day', 'Below the daily limit'],
+  ['session', 'Below the session limit'],
 ];
 
 const NOBODY: Visitor = {
@@ -74,7 +74,7 @@ export function Audience() {
             key={name}
             label={`Attribute ${name}`}
             value={attrs[name] ?? ''}
-            placeholder="not given"
+            placeholder="absent"
             onText={(typed) => setAttrs({ ...attrs, [name]: typed })}
           />
         ))}
@@ -86,7 +86,7 @@ export function Audience() {
           add();
         }}
       >
-        <TextField label="One more attribute" value={more} placeholder="name" onText={setMore} />
+        <TextField label="Another attribute" value={more} placeholder="name" onText={setMore} />
         <Button type="submit">Add</Button>
       </form>
       <Answer visitor={whom} />
@@ -160,7 +160,9 @@ function Answer({ visitor }: { visitor: Visitor }) {
   const [error, setError] = useState<unknown>(null);
   const { text } = doc.good.value;
   const key = JSON.stringify(visitor);
+  const isBad = doc.errors.value.length > 0;
   useEffect(() => {
+    if (isBad) return;
     const abort = new AbortController();
     const timer = setTimeout(() => {
       preview(text, JSON.parse(key) as Visitor, abort.signal).then(
@@ -177,10 +179,11 @@ function Answer({ visitor }: { visitor: Visitor }) {
       clearTimeout(timer);
       abort.abort();
     };
-  }, [text, key]);
+  }, [text, key, isBad]);
+  if (isBad) return <p class="soft">Fix the problems first, then the node can be asked.</p>;
   if (error !== null) {
     const isText = error instanceof Refusal && error.code === 'bad_popup';
-    return <Failure error={error} what={isText ? 'First mend what is wrong' : 'Not answered'} />;
+    return <Failure error={error} what={isText ? 'Fix the problems first' : 'No answer'} />;
   }
   if (!answer) return <p class="soft">Asking…</p>;
   const { variant } = answer.popup;

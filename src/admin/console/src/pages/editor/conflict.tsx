@@ -54,7 +54,7 @@ export function ConflictDialog({ clash, onSettle, onClose }: ClashProps) {
   const act = clash.then === 'publish' ? 'Save and publish this' : 'Save this as the draft';
   return (
     <Dialog
-      title="Somebody else has changed this popup"
+      title="Someone else changed this popup"
       wide
       onClose={onClose}
       actions={
@@ -112,10 +112,10 @@ function Ways({ form, onForm, onAll }: WaysProps) {
         onPick={onForm}
       />
       <Button small onClick={() => onAll('theirs')}>
-        All as theirs
+        All theirs
       </Button>
       <Button small onClick={() => onAll('yours')}>
-        All as mine
+        All mine
       </Button>
     </div>
   );
@@ -138,12 +138,10 @@ function Members({ rows, chosen, isBaseKnown, onChoose }: MembersProps) {
           <fieldset key={row.name} class="clash-row">
             <legend>
               <code>{row.name}</code>
-              {row.by === 'both' && <span class="clash-both"> both have changed it</span>}
+              {row.by === 'both' && <span class="clash-both"> both changed it</span>}
             </legend>
             <div class="clash-side">
-              <span class="field-label">
-                {isBaseKnown ? 'Before' : 'Before: not known any more'}
-              </span>
+              <span class="field-label">{isBaseKnown ? 'Before' : 'Before: no longer known'}</span>
               <Value value={row.base} />
             </div>
             {(['theirs', 'yours'] as const).map((side) => (
@@ -183,7 +181,7 @@ function Texts({ clash }: { clash: Clash }) {
         <div key={name} class="clash-side">
           <span class="field-label">{name}</span>
           <pre tabIndex={0} role="region" aria-label={name}>
-            {text ?? 'not known any more'}
+            {text ?? 'no longer known'}
           </pre>
         </div>
       ))}

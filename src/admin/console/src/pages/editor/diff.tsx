@@ -13,6 +13,9 @@ interface DiffProps {
   readonly names?: readonly [string, string];
 }
 
+/** So many members, or lines, are drawn. */
+const ROWS_MAX = 2000;
+
 const FORMS = [
   { value: 'members', label: 'By member' },
   { value: 'text', label: 'As text' },
@@ -38,7 +41,7 @@ export function Diff({ before, after, names = ['Before', 'After'] }: DiffProps) 
               </tr>
             </thead>
             <tbody>
-              {changes.map((change) => (
+              {changes.slice(0, ROWS_MAX).map((change) => (
                 <tr key={change.field}>
                   <th scope="row">
                     <code>{change.field || 'the whole'}</code>
@@ -49,6 +52,7 @@ export function Diff({ before, after, names = ['Before', 'After'] }: DiffProps) 
               ))}
             </tbody>
           </table>
+          <Rest count={changes.length - ROWS_MAX} />
         </div>
       )}
     </div>
@@ -83,7 +87,9 @@ export function TextDiff({ before, after, names }: TextDiffProps) {
     lines
       .slice(Math.max(0, index - AROUND), index + AROUND + 1)
       .some(({ kind }) => kind !== 'same');
-  const parts = lines.map((line, index) => ({ line, near: isNear(index), index }));
+  const all = lines.map((line, index) => ({ line, near: isNear(index), index }));
+  // Of what is the same, one sign stands for each run.
+  const shown = all.filter(({ near, index }) => near || all[index - 1]?.near !== false);
   return (
     <div
       class="diff-room diff-text"
@@ -91,19 +97,23 @@ export function TextDiff({ before, after, names }: TextDiffProps) {
       role="region"
       aria-label={`${names[0]} and ${names[1]}, line by line`}
     >
-      {parts.map(({ line, near, index }) =>
+      {shown.slice(0, ROWS_MAX).map(({ line, near, index }) =>
         near ? (
           <DiffLine key={index} line={line} />
         ) : (
-          parts[index - 1]?.near !== false && (
-            <div key={index} class="diff-line diff-left-out">
-              …
-            </div>
-          )
+          <div key={index} class="diff-line diff-left-out">
+            …
+          </div>
         ),
       )}
+      <Rest count={shown.length - ROWS_MAX} />
     </div>
   );
+}
+
+/** What is left out of a long list. */
+function Rest({ count }: { count: number }) {
+  return count > 0 ? <p class="diff-line soft">and {count} more.</p> : null;
 }
 
 function DiffLine({ line }: { line: Line }) {

@@ -70,7 +70,7 @@ function Loaded({ name, load }: { name: string; load: () => Promise<Start | null
         actions={<LinkButton href="/popups">Popups</LinkButton>}
       >
         <h1 class="hidden">No popup</h1>
-        <p>Its id may be mistyped, or its draft was taken away.</p>
+        <p>Its id may be mistyped, or its draft was discarded.</p>
       </Empty>
     );
   }

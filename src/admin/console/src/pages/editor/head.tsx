@@ -52,7 +52,7 @@ function Saving({ state }: { state: EditorState }) {
   const isBad = doc.broken.value !== null || doc.errors.value.length > 0;
   const isDone = !isDirty.value && !state.isNew;
   const saved = () => {
-    toast(`The draft of ${state.id} is saved. Nobody is shown it until it is published.`);
+    toast(`Draft of ${state.id} saved. Nobody sees it until it is published.`);
     if (state.isNew) go(`/popups/${state.id}/edit`, { replace: true });
   };
   const published = (made: LivePopup) => {
@@ -172,8 +172,8 @@ function Discard({ state }: { state: EditorState }) {
         >
           <p>
             {live
-              ? `Its text is gone then, for everybody. Version ${live.version} stays as it is.`
-              : 'Its text is gone then, for everybody, and the popup was never published.'}
+              ? `Its text will be gone, for everyone. Version ${live.version} stays as it is.`
+              : 'Its text will be gone, for everyone; the popup was never published.'}
           </p>
         </Dialog>
       )}

@@ -3,7 +3,7 @@
 import { useSignalEffect } from '@preact/signals';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { session } from '../../api/session';
-import { forget, keep, keptOf, type Kept } from './model/kept';
+import { forget, keep, leftOf, type Kept, type KeptPlace } from './model/kept';
 import { check } from './requests';
 import type { EditorState } from './state';
 
@@ -57,25 +57,28 @@ function shelf(): Storage | null {
   }
 }
 
-/** Keeps what is typed, and offers what a closed tab has left. `key` is the popup's, or a new one's. */
+/** Keeps what is typed, and offers what closed tabs have left of the popup, one after the other. */
 export function useKeeping(
   state: EditorState,
-  key: string,
+  id: string,
 ): { offer: Offer | null; isKept: boolean } {
-  const node = session.value?.node ?? '';
-  const place = shelf();
-  const [left, setLeft] = useState<Kept | null>(() => {
-    const kept = place && !state.doc.readOnly ? keptOf(place, node, key) : null;
-    return kept && kept.text.trim() !== state.loaded.peek().trim() ? kept : null;
+  const texts = shelf();
+  const [place] = useState(() => {
+    const editor = Math.random().toString(36).slice(2);
+    return { node: session.value?.node ?? '', id, editor };
+  });
+  const [left, setLeft] = useState(() => {
+    if (!texts || state.doc.readOnly) return [];
+    const loaded = state.loaded.peek().trim();
+    return leftOf(texts, place).filter(({ kept }) => kept.text.trim() !== loaded);
   });
   const [isKept, setKept] = useState(true);
   const timer = useRef<ReturnType<typeof setTimeout>>();
   const write = useRef(() => {});
   write.current = () => {
-    if (!place || state.doc.readOnly) return;
-    if (state.isDirty.peek()) setKept(keep(place, node, key, state.toKeep()));
-    // What is offered stays until it is taken or dropped.
-    else if (!left) forget(place, node, key);
+    if (!texts || state.doc.readOnly) return;
+    if (state.isDirty.peek()) setKept(keep(texts, place, state.toKeep()));
+    else forget(texts, place);
   };
   useSignalEffect(() => {
     void state.doc.text.value;
@@ -94,16 +97,23 @@ export function useKeeping(
       flush();
     };
   }, []);
-  const offer = left && {
-    kept: left,
-    take: () => {
-      state.takeKept(left);
-      setLeft(null);
-    },
-    drop: () => {
-      if (place) forget(place, node, key);
-      setLeft(null);
-    },
+  const first = left[0];
+  const done = (gone: KeptPlace) => {
+    if (texts) forget(texts, gone);
+    setLeft(left.slice(1));
   };
-  return { offer, isKept };
+  const offer = first && {
+    kept: first.kept,
+    take: () => {
+      // What is typed here already is offered again by the next who comes.
+      if (texts && state.isDirty.peek()) {
+        keep(texts, { ...place, editor: `${place.editor}-before` }, state.toKeep());
+      }
+      state.takeKept(first.kept);
+      write.current();
+      done(first.place);
+    },
+    drop: () => done(first.place),
+  };
+  return { offer: offer ?? null, isKept };
 }

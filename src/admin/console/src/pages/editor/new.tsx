@@ -8,11 +8,10 @@ export function NewPopup() {
   return (
     <>
       <PageHead title="New popup" back={{ href: '/popups', label: 'Popups' }}>
-        <LinkButton href="/new?begin=empty">Begin with nothing</LinkButton>
+        <LinkButton href="/new?begin=empty">Start from scratch</LinkButton>
       </PageHead>
       <p class="soft prose">
-        Pick what it looks like. It comes with words that work, and nobody sees it until you publish
-        it.
+        Pick a starting point. It works as it is, and nobody sees it until you publish.
       </p>
       <ul class="templates">
         {TEMPLATES.map(({ name, words, style }) => (

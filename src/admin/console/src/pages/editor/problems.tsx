@@ -13,7 +13,7 @@ export function Problems({ onGoTo }: { onGoTo: (field: string) => void }) {
     const { line } = lineOf(doc.text.value, broken.at);
     return (
       <span class="field-error" role="alert">
-        The JSON is not complete, line {line}: the form waits
+        The JSON is incomplete at line {line}: the form is paused
       </span>
     );
   }
@@ -26,7 +26,7 @@ export function Problems({ onGoTo }: { onGoTo: (field: string) => void }) {
   };
   return (
     <Button kind="danger" small icon="warn" onClick={go}>
-      {errors.length === 1 ? 'One thing is wrong' : `${errors.length} things are wrong`}
+      {errors.length === 1 ? '1 problem' : `${errors.length} problems`}
     </Button>
   );
 }

@@ -14,11 +14,13 @@ export function Standing({ state }: { state: EditorState }) {
     <span class="editor-standing">
       {live.value && <StatusChip status={live.value.status} own={live.value.own} />}
       <span class="soft small" role="status">
-        {isDirty.value || (state.isNew && !draft.value)
+        {state.isNew && !draft.value
           ? 'Not saved yet'
-          : draft.value
-            ? 'Draft saved '
-            : live.value && `Version ${live.value.version}`}
+          : isDirty.value
+            ? 'Unsaved changes'
+            : draft.value
+              ? 'Draft saved '
+              : live.value && `Version ${live.value.version}`}
         {!isDirty.value && draft.value && <Time at={draft.value.at} form="relative" />}
         {!isDirty.value && draft.value && ` by ${draft.value.who}`}
       </span>
@@ -34,15 +36,15 @@ export function Notes({ state }: { state: EditorState }) {
   return (
     <>
       {isFile && (
-        <Notice title="This popup stands in the node's popups file">
+        <Notice title="This popup comes from the node's popups file">
           <p>
-            It is changed in that file, and read anew by a reload. Here it can be looked at, paused
-            and archived on its page, or copied as a popup of its own.
+            Edit it in that file and reload the node. Here you can view it, pause or archive it on
+            its page, or copy it as a new popup.
           </p>
         </Notice>
       )}
       {!isFile && state.doc.readOnly && (
-        <Notice title="You may look, and not change">
+        <Notice title="You can look, but not edit">
           <p>
             {session.value?.read_only
               ? "This node's console is read-only: sign in with a token that may edit."
@@ -53,8 +55,8 @@ export function Notes({ state }: { state: EditorState }) {
       {isNewer && (
         <Notice tone="warn">
           <p>
-            This draft was begun from version {state.draft.value?.base}; version {live.version} is
-            live now. Publishing shows both.
+            This draft was started from version {state.draft.value?.base}; version {live.version} is
+            live now. Publishing will show you both.
           </p>
         </Notice>
       )}
@@ -69,24 +71,27 @@ export function Kept({ offer, isKept }: { offer: Offer | null; isKept: boolean }
     <>
       {offer && (
         <Notice
-          title="There is a text here that was not saved"
+          title="You have unsaved changes from before"
           actions={
             <>
-              <Button onClick={offer.take}>Go on with it</Button>
+              <Button onClick={offer.take}>Restore them</Button>
               <Button kind="quiet" onClick={offer.drop}>
-                Throw it away
+                Discard them
               </Button>
             </>
           }
         >
           <p>
-            It was typed in this browser <Time at={offer.kept.at} />, and the tab was closed.
+            This browser kept them when the tab was closed, <Time at={offer.kept.at} />.
           </p>
         </Notice>
       )}
       {!isKept && (
         <Notice tone="warn">
-          <p>This browser does not keep what is typed: save the draft before you close the tab.</p>
+          <p>
+            This browser can't keep your unsaved changes (too large, or it keeps nothing): save the
+            draft before you close the tab.
+          </p>
         </Notice>
       )}
     </>

@@ -191,8 +191,8 @@ export class EditorState {
       theirs: theirs?.text ?? live?.text ?? '{}\n',
       yours: this.doc.text.peek(),
       words: theirs
-        ? `${theirs.who} has saved this draft meanwhile.`
-        : 'This draft was published or taken away meanwhile.',
+        ? `${theirs.who} saved this draft in the meantime.`
+        : 'This draft was published or discarded in the meantime.',
       from: theirs
         ? { revision: theirs.revision, base: theirs.base }
         : { revision: null, base: version },
@@ -212,8 +212,8 @@ export class EditorState {
       theirs: live?.text ?? '{}\n',
       yours: this.doc.text.peek(),
       words: live
-        ? `Version ${live.version} was published since this draft was begun from version ${this.from.base}.`
-        : 'The popup was taken away since this draft was begun.',
+        ? `Version ${live.version} was published since this draft was started from version ${this.from.base}.`
+        : 'The popup was deleted since this draft was started.',
       from: { revision: this.from.revision, base: live?.version ?? 0 },
       then: 'publish',
     };

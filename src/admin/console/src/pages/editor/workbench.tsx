@@ -32,6 +32,27 @@ const PANE_NAMES: Record<Pane, string> = {
 /** As wide as form and pane need to stand side by side. */
 const WIDE = '(width >= 60rem)';
 
+/** The view that was looked at last; who begins a popup sees what it looks like. */
+const PANE_KEY = 'nudged.editor-pane';
+
+function firstPane(isNew: boolean): Pane {
+  let last: string | null = null;
+  try {
+    last = localStorage.getItem(PANE_KEY);
+  } catch {
+    // A browser that keeps nothing begins anew.
+  }
+  return PANES.find((pane) => pane === last) ?? (isNew ? 'preview' : 'json');
+}
+
+function remember(pane: Pane): void {
+  try {
+    localStorage.setItem(PANE_KEY, pane);
+  } catch {
+    // As above.
+  }
+}
+
 function useWide(): boolean {
   const query = useMemo(() => window.matchMedia(WIDE), []);
   const [wide, setWide] = useState(query.matches);
@@ -47,7 +68,11 @@ export function Workbench({ state, name }: { state: EditorState; name: string })
   const { doc } = state;
   const shown = useMemo(newShown, []);
   const wide = useWide();
-  const [pane, setPane] = useState<Pane>(wide ? 'json' : 'form');
+  const [pane, show] = useState<Pane>(() => (wide ? firstPane(state.isNew) : 'form'));
+  const setPane = (picked: Pane) => {
+    show(picked);
+    if (picked !== 'form') remember(picked);
+  };
   const current = wide && pane === 'form' ? 'json' : pane;
   useCheck(state);
   const { offer, isKept } = useKeeping(state, name);
@@ -124,13 +149,13 @@ function Changes({ state }: { state: EditorState }) {
     <div class="stack">
       <p class="soft">
         {live
-          ? `What publishing this changes of version ${live.version}.`
-          : 'It was never published: all of it is new.'}
+          ? `What publishing would change in version ${live.version}.`
+          : 'Never published: everything is new.'}
       </p>
       <Diff
         before={before && valueOf(before)}
         after={state.doc.definition.value}
-        names={[live ? `Version ${live.version}` : 'Not there', 'In the editor']}
+        names={[live ? `Version ${live.version}` : 'Nothing yet', 'In the editor']}
       />
     </div>
   );

@@ -19,13 +19,14 @@ test('durations are told with their units, and what is none as it stands', () =>
 
 test('gaps that are alike are one sentence', () => {
   expect(gapWords({ id: 'p' })).toEqual([
-    'After a show or a show without an answer for 5 minutes, not for 24 hours',
-    'After a dismissal, not for 7 days',
-    'After a click or a conversion, never again',
+    'Once shown, not again for 24 hours',
+    'Once dismissed, not again for 7 days',
+    'Once clicked or converted, never again',
   ]);
-  expect(gapWords({ id: 'p', after_shown: '0s', after_ignored: '0s' })[0]).toBe(
-    'After a show or a show without an answer for 5 minutes, again at once',
-  );
+  expect(gapWords({ id: 'p', after_shown: '0s' }).slice(0, 2)).toEqual([
+    'Once shown, again at any time',
+    'Once ignored for 5 minutes, not again for 24 hours',
+  ]);
 });
 
 test('caps are told, and none are not', () => {

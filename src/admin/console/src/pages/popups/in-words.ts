@@ -41,20 +41,24 @@ function isNothing(text: string): boolean {
 /** When the same user may see it again, a sentence for each case that differs from the others. */
 export function gapWords(definition: Definition): string[] {
   const of = (name: keyof typeof DEFAULTS) => definition[name] ?? DEFAULTS[name];
-  const cases: readonly (readonly [string, string])[] = [
-    ['a show', of('after_shown')],
-    [`a show without an answer for ${durationWords(of('ignore_after'))}`, of('after_ignored')],
-    ['a dismissal', of('after_dismissed')],
-    ['a click', of('after_clicked')],
-    ['a conversion', of('after_converted')],
+  const cases: (readonly [string, string])[] = [
+    ['shown', of('after_shown')],
+    ['dismissed', of('after_dismissed')],
+    ['clicked', of('after_clicked')],
+    ['converted', of('after_converted')],
   ];
+  // Who does nothing waits as after any show, unless it is said otherwise.
+  if (of('after_ignored') !== of('after_shown')) {
+    const ignored = `ignored for ${durationWords(of('ignore_after'))}`;
+    cases.splice(1, 0, [ignored, of('after_ignored')]);
+  }
   const byGap = new Map<string, string[]>();
   for (const [what, gap] of cases) byGap.set(gap, [...(byGap.get(gap) ?? []), what]);
-  return [...byGap].map(([gap, after]) => {
-    const when = listWords(after, 'or');
-    if (gap === 'never') return `After ${when}, never again`;
-    if (isNothing(gap)) return `After ${when}, again at once`;
-    return `After ${when}, not for ${durationWords(gap)}`;
+  return [...byGap].map(([gap, once]) => {
+    const when = listWords(once, 'or');
+    if (gap === 'never') return `Once ${when}, never again`;
+    if (isNothing(gap)) return `Once ${when}, again at any time`;
+    return `Once ${when}, not again for ${durationWords(gap)}`;
   });
 }
 

@@ -16,6 +16,7 @@ import { Table } from '../../ui/table';
 import { columns } from './columns';
 import { Filters } from './filters';
 import { type ListQuery, useListQuery } from './list-query';
+import { LiveNote } from './live-rate';
 import { SwitchDialog } from './switch-dialog';
 
 const PAGE = 50;
@@ -86,6 +87,7 @@ export default function Popups() {
             hasMore={value.next_after !== null}
             go={(to) => change({ page: to })}
           />
+          <LiveNote />
         </>
       )}
       {acting && (

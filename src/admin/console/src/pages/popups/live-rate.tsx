@@ -1,5 +1,5 @@
 // How often popups are shown at this moment. Only these texts change each second, and no list.
-import { live } from '../../api/live';
+import { live, liveTrouble } from '../../api/live';
 import { perSecond } from '../../ui/format';
 
 export function LiveRate({ id }: { id: string }) {
@@ -18,5 +18,11 @@ export function rateOf(id: string): number | null {
 
 /** Of when the live figures are. */
 export function LiveTime() {
-  return <>{live.value ? 'on this node' : 'no live figures'}</>;
+  return <>{liveTrouble.value ? `not known: ${liveTrouble.value}` : 'on this node'}</>;
+}
+
+/** Below a list: why its live figures are not there. */
+export function LiveNote() {
+  if (!liveTrouble.value) return null;
+  return <p class="soft small">No live figures: {liveTrouble.value}.</p>;
 }

@@ -1,7 +1,7 @@
 // What a popup is, in words, and what comes of it now.
 import type { ComponentChildren } from 'preact';
 import { get } from '../../api/client';
-import { live, liveHistory } from '../../api/live';
+import { liveHistory } from '../../api/live';
 import { useEvery, useLoad } from '../../api/load';
 import { type Popup, titleOf } from '../../api/popups';
 import type { Stats } from '../../api/stats';
@@ -133,7 +133,6 @@ function Today({ popup }: { popup: Popup }) {
 /** Shows of the last two minutes, on this node. */
 function LiveCourse({ id }: { id: string }) {
   const history = liveHistory.value;
-  if (!live.value && history.length === 0) return null;
   const times = history.map(({ at }) => Date.parse(at) / 1000);
   const values = history.map(({ popups, popups_left_out: left }) => {
     const rate = popups[id]?.shows_per_s;

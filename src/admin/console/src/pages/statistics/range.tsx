@@ -178,7 +178,7 @@ function Zone({ zone, pick }: { zone: string; pick: (zone: string) => void }) {
         error={text && !isKnown ? 'No such time zone' : undefined}
         onText={(typed) => {
           setText(typed);
-          // A part of a name may be one too, such as `GMT` of `GMT+1`; those with a place are whole.
+          // A part of a name may be a name, such as `GMT` of `GMT+1`; those listed are whole.
           if (ZONES.includes(typed) || typed === 'UTC') pick(typed);
         }}
       />

@@ -121,7 +121,8 @@ function confirmedOf({ shown, decided }: Counts): string {
 }
 
 function uniquesOf({ uniques }: Counts, deviation: number | undefined) {
-  if (uniques === undefined || uniques === null) {
+  if (uniques === undefined) return { value: NOTHING, asOf: 'Not told by this node' };
+  if (uniques === null) {
     const why = 'Not known: an older version of nudged counted a part of this range';
     return { value: NOTHING, asOf: why };
   }
@@ -156,7 +157,7 @@ function NothingCounted({ isOne }: { isOne: boolean }) {
     >
       <p>
         {isOne
-          ? 'Take a longer range, or look at the popup: whether it is live, when it may be shown, and to whom.'
+          ? 'Take a longer range, or look at the popup: is it live, when is it shown, and to whom?'
           : 'Popups are counted as soon as a page or an app asks for one and gets it.'}
       </p>
     </Empty>
@@ -210,7 +211,7 @@ function Courses({ stats, isOne, order }: ToldProps) {
         />
       }
     >
-      <Chart bare title={label} unit={unit} times={times} series={series} zone={stats.tz} height={240} />
+      <Chart bare title={label} {...{ unit, times, series }} zone={stats.tz} height={240} />
       {isCut(stats) && (
         <p class="soft small">
           The last {stats.by === 'day' ? 'day' : 'hour'} is not whole: it is counted until{' '}

@@ -6,6 +6,7 @@ import { Figure, Figures } from '../../ui/figure';
 import { bytes, count, duration, NOTHING, percent, perSecond } from '../../ui/format';
 import { Section } from '../../ui/page';
 import { type Column, Table } from '../../ui/table';
+import { LiveAway } from './live-away';
 import type { NodeSeen, Shard, Status } from './status';
 
 export function Now({ status }: { status: Status }) {
@@ -13,6 +14,7 @@ export function Now({ status }: { status: Status }) {
   return (
     <>
       <Section title="Requests" beside={<span class="system-as-of">{asOf(told)}</span>}>
+        <LiveAway />
         <div class="rates">
           <Rates told={told} status={status} />
         </div>

@@ -127,7 +127,7 @@ function Who({ draft, change, error, names }: PartProps & { names: readonly stri
           spellcheck={false}
           error={error('tz')}
         />
-        <Zones />
+        <Zones typed={draft.tz} />
         <TextField
           label="Session"
           value={draft.session}
@@ -149,12 +149,18 @@ function Who({ draft, change, error, names }: PartProps & { names: readonly stri
 
 const ZONES: readonly string[] = Intl.supportedValuesOf('timeZone');
 
-function Zones() {
+/** As many are offered at once: there are hundreds. */
+const ZONES_OFFERED_MAX = 20;
+
+function Zones({ typed }: { typed: string }) {
+  const isLike = (zone: string) => zone.toLowerCase().includes(typed.toLowerCase());
   return (
     <datalist id="zones">
-      {ZONES.map((zone) => (
-        <option key={zone} value={zone} />
-      ))}
+      {ZONES.filter(isLike)
+        .slice(0, ZONES_OFFERED_MAX)
+        .map((zone) => (
+          <option key={zone} value={zone} />
+        ))}
     </datalist>
   );
 }

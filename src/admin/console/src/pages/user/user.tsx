@@ -90,6 +90,9 @@ const USER_BYTES_MAX = 128;
 
 function wrongId(text: string): string {
   if (!text) return 'Type the id of a user.';
+  if (text === '.' || text === '..') {
+    return 'No browser asks for this id: to it, it is a step in a path. Use curl --path-as-is.';
+  }
   const length = new TextEncoder().encode(text).length;
   if (length > USER_BYTES_MAX) {
     return `An id has at most ${USER_BYTES_MAX} bytes; this one has ${length}.`;

@@ -56,6 +56,9 @@ export function Contents() {
   );
 }
 
+/** As many as a content may have. */
+const LOCALES_MAX = 256;
+
 interface LocalesProps {
   readonly base: JsonPath;
   readonly locales: readonly string[];
@@ -84,7 +87,7 @@ function Locales({ base, locales, locale }: LocalesProps) {
   return (
     <div class="editor-locales" data-field={[...base, 'locales'].join('.')}>
       <div class="editor-choices" role="group" aria-label="Language">
-        {[null, ...locales].map((name) => (
+        {[null, ...locales.slice(0, LOCALES_MAX)].map((name) => (
           <button
             key={name ?? ''}
             type="button"
@@ -119,7 +122,7 @@ function Locales({ base, locales, locale }: LocalesProps) {
             value={made}
             onText={(text) => setMade(text.trim())}
             placeholder="de or de-AT"
-            error={isKnown ? 'Is there already' : undefined}
+            error={isKnown ? 'Already there' : undefined}
             hint="de-AT falls back to de, then to all languages."
           />
           <Button type="submit" disabled={!made || isKnown}>
@@ -138,7 +141,7 @@ function Fields({ path }: { path: JsonPath }) {
   const doc = useDocument();
   const content = (doc.at(path) ?? {}) as Record<string, unknown>;
   const isObject = typeof content === 'object' && !Array.isArray(content);
-  if (!isObject) return <p class="soft">The content is no object: mend it in the JSON.</p>;
+  if (!isObject) return <p class="soft">The content is not an object: fix it in the JSON.</p>;
   const at = (name: string, alias?: string): JsonPath => {
     const isAlias = alias !== undefined && !(name in content) && alias in content;
     return [...path, isAlias ? alias : name];
@@ -154,37 +157,29 @@ function Fields({ path }: { path: JsonPath }) {
         <Text path={at('title')} label="Title" />
         <Text path={at('text', 'body')} label="Text" area />
         <Text path={at('button')} label="Button" placeholder="No button" />
-        <Text
-          path={at('url', 'link')}
-          label="Where the button leads"
-          placeholder="https://… or /path; empty: it closes"
-        />
-        <Text
-          path={at('dismiss')}
-          label="Second button, which closes"
-          placeholder="No second button"
-        />
-        <Check path={at('new_tab')} label="Opens a new tab" />
+        <Text path={at('url', 'link')} label="Button link" placeholder="https://… or /path" />
+        <Text path={at('dismiss')} label="Second button (closes)" placeholder="No second button" />
+        <Check path={at('new_tab')} label="Open the link in a new tab" />
       </div>
       <details class="editor-more" open={more}>
-        <summary>Picture, position, theme and direction</summary>
+        <summary>Image, position, theme and direction</summary>
         <div class="editor-grid">
-          <Text path={at('image')} label="Picture" placeholder="https://…" />
+          <Text path={at('image')} label="Image URL" placeholder="https://…" />
           <Text
             path={at('image_alt')}
-            label="What the picture shows"
-            hint="For those who don't see it. Empty: decoration."
+            label="Image description"
+            hint="Read to people who can't see it. Empty: decorative."
           />
           <Position path={at('position')} style={content['style']} />
           <Pick path={at('theme')} label="Theme" choices={THEMES} fallback="" />
           <Pick path={at('dir')} label="Direction of the text" choices={DIRECTIONS} fallback="" />
           <Text path={at('lang')} label="Language of the text" placeholder="The page's" />
-          <Text path={at('close')} label="Name of the closing button" placeholder="Close" />
+          <Text path={at('close')} label="Label of the close button" placeholder="Close" />
         </div>
       </details>
       {others.length > 0 && (
         <p class="soft small">
-          Kept for a renderer of your own, edited in the JSON:{' '}
+          Kept for your own renderer; edit it in the JSON:{' '}
           {others.map((name, index) => (
             <>
               {index > 0 && ', '}
@@ -205,8 +200,8 @@ function Position({ path, style }: { path: JsonPath; style: unknown }) {
         { value: 'top', label: 'At the top' },
       ]
     : [
-        { value: '', label: 'At the end of the line' },
-        { value: 'start', label: 'At the start of the line' },
+        { value: '', label: 'Right (end)' },
+        { value: 'start', label: 'Left (start)' },
       ];
   return <Pick path={path} label="Position" choices={choices} fallback="" />;
 }

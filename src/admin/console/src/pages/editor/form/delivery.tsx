@@ -16,7 +16,7 @@ export function Delivery() {
           label="Rollout"
           fallback="100"
           unit="% of users"
-          hint="Raising it takes the popup from nobody."
+          hint="Raising it never takes the popup away from anyone."
         />
         <Pick
           path={['on_failure']}
@@ -27,7 +27,7 @@ export function Delivery() {
         <Check
           path={['quiet_exempt']}
           label="Exempt from quiet time"
-          hint="Outside quiet_time, max_per_day and max_per_session of this server."
+          hint="Neither held back by quiet_time, max_per_day and max_per_session, nor counted in them."
         />
       </div>
     </Section>

@@ -23,23 +23,26 @@ export function Frequency() {
         <div class="editor-grid">
           <Count
             path={['max_shows']}
-            label="Shows for each user, in all"
+            label="Shows per user, in total"
             fallback="no limit"
             hint="Empty or 0: no limit."
           />
         </div>
         <Caps />
         <fieldset class="editor-group">
-          <legend class="field-label">Rest</legend>
+          <legend class="field-label">Not again</legend>
           {GAPS.map(({ member, fallback, after }) => (
             <Gap key={member} path={[member]} words={`After ${after}`} fallback={fallback} never />
           ))}
-          <Gap path={['ignore_after']} words="Ignored is who does nothing for" fallback="5m" />
+          <Gap path={['ignore_after']} words="Counts as ignored after" fallback="5m" />
         </fieldset>
       </div>
     </Section>
   );
 }
+
+/** As many as a popup may have. */
+const CAPS_MAX = 10;
 
 function Caps() {
   const doc = useDocument();
@@ -54,7 +57,7 @@ function Caps() {
       <Place path={['caps']}>
         <PlaceErrors path={['caps']} />
       </Place>
-      {list.map((_, index) => (
+      {list.slice(0, CAPS_MAX).map((_, index) => (
         <div key={index} class="editor-cap">
           <div class="editor-sentence">
             <Place path={['caps', index, 'n']}>
@@ -87,7 +90,7 @@ function Caps() {
           <PlaceErrors path={['caps', index]} below />
         </div>
       ))}
-      {!disabled && list.length < 10 && (
+      {!disabled && list.length < CAPS_MAX && (
         <Button
           small
           icon="plus"

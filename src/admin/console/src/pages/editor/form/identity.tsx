@@ -7,7 +7,7 @@ import { Count, Pick, Text, Values } from './parts';
 
 const STATUSES = [
   { value: 'live', label: 'Live: it is shown' },
-  { value: 'draft', label: 'Draft: nobody is shown it' },
+  { value: 'draft', label: 'Draft: nobody sees it' },
   { value: 'paused', label: 'Paused' },
   { value: 'archived', label: 'Archived' },
 ];
@@ -26,8 +26,8 @@ export function Identity({ isNew }: { isNew: boolean }) {
           disabled={!isNew}
           hint={
             isNew
-              ? 'a to z, 0 to 9, - and _. It is one popup for ever: it can not be renamed.'
-              : 'One popup for ever. To rename it, make a copy.'
+              ? "a to z, 0 to 9, - and _. It can't be renamed later."
+              : "It can't be renamed: make a copy under another id."
           }
         />
         <Pick
@@ -35,7 +35,7 @@ export function Identity({ isNew }: { isNew: boolean }) {
           label="Once published"
           choices={STATUSES}
           fallback="live"
-          hint="Pause a popup that runs on its page: that holds at once, everywhere."
+          hint="To stop a running popup at once, pause it on its page."
         />
         <Values
           path={['placement']}
@@ -43,14 +43,14 @@ export function Identity({ isNew }: { isNew: boolean }) {
           values={values}
           placeholder="home"
           list="editor-placements"
-          hint="Where on the site it may appear, as the page asks for it. Enter adds one."
+          hint="Where on the site it may appear. Enter adds one."
           onValues={(next) => doc.set(['placement'], next.length > 0 ? next : undefined)}
         />
         <Count
           path={['priority']}
           label="Priority"
           fallback="0"
-          hint="Of those that may be shown, the highest wins."
+          hint="If several could be shown, the highest wins."
         />
       </div>
       <datalist id="editor-placements">

@@ -166,6 +166,9 @@ type ListProps = BoundProps & {
   readonly list?: string;
 };
 
+/** So many values are shown; lists have up to 1,000. */
+const VALUES_SHOWN_MAX = 100;
+
 /** Several values: typed one by one (Enter or a comma ends one), each with a button that takes it. */
 export function Values(props: ListProps) {
   const { path, label, hint, bare, values, onValues, read = (text) => text } = props;
@@ -195,7 +198,7 @@ export function Values(props: ListProps) {
       <Field {...{ label, hint, bare, error: errorOf(doc.problemsBelow(path)) }}>
         {(told) => (
           <div class="editor-values">
-            {values.map((value, index) => (
+            {values.slice(0, VALUES_SHOWN_MAX).map((value, index) => (
               <span key={`${index} ${String(value)}`} class="editor-value">
                 {String(value)}
                 {!disabled && (
@@ -209,6 +212,9 @@ export function Values(props: ListProps) {
                 )}
               </span>
             ))}
+            {values.length > VALUES_SHOWN_MAX && (
+              <span class="soft">and {values.length - VALUES_SHOWN_MAX} more in the JSON</span>
+            )}
             <input
               type="text"
               autocomplete="off"

@@ -31,7 +31,7 @@ export function ScheduleForm() {
             label="Time zone of the windows"
             placeholder="UTC"
             list="editor-zones"
-            hint="As Europe/Berlin; user: the zone that each visitor's browser tells."
+            hint="Such as Europe/Berlin; user: each visitor's own zone."
           />
         </div>
         <datalist id="editor-zones">
@@ -62,12 +62,14 @@ function Moment({ path, label, zone, empty }: MomentProps) {
   const pick = (text: string) => {
     if (!text) return doc.set(path, undefined);
     const local = Date.parse(`${text.slice(0, 16)}:00Z`);
+    // A year that is still being typed.
+    if (local < 0) return;
     if (!Number.isNaN(local)) doc.set(path, rfc3339(zone, fromLocal(zone, local).moment));
   };
   const isOdd = typed !== '' && moment === undefined;
   const local = moment === undefined ? undefined : localField(zone, moment);
   const twice = local && fromLocal(zone, Date.parse(`${local}:00Z`)).is === 'twice';
-  const hint = moment === undefined ? empty : `${twice ? 'Of two such hours: ' : ''}${typed}`;
+  const hint = moment === undefined ? empty : `${twice ? 'First of the two: ' : ''}${typed}`;
   return (
     <Place path={path}>
       <Field
@@ -115,6 +117,9 @@ const DAY_NAMES: Record<string, string> = {
   sun: 'Sun',
 };
 
+/** As many as a popup may have. */
+const WINDOWS_MAX = 64;
+
 function Windows() {
   const doc = useDocument();
   const { windows } = doc.definition.value;
@@ -132,8 +137,8 @@ function Windows() {
       <Place path={['windows']}>
         <PlaceErrors path={['windows']} />
       </Place>
-      {list.length === 0 && <p class="soft">None: at any time of any day.</p>}
-      {list.map((_, index) => (
+      {list.length === 0 && <p class="soft">None: any time, any day.</p>}
+      {list.slice(0, WINDOWS_MAX).map((_, index) => (
         <Window key={index} index={index} onRemove={disabled ? null : () => remove(index)} />
       ))}
       {!disabled && (
@@ -189,7 +194,7 @@ function Window({ index, onRemove }: { index: number; onRemove: (() => void) | n
           />
         )}
       </div>
-      {isPastMidnight && <p class="field-hint">Runs past midnight, into the day after.</p>}
+      {isPastMidnight && <p class="field-hint">Runs past midnight into the next day.</p>}
       <PlaceErrors path={path} below />
     </div>
   );

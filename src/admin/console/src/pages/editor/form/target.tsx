@@ -28,6 +28,11 @@ export function Target() {
   const target = doc.exact(['target']);
   const disabled = doc.readOnly || doc.broken.value !== null;
   const { rules, depth } = sizeOf(target);
+  // Far beyond what a node takes, a form would be of no use, and large.
+  const isDrawn = rules <= 2 * RULES_MAX && depth <= 2 * DEPTH_MAX;
+  const words = isDrawn
+    ? `Users where ${targetWords(target)}.`
+    : 'Too many rules for a form: edit them in the JSON.';
   return (
     <Section
       title="To whom"
@@ -41,23 +46,21 @@ export function Target() {
       }
     >
       <div class="stack">
-        <p class="editor-told">
-          {target === undefined ? 'Everyone.' : `Users of whom this holds: ${targetWords(target)}.`}
-        </p>
+        <p class="editor-told">{target === undefined ? 'Everyone.' : words}</p>
         <Place path={['target']}>
           <PlaceErrors path={['target']} />
         </Place>
-        {target === undefined ? (
-          !disabled && (
-            <div class="row">
-              <Button icon="plus" onClick={() => doc.set(['target'], { all: [newRule()] })}>
-                Choose users by attributes
-              </Button>
-            </div>
-          )
-        ) : (
-          <Node path={[]} rule={target} onRemove={() => doc.set(['target'], undefined)} />
-        )}
+        {target === undefined
+          ? !disabled && (
+              <div class="row">
+                <Button icon="plus" onClick={() => doc.set(['target'], { all: [newRule()] })}>
+                  Target users by attributes
+                </Button>
+              </div>
+            )
+          : isDrawn && (
+              <Node path={[]} rule={target} onRemove={() => doc.set(['target'], undefined)} />
+            )}
       </div>
     </Section>
   );
@@ -96,7 +99,7 @@ function Node({ path, rule, onRemove }: NodeProps) {
   if (kind === 'unknown') {
     return (
       <div class="rule" data-field={['target', ...path].join('.')}>
-        <p class="soft">This is no rule that the form knows: mend it in the JSON.</p>
+        <p class="soft">The form does not know this kind of rule: edit it in the JSON.</p>
         <PlaceErrors path={['target', ...path]} below />
         <Tools path={path} rule={rule} onRemove={onRemove} />
       </div>
@@ -106,9 +109,9 @@ function Node({ path, rule, onRemove }: NodeProps) {
 }
 
 const KINDS = [
-  { value: 'all', label: 'All of these hold' },
-  { value: 'any', label: 'Any of these holds' },
-  { value: 'not', label: 'This does not hold' },
+  { value: 'all', label: 'All of these are true' },
+  { value: 'any', label: 'Any of these is true' },
+  { value: 'not', label: 'This is not true' },
 ] as const;
 
 function Group({ path, rule, onRemove }: NodeProps & { rule: Rule }) {

@@ -73,7 +73,7 @@ export function TimeLine() {
 
 function told(schedule: Schedule, now: number): string {
   const opens = nextOpening(schedule, now);
-  if (opens === undefined) return 'It never opens within the next year.';
+  if (opens === undefined) return 'It does not open within the next year.';
   if (opens <= now) return 'It is open now.';
   const local = toLocal(schedule.zone, opens);
   return `It opens next on ${dayText(local)} at ${clockText(local)}, ${schedule.zone} time.`;
@@ -91,7 +91,7 @@ function Row({ row, now }: { row: DayRow; now: number }) {
   const notes = [
     open.length > 0 ? `open ${open.map(hours).join(', ')}` : 'closed',
     ...skipped.map((bar) => `the clock skips ${hours(bar)}`),
-    ...twice.map((bar) => `${hours(bar)} is there twice`),
+    ...twice.map((bar) => `${hours(bar)} happens twice`),
   ];
   return (
     <div class="timeline-row" role="listitem">
@@ -116,10 +116,8 @@ function Row({ row, now }: { row: DayRow; now: number }) {
       {change && (
         <span class="timeline-note">
           {skipped.map((bar) => `The clock skips ${hours(bar)}: nothing is shown then.`)}
-          {twice.map(
-            (bar) => `${hours(bar)} is there twice, and open both times where it is open.`,
-          )}{' '}
-          UTC {offsetText(change.before)} becomes {offsetText(change.after)}.
+          {twice.map((bar) => `${hours(bar)} happens twice; where open, both times.`)} UTC{' '}
+          {offsetText(change.before)} becomes {offsetText(change.after)}.
         </span>
       )}
     </div>

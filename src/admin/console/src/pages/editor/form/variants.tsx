@@ -22,14 +22,19 @@ export function Variants() {
     return disabled ? null : (
       <div class="row">
         <Button small icon="plus" onClick={split}>
-          Test a second variant
+          Add a second variant (A/B test)
         </Button>
-        <span class="soft small">Both begin with what is said now, half of the users each.</span>
+        <span class="soft small">
+          Both start from the current content, with half of the users each.
+        </span>
       </div>
     );
   }
   return <Table />;
 }
+
+/** As many as a popup may have. */
+const VARIANTS_MAX = 64;
 
 function Table() {
   const doc = useDocument();
@@ -59,7 +64,7 @@ function Table() {
     <fieldset class="editor-variants">
       <legend class="field-label">Variants: each user keeps one</legend>
       <PlaceErrors path={['variants']} />
-      {variants.map((variant, index) => (
+      {variants.slice(0, VARIANTS_MAX).map((variant, index) => (
         <div key={index} class="editor-variant">
           <button
             type="button"
@@ -91,7 +96,7 @@ function Table() {
       ))}
       {!disabled && (
         <Button small icon="plus" onClick={add}>
-          Variant, as a copy of this one
+          Add variant (copy of this one)
         </Button>
       )}
     </fieldset>

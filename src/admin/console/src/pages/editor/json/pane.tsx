@@ -54,11 +54,14 @@ export function JsonPane() {
   return (
     <div class="json">
       <div class="json-place" ref={place} />
-      {failed !== null && <Failure error={failed} what="The editor of the JSON was not loaded" />}
+      {failed !== null && <Failure error={failed} what="The JSON editor could not be loaded" />}
       {code && <Bound code={code} doc={doc} />}
     </div>
   );
 }
+
+/** So many messages stand below the text; all of them stand at their lines. */
+const LINES_MAX = 50;
 
 function Bound({ code, doc }: { code: Code; doc: EditorDocument }) {
   useSignalEffect(() => code.setText(doc.text.value));
@@ -74,11 +77,9 @@ function Bound({ code, doc }: { code: Code; doc: EditorDocument }) {
   const isLaidOut = doc.broken.value !== null || laidOut(text) === text;
   return (
     <div class="json-told">
-      {places.length === 0 && (
-        <p class="small soft">JSON, and a popup: nothing is wrong with it.</p>
-      )}
+      {places.length === 0 && <p class="small soft">Valid JSON, and a valid popup.</p>}
       <ul aria-label="What is wrong">
-        {places.map(({ from, message, kind }) => (
+        {places.slice(0, LINES_MAX).map(({ from, message, kind }) => (
           <li key={`${from} ${message}`} class={`json-problem json-${kind}`}>
             <Button kind="quiet" small onClick={() => code.goTo(from)}>
               Line {lineOf(text, from).line}
@@ -87,9 +88,10 @@ function Bound({ code, doc }: { code: Code; doc: EditorDocument }) {
           </li>
         ))}
       </ul>
+      {places.length > LINES_MAX && <p class="small soft">and {places.length - LINES_MAX} more.</p>}
       {!isLaidOut && !doc.readOnly && (
         <Button kind="quiet" small onClick={() => doc.setText(laidOut(text))}>
-          Lay out anew
+          Reformat
         </Button>
       )}
     </div>

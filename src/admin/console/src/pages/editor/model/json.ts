@@ -41,10 +41,22 @@ class Broken extends Error {
   }
 }
 
+type Parsed = { node: JsonNode; error: null } | { node: null; error: JsonError };
+
+/** Form, JSON and checks read one text in turn: the last ones are remembered. */
+const REMEMBERED_MAX = 3;
+let remembered: { text: string; parsed: Parsed }[] = [];
+
 /** Reads a text; gives its root or the first error. */
-export function parseJson(
-  text: string,
-): { node: JsonNode; error: null } | { node: null; error: JsonError } {
+export function parseJson(text: string): Parsed {
+  const known = remembered.find((one) => one.text === text);
+  if (known) return known.parsed;
+  const parsed = read(text);
+  remembered = [{ text, parsed }, ...remembered].slice(0, REMEMBERED_MAX);
+  return parsed;
+}
+
+function read(text: string): Parsed {
   const reader = new Reader(text);
   try {
     return { node: reader.whole(), error: null };
@@ -53,6 +65,13 @@ export function parseJson(
     return { node: null, error: { at: Math.min(error.at, text.length), message: error.message } };
   }
 }
+
+/** As JSON has it: space, line ends, tab. */
+function isSpace(code: number): boolean {
+  return code === 32 || code === 10 || code === 13 || code === 9;
+}
+
+const WORD = /[-+.\w]+/y;
 
 class Reader {
   private at = 0;
@@ -66,7 +85,7 @@ class Reader {
   }
 
   private space(): void {
-    while (' \n\r\t'.includes(this.text[this.at] ?? 'x')) this.at += 1;
+    while (isSpace(this.text.charCodeAt(this.at))) this.at += 1;
   }
 
   private value(depth: number): JsonNode {
@@ -144,7 +163,8 @@ class Reader {
 
   private word(): JsonNode {
     const start = this.at;
-    const word = /^[-+.\w]+/.exec(this.text.slice(start, start + 400))?.[0] ?? '';
+    WORD.lastIndex = start;
+    const word = WORD.exec(this.text)?.[0] ?? '';
     if (!word) {
       const isOver = start >= this.text.length;
       throw new Broken(start, isOver ? 'the text ends where a value is due' : 'expected a value');

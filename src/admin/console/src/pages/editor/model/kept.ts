@@ -1,5 +1,5 @@
-// Unsaved texts, kept in this browser so that a closed tab loses nothing: one for each popup and
-// node, the newest 20, each as large as a popup may be written here.
+// Unsaved texts, kept in this browser so that a closed tab loses nothing. Each opened editor has a
+// place of its own, so that none writes over what another has left: the newest 20 of all.
 
 export interface Kept {
   readonly text: string;
@@ -14,23 +14,33 @@ export interface Kept {
 
 const PREFIX = 'nudged.editor.';
 export const KEPT_MAX = 20;
-export const KEPT_CHARACTERS_MAX = 200_000;
+/** Twice the largest popup (1 MiB), and less than what browsers keep of a site. */
+export const KEPT_CHARACTERS_MAX = 2_500_000;
 
 /** What keeps texts; `localStorage` but in tests. */
 export type Shelf = Pick<Storage, 'getItem' | 'setItem' | 'removeItem' | 'key' | 'length'>;
 
-function keyOf(node: string, id: string): string {
-  return `${PREFIX}${node}/${id}`;
+/** Where an editor keeps its text. */
+export interface KeptPlace {
+  readonly node: string;
+  /** The popup's id; of a new one, what it was begun with. */
+  readonly id: string;
+  /** One word for each editor that was opened. */
+  readonly editor: string;
+}
+
+function keyOf({ node, id, editor }: KeptPlace): string {
+  return `${PREFIX}${node}/${id}#${editor}`;
 }
 
 /** Whether it is kept now; a browser may keep nothing. */
-export function keep(shelf: Shelf, node: string, id: string, kept: Kept): boolean {
+export function keep(shelf: Shelf, place: KeptPlace, kept: Kept): boolean {
   const json = JSON.stringify(kept);
   if (json.length > KEPT_CHARACTERS_MAX) return false;
-  const key = keyOf(node, id);
+  const key = keyOf(place);
   const others = all(shelf).filter((other) => other.key !== key);
-  for (const old of others.slice(0, Math.max(0, others.length - KEPT_MAX + 1)))
-    shelf.removeItem(old.key);
+  const surplus = Math.max(0, others.length - KEPT_MAX + 1);
+  for (const old of others.slice(0, surplus)) shelf.removeItem(old.key);
   // A full shelf makes room for what is being written now.
   for (const old of [...others, null]) {
     try {
@@ -44,12 +54,18 @@ export function keep(shelf: Shelf, node: string, id: string, kept: Kept): boolea
   return false;
 }
 
-export function keptOf(shelf: Shelf, node: string, id: string): Kept | null {
-  return read(shelf.getItem(keyOf(node, id)));
+export function forget(shelf: Shelf, place: KeptPlace): void {
+  shelf.removeItem(keyOf(place));
 }
 
-export function forget(shelf: Shelf, node: string, id: string): void {
-  shelf.removeItem(keyOf(node, id));
+/** What other editors have left of a popup, the newest first. */
+export function leftOf(shelf: Shelf, place: KeptPlace): { place: KeptPlace; kept: Kept }[] {
+  const prefix = keyOf({ ...place, editor: '' });
+  const found = all(shelf).filter(({ key }) => key.startsWith(prefix) && key !== keyOf(place));
+  return found.toReversed().flatMap(({ key }) => {
+    const kept = read(shelf.getItem(key));
+    return kept ? [{ place: { ...place, editor: key.slice(prefix.length) }, kept }] : [];
+  });
 }
 
 /** All that is kept, oldest first; what can't be read is the oldest. */

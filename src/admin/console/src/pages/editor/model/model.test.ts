@@ -4,7 +4,7 @@ import { conflicts, lineChanges, memberChanges } from './compare';
 import { contentFor, contentPath, freeKey, shares, splitIntoVariants, variantsOf } from './content';
 import { countAndUnit, durationMs, durationWords } from './duration';
 import { hints } from './hints';
-import { forget, keep, keptOf, KEPT_MAX, type Shelf } from './kept';
+import { forget, keep, leftOf, KEPT_MAX, type Shelf } from './kept';
 import {
   asGroup,
   attributesOf,
@@ -125,7 +125,7 @@ test('a duration is one count and unit, as it is written where it can be', () =>
 test('gaps and caps in words', () => {
   expect(gapWords('a dismissal', '7d')).toBe('after a dismissal not for 7 days');
   expect(gapWords('a click', 'never')).toBe('after a click never again');
-  expect(gapWords('it was shown', '0s')).toBe('after it was shown again at once');
+  expect(gapWords('a show', '0s')).toBe('after a show again at once');
   expect([1, 2, 3].map((n) => capWords({ n, per: '24h' }))).toEqual([
     'at most once in 24 hours',
     'at most twice in 24 hours',
@@ -279,24 +279,40 @@ function shelf(room: number): Shelf {
   };
 }
 
+const at = (id: string, editor = 'e', node = 'n') => ({ node, id, editor });
+const leftText = (texts: Shelf, id: string) =>
+  leftOf(texts, at(id, 'mine')).map(({ kept }) => kept.text);
+
 test('a closed tab keeps its text; the shelf is bounded, the oldest goes', () => {
   const texts = shelf(Infinity);
   texts.setItem('other', 'stays');
   const kept = (at: number) => ({ text: `t${at}`, at, revision: null, base: 0, loaded: '' });
-  for (let at = 1; at <= KEPT_MAX + 3; at += 1)
-    expect(keep(texts, 'n', `p${at}`, kept(at))).toBe(true);
-  expect([texts.length, keptOf(texts, 'n', 'p3'), keptOf(texts, 'n', 'p4')?.text]).toEqual([
+  for (let n = 1; n <= KEPT_MAX + 3; n += 1) expect(keep(texts, at(`p${n}`), kept(n))).toBe(true);
+  expect([texts.length, leftText(texts, 'p3'), leftText(texts, 'p4')]).toEqual([
     KEPT_MAX + 1,
-    null,
-    't4',
+    [],
+    ['t4'],
   ]);
-  expect(keptOf(texts, 'other-node', 'p4')).toBeNull();
-  forget(texts, 'n', 'p4');
-  expect(keptOf(texts, 'n', 'p4')).toBeNull();
-  const small = shelf(400);
-  for (let at = 1; at < 9; at += 1)
-    expect(keep(small, 'n', `p${at}`, { ...kept(at), text: 'x'.repeat(90) })).toBe(true);
-  expect(keptOf(small, 'n', 'p8')?.at).toBe(8);
-  expect(keep(small, 'n', 'large', { ...kept(1), text: 'x'.repeat(500) })).toBe(false);
-  expect(keep(texts, 'n', 'large', { ...kept(1), text: 'x'.repeat(300_000) })).toBe(false);
+  expect(leftOf(texts, at('p4', 'mine', 'other-node'))).toEqual([]);
+  forget(texts, at('p4'));
+  expect(leftText(texts, 'p4')).toEqual([]);
+  const small = shelf(420);
+  const long = (n: number) => ({ ...kept(n), text: 'x'.repeat(90) });
+  for (let n = 1; n < 9; n += 1) expect(keep(small, at(`p${n}`), long(n))).toBe(true);
+  expect(leftOf(small, at('p8', 'mine'))[0]?.kept.at).toBe(8);
+  expect(keep(small, at('large'), { ...kept(1), text: 'x'.repeat(500) })).toBe(false);
+  expect(keep(texts, at('large'), { ...kept(1), text: 'x'.repeat(2_600_000) })).toBe(false);
+});
+
+test('no editor writes over what another has left', () => {
+  const texts = shelf(Infinity);
+  const kept = (text: string, at: number) => ({ text, at, revision: null, base: 0, loaded: '' });
+  keep(texts, at('p', 'a'), kept('of a', 1));
+  keep(texts, at('p', 'b'), kept('of b', 2));
+  keep(texts, at('p', 'mine'), kept('mine', 3));
+  keep(texts, at('p-2', 'c'), kept('of another popup', 4));
+  expect(leftText(texts, 'p')).toEqual(['of b', 'of a']);
+  const [newest] = leftOf(texts, at('p', 'mine'));
+  forget(texts, newest!.place);
+  expect(leftText(texts, 'p')).toEqual(['of a']);
 });

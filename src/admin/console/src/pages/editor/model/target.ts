@@ -23,7 +23,7 @@ export const OPERATORS: readonly Operator[] = [
   { op: 'lte', words: 'is at most', takes: 'ordered' },
   { op: 'gt', words: 'is more than', takes: 'ordered' },
   { op: 'gte', words: 'is at least', takes: 'ordered' },
-  { op: 'exists', words: 'is given', takes: 'boolean' },
+  { op: 'exists', words: 'is present', takes: 'boolean' },
   { op: 'contains', words: 'contains', takes: 'any' },
   { op: 'starts_with', words: 'starts with', takes: 'text' },
   { op: 'ends_with', words: 'ends with', takes: 'text' },
@@ -186,7 +186,8 @@ export function targetWords(rule: unknown): string {
   const kind = kindOf(rule);
   if (kind === 'attr') {
     const { attr, op, value } = rule as { attr?: unknown; op?: unknown; value?: unknown };
-    if (op === 'exists') return `${String(attr)} ${value === false ? 'is not given' : 'is given'}`;
+    if (op === 'exists')
+      return `${String(attr)} ${value === false ? 'is not present' : 'is present'}`;
     const list = Array.isArray(value) ? value.map(String).join(', ') : String(value);
     return `${String(attr)} ${operatorOf(op)?.words ?? String(op)} ${list}`;
   }

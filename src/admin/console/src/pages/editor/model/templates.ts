@@ -25,7 +25,7 @@ export const TEMPLATES: readonly Template[] = [
   },
   {
     name: 'Modal',
-    words: 'In the middle, over the page, until it is answered.',
+    words: 'Centred over the page until the user reacts.',
     style: 'modal',
     definition: {
       id: 'announcement',
@@ -42,7 +42,7 @@ export const TEMPLATES: readonly Template[] = [
   },
   {
     name: 'Banner',
-    words: 'A bar over the whole width, for what everybody should know.',
+    words: 'A full-width bar, for what everyone should know.',
     style: 'banner',
     definition: {
       id: 'notice',

@@ -3,11 +3,11 @@ import { durationWords } from './duration';
 
 /** The gaps of a definition: member, default, and what they come after. */
 export const GAPS = [
-  { member: 'after_shown', fallback: '24h', after: 'it was shown', noun: 'a show' },
-  { member: 'after_ignored', fallback: '24h', after: 'it was ignored', noun: 'being ignored' },
-  { member: 'after_dismissed', fallback: '7d', after: 'a dismissal', noun: 'a dismissal' },
-  { member: 'after_clicked', fallback: 'never', after: 'a click', noun: 'a click' },
-  { member: 'after_converted', fallback: 'never', after: 'a conversion', noun: 'a conversion' },
+  { member: 'after_shown', fallback: '24h', after: 'a show' },
+  { member: 'after_ignored', fallback: '24h', after: 'being ignored' },
+  { member: 'after_dismissed', fallback: '7d', after: 'a dismissal' },
+  { member: 'after_clicked', fallback: 'never', after: 'a click' },
+  { member: 'after_converted', fallback: 'never', after: 'a conversion' },
 ] as const;
 
 /** `after a dismissal not for 7 days`, `after a click never again`. */
@@ -50,5 +50,5 @@ export function frequencyWords(definition: Members): string[] {
     limits.length > 0
       ? `A user sees it ${limits.join(', ')}.`
       : 'A user may see it any number of times.';
-  return [first, `It rests: ${gaps.join('; ')}.`];
+  return [first, `Then: ${gaps.join('; ')}.`];
 }

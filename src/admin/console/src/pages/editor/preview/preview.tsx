@@ -103,7 +103,7 @@ function Frame({ content, scheme, device }: FrameProps) {
       const message = event.data as Told;
       if (message.kind === 'ready') setReady(true);
       if (message.kind === 'drawn') {
-        setTold(message.shown ? '' : 'Nothing to see yet: it needs a title, a text or a picture.');
+        setTold(message.shown ? '' : 'Nothing to see yet: it needs a title, a text or an image.');
       }
       if (message.kind === 'done') {
         const to = message.url ? `, and leads to ${message.url}` : '';
