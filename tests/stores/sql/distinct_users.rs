@@ -134,7 +134,8 @@ fn more_rows_than_are_known_are_read_again() {
         let of_first = ["a", "b", "c"].contains(&&*record.user);
         hour += i64::from(!of_first);
         let at = if of_first { 0 } else { hour * 3_600_000 };
-        record.impression.as_mut().unwrap().acted_at = WallMs(1_767_225_600_000 + at);
+        let impression = record.impression.as_mut().unwrap();
+        (impression.acted_at, impression.variant) = (WallMs(1_767_225_600_000 + at), "");
     }
     node.apply_all(&journal.records);
     let rows = database.reader().stat_users(None, WallMs(0), LATER).unwrap();
