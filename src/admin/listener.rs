@@ -7,8 +7,8 @@
 
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -22,9 +22,7 @@ use super::seats::Seats;
 use super::socket::AdminListener;
 use super::stream::AdminStream;
 use super::unread::Unread;
-use nudged_base::limits::{
-    ADMIN_CLOCK_PERIOD_MS, ADMIN_STOP_MS, WRITE_STALL_TIMEOUT_MS,
-};
+use nudged_base::limits::{ADMIN_CLOCK_PERIOD_MS, ADMIN_STOP_MS, WRITE_STALL_TIMEOUT_MS};
 use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_http::reply::{ImfDate, ResponseFlags};
 use nudged_runtime::clocks;

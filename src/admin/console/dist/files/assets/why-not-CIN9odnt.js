@@ -1,1 +1,0 @@
-import{C as e,E as t}from"./index-tzGw9mMo.js";import{a as n}from"./when-4tnMWNF0.js";function r({right:r}){let i=t.value,a=i?.read_only&&!i.name;return e(`span`,{class:`why-not`,children:a?`This console is read-only.`:`This needs the role ${n(r)}${i?.role?`; yours is ${i.role}`:``}.`})}export{r as t};
