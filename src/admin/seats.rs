@@ -16,7 +16,7 @@ use nudged_runtime::stream::BlockingStream;
 
 /// A connection that has a seat.
 #[derive(Debug)]
-struct Taken {
+struct TakenSeat {
     /// By which it can be ended.
     stream: BlockingStream,
     /// Since when it waits for bytes; `None` while it is answered.
@@ -28,7 +28,7 @@ struct Taken {
 /// All seats.
 #[derive(Debug, Default)]
 pub(super) struct Seats {
-    taken: Mutex<BTreeMap<u64, Taken>>,
+    taken: Mutex<BTreeMap<u64, TakenSeat>>,
     left: Condvar,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Seat {
 
 impl Seats {
     /// A panic ends the process, so a poisoned lock guards what it always did.
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Taken>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, TakenSeat>> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -63,7 +63,7 @@ impl Seats {
             // One that has gone by itself is gone, too.
             let _ = ended.stream.shutdown(Shutdown::Both);
         }
-        taken.insert(number, Taken { stream, waits_since: Some(now), has_token: false });
+        taken.insert(number, TakenSeat { stream, waits_since: Some(now), has_token: false });
         drop(taken);
         Some(Seat { seats: Arc::clone(self), number })
     }
@@ -101,7 +101,7 @@ impl Seat {
     }
 
     /// One whose seat was taken is about to end.
-    fn set(&self, change: impl FnOnce(&mut Taken)) {
+    fn set(&self, change: impl FnOnce(&mut TakenSeat)) {
         self.seats.lock().get_mut(&self.number).map(change);
     }
 }

@@ -2,8 +2,8 @@
 
 /// Further names by which the admin listener may be asked for.
 pub const ADMIN_HOSTS_MAX: usize = 32;
-/// Connections of the admin listener; one more takes the place of the one that has waited longest. A
-/// browser has up to 6, and keeps them for as long as they may be idle.
+/// Connections of the admin listener; one more takes the place of the one that has waited longest.
+/// A browser has up to 6, and keeps them for as long as they may be idle.
 pub const ADMIN_CONNECTIONS_MAX: usize = 64;
 /// Connections of the admin listener that may wait for their refusal at once.
 pub const ADMIN_REFUSALS_MAX: usize = 8;
