@@ -1,7 +1,5 @@
 //! `/v1/preview`: what one popup would put on screen, whatever its status, and what would hold it
 //! back. Owns the request and what came of it. Nothing is recorded.
-//!
-//! Unlike a page's requests these are an operator's: what nobody knows in the body is refused.
 
 use bumpalo::Bump;
 
@@ -51,8 +49,7 @@ pub struct Looked<'a> {
 /// Reads `{"popup","user","placement","session","locale","tz","attrs":{}}`.
 ///
 /// # Errors
-/// 400: what a decision's body is refused for, `unknown_field`, and `popup` where it is missing or
-/// no text.
+/// 400: what a decision's body is refused for, and `popup` where it is missing or no text.
 pub(super) fn read_body<'a>(
     body: &'a [u8],
     reading: EventContext<'a, '_>,
@@ -75,7 +72,8 @@ pub(super) fn read_body<'a>(
             },
             _ => {
                 cursor.member()?;
-                Err(RequestRefusal::new(Code::UnknownField, RequestField::Body))
+                unknown.add(name);
+                Ok(())
             }
         };
         refused = refused.or(taken.err());

@@ -37,8 +37,6 @@ named! {
         TooLong = "too_long",
         /// A text has control characters.
         ControlCharacter = "control_character",
-        /// A body has a member that it may not have.
-        UnknownField = "unknown_field",
         /// A value is none of those that its field takes.
         BadValue = "bad_value",
         /// A list is too long.

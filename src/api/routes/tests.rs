@@ -495,7 +495,7 @@ proptest! {
 }
 
 #[test]
-fn a_popup_is_looked_at_with_a_server_key_and_a_strict_body() {
+fn a_popup_is_looked_at_with_a_server_key() {
     let body = r#"{"popup":"p","user":"u","placement":"cart","locale":"de","attrs":{"a":1}}"#;
     let asked = |node: &Node, key: &str, body: &str| {
         let query = if key.is_empty() { String::new() } else { format!("key={key}") };
@@ -510,6 +510,9 @@ fn a_popup_is_looked_at_with_a_server_key_and_a_strict_body() {
         panic!("a command")
     };
     assert_eq!((user, &*placement), (None, ""), "the popup's own placement");
+    // What nobody knows is named in the answer, as everywhere on this listener.
+    let more = r#"{"popup":"p","usr":"u","events":[]}"#;
+    assert!(matches!(asked(&node, "server-key", more), Outcome::Look { user: None, .. }));
     for (key, body, status, code, field) in [
         ("", body, 401, "missing_key", None),
         ("wrong", body, 401, "wrong_key", Some("key")),
@@ -517,8 +520,6 @@ fn a_popup_is_looked_at_with_a_server_key_and_a_strict_body() {
         ("server-key", "{}", 400, "empty", Some("popup")),
         ("server-key", r#"{"popup":""}"#, 400, "empty", Some("popup")),
         ("server-key", r#"{"popup":{"id":"p"}}"#, 400, "wrong_type", Some("popup")),
-        ("server-key", r#"{"popup":"p","usr":"u"}"#, 400, "unknown_field", Some("body")),
-        ("server-key", r#"{"popup":"p","events":[]}"#, 400, "unknown_field", Some("body")),
         ("server-key", r#"{"popup":"p","user":""}"#, 400, "empty", Some("user")),
         ("server-key", r#"{"popup":"p","attrs":[]}"#, 400, "wrong_type", Some("attrs")),
         ("server-key", r#"{"popup":"p""#, 400, "malformed_json", Some("body")),
