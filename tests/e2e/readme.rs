@@ -56,13 +56,14 @@ const DOCUMENTS: [&str; 2] = ["README.md", "docs/operations.md"];
 const TWO_VMS: &str = "tests/package/two-vms";
 
 /// A part of each shell block, with what runs it.
-const BLOCKS: [(&str, &str); 23] = [
+const BLOCKS: [(&str, &str); 24] = [
     ("cargo run --release", "the_first_minute"),
     ("Nothing, and why", "the_first_minute"),
     ("tools/test", "CI"),
     ("What lasts now", "what_an_operator_looks_at_first"),
     ("the kill switch", "what_an_operator_looks_at_first"),
     ("\"role\": \"editor\"", "what_an_operator_looks_at_first"),
+    ("Rates, latencies, popups", "what_an_operator_watches"),
     ("Of a node's configuration", "what_an_operator_asks_now_and_then"),
     ("nudged top", "what_an_operator_asks_now_and_then"),
     ("nudged journal", "what_an_operator_asks_now_and_then"),
@@ -156,6 +157,27 @@ fn what_an_operator_looks_at_first() {
         let place = said[from..].find(part).unwrap_or_else(|| panic!("{part}:\n{said}"));
         from + place
     });
+    server.stop();
+}
+
+#[test]
+fn what_an_operator_watches() {
+    let setup = Setup::new(WELCOME);
+    let server = setup.start();
+    let block = block_with("Rates, latencies, popups");
+    let lines = block.lines().map(|line| {
+        // Who has no jq reads it as it comes.
+        let line = line.split(" | jq").next().unwrap_or_default();
+        match line.contains("curl -sN ") {
+            // It goes on until somebody ends it.
+            true => format!("{} || true\n", line.replace("-sN", "-sN --max-time 3")),
+            false => format!("{line}\n"),
+        }
+    });
+    let lines = lines.collect::<String>().replace("127.0.0.1:8081", &server.admin.to_string());
+    let said = shell(&lines, &[("no_proxy", "*".to_owned())]);
+    let order = ["event: live", "\"lines\":[", "\"entries\":[{", "\"checks\":["];
+    assert!(order.iter().all(|part| said.contains(part)), "{said}");
     server.stop();
 }
 
