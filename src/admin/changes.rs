@@ -160,7 +160,8 @@ pub(super) fn author(field: Option<&[u8]>, peer: &str) -> Result<String, BadInpu
 
 /// What the request asks of the popup as it is: `If-Match`, or `If-None-Match` with `*` alone.
 pub(super) fn expected_of(request: &Request<'_>) -> Result<Option<ExpectedVersion>, BadInput> {
-    match (request.if_match, request.if_none_match) {
+    let fields = request.fields;
+    match (fields.lines("if-match"), fields.lines("if-none-match")) {
         (None, None) => Ok(None),
         (Some(field), None) => {
             let mut values = field.values().map(expected);

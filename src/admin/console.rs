@@ -82,7 +82,7 @@ fn is_page(name: &str) -> bool {
 pub(super) fn answer(file: &'static ConsoleFile, request: &Request<'_>) -> AdminAnswer {
     let gzip = file.gzip.filter(|_| request.accept_encoding.is_some_and(takes_gzip));
     let tag = format!("\"{}{}\"", file.hash, if gzip.is_some() { "-gzip" } else { "" });
-    let is_known = has_tag(request.if_none_match, tag.as_bytes());
+    let is_known = has_tag(request.fields.lines("if-none-match"), tag.as_bytes());
     let mut answer = match is_known {
         true => AdminAnswer::text(file.content_type, "").with_status(304),
         false => AdminAnswer::text(file.content_type, gzip.unwrap_or(file.bytes)),

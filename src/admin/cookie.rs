@@ -34,7 +34,7 @@ impl SessionCookie {
         request: &Request<'r>,
         is_tls: bool,
     ) -> Option<(SessionCookie, &'r [u8])> {
-        let cookies = request.cookie?;
+        let cookies = request.fields.lines("cookie")?;
         let mut forms = [true, false].into_iter().filter(|is_secure| *is_secure || !is_tls);
         forms.find_map(|is_secure| {
             let cookie = SessionCookie::of(request.host, is_secure);

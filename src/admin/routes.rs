@@ -166,7 +166,8 @@ impl Router {
 fn is_foreign(request: &Request<'_>) -> bool {
     let is_other = |origin| !is_same_origin(origin, request.host);
     let is_elsewhere = |site: &[u8]| !matches!(site, b"same-origin" | b"none");
-    request.origin.is_some_and(is_other) || request.sec_fetch_site.is_some_and(is_elsewhere)
+    request.origin.is_some_and(is_other)
+        || request.fields.first("sec-fetch-site").is_some_and(is_elsewhere)
 }
 
 /// Has the handler of a route answer.

@@ -4,7 +4,7 @@ use super::cors::{Cors, Grant};
 use super::reply::ResponseContext;
 use super::token::{Keys, Secret, Token};
 use nudged_base::time::WallMs;
-use nudged_http::head::{Method, Request};
+use nudged_http::head::{HeadFields, Method, Request};
 use nudged_http::reply::{ImfDate, ResponseFlags};
 
 /// The node's time in tests.
@@ -27,12 +27,9 @@ pub fn get<'b>(path: &'b str, query: &'b str) -> Request<'b> {
         access_control_request_method: None,
         access_control_request_headers: None,
         accept: None,
-        if_match: None,
-        if_none_match: None,
         nudge_who: None,
         accept_encoding: None,
-        cookie: None,
-        sec_fetch_site: None,
+        fields: HeadFields::default(),
         body: b"",
         http_1_0: false,
         close: false,

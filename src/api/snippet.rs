@@ -110,7 +110,7 @@ pub(super) fn write_file(
 ) -> u16 {
     let is_compressed = request.accept_encoding.is_some_and(takes_gzip);
     let tag = EntityTag::of(file, is_compressed);
-    let is_known = has_tag(request.if_none_match, tag.as_bytes());
+    let is_known = has_tag(request.fields.lines("if-none-match"), tag.as_bytes());
     let status = if is_known { 304 } else { 200 };
     reply::start(out, status, &response.frame);
     reply::field(out, "ETag", tag.as_bytes());

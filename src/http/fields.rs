@@ -14,7 +14,7 @@ pub(super) struct Field<'b> {
 }
 
 /// The fields of a section whose lines all end in CRLF, up to its empty line.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Fields<'b> {
     rest: &'b [u8],
 }

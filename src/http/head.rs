@@ -16,7 +16,9 @@
 
 use memchr::memchr;
 
-use super::kept::{Kept, Repeatable, seen};
+use super::fields::Fields;
+pub use super::kept::HeadFields;
+use super::kept::{Kept, seen};
 use super::line::{RequestLine, check_begin};
 pub use super::method::Method;
 use super::refusal::HttpRefusal;
@@ -48,18 +50,12 @@ pub struct Request<'b> {
     pub access_control_request_method: Option<&'b [u8]>,
     /// `Access-Control-Request-Headers`, as sent; empty where it was sent twice.
     pub access_control_request_headers: Option<&'b [u8]>,
-    /// `If-Match`, as sent.
-    pub if_match: Option<Repeatable<'b>>,
-    /// `If-None-Match`, as sent.
-    pub if_none_match: Option<Repeatable<'b>>,
     /// `Nudge-Who`, as sent: whom a change is put down to.
     pub nudge_who: Option<&'b [u8]>,
     /// `Accept-Encoding`, as sent; empty where it was sent twice.
     pub accept_encoding: Option<&'b [u8]>,
-    /// `Cookie`, as sent.
-    pub cookie: Option<Repeatable<'b>>,
-    /// `Sec-Fetch-Site`, the first line of it, as sent: where a browser's page is from.
-    pub sec_fetch_site: Option<&'b [u8]>,
+    /// All fields, for those that few are asked for.
+    pub fields: HeadFields<'b>,
     /// The whole body, decoded from its framing; empty where there is none.
     pub body: &'b [u8],
     /// Sent as HTTP/1.0.
@@ -197,7 +193,8 @@ fn request_line(head: &[u8]) -> Result<(RequestLine<'_>, usize), HttpRefusal> {
 pub(super) fn parse(head: &[u8], body_bytes_max: usize) -> Result<Head<'_>, HttpRefusal> {
     let (line, fields) = request_line(head)?;
     let seen = if line.http_1_0 { seen::HTTP_1_0 } else { 0 };
-    let mut kept = Kept { seen, ..Kept::default() };
+    let all = HeadFields(Fields::new(&head[fields..]));
+    let mut kept = Kept { seen, fields: all, ..Kept::default() };
     kept.take_all(&head[fields..], body_bytes_max, || line.target.authority)?;
     finish(line, &kept)
 }
@@ -225,12 +222,9 @@ fn finish<'b>(line: RequestLine<'b>, kept: &Kept<'b>) -> Result<Head<'b>, HttpRe
         access_control_request_method: kept.access_control_request_method,
         access_control_request_headers: kept.access_control_request_headers,
         accept: kept.accept,
-        if_match: kept.if_match,
-        if_none_match: kept.if_none_match,
         nudge_who: kept.nudge_who,
         accept_encoding: kept.accept_encoding,
-        cookie: kept.cookie,
-        sec_fetch_site: kept.sec_fetch_site,
+        fields: kept.fields,
         body: &[],
         http_1_0: line.http_1_0,
         close: kept.close || (line.http_1_0 && !kept.keep_alive),

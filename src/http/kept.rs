@@ -22,6 +22,29 @@ pub(super) mod seen {
     pub(crate) const HTTP_1_0: u16 = 1 << 8;
 }
 
+/// All fields of a head, as they stood: for those that few requests are asked for, which cost the
+/// others nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HeadFields<'b>(pub(super) Fields<'b>);
+
+impl<'b> HeadFields<'b> {
+    /// The first line of a field, by its name in lower case. Reads the head anew.
+    pub fn first(self, name: &'static str) -> Option<&'b [u8]> {
+        self.lines(name).map(|lines| lines.first)
+    }
+
+    /// The lines of a field that may stand more than once, by its name in lower case. Reads the head
+    /// anew.
+    pub fn lines(mut self, name: &'static str) -> Option<Repeatable<'b>> {
+        while let Ok(Some(field)) = self.0.next() {
+            if field.name.eq_ignore_ascii_case(name.as_bytes()) {
+                return Some(Repeatable { name, first: field.value, rest: self.0 });
+            }
+        }
+        None
+    }
+}
+
 /// A field that may stand more than once (RFC 9110, 5.3): the lines of it together are one list.
 #[derive(Clone, Copy, Debug)]
 pub struct Repeatable<'b> {
@@ -46,6 +69,8 @@ impl<'b> Repeatable<'b> {
 pub(super) struct Kept<'b> {
     /// Bits of [`seen`], those of lines that were judged earlier among them.
     pub(super) seen: u16,
+    /// All of them.
+    pub(super) fields: HeadFields<'b>,
     pub(super) content_length: u64,
     pub(super) host: Option<&'b [u8]>,
     pub(super) authorization: Option<&'b [u8]>,
@@ -54,12 +79,8 @@ pub(super) struct Kept<'b> {
     pub(super) origin: Option<&'b [u8]>,
     pub(super) access_control_request_method: Option<&'b [u8]>,
     pub(super) access_control_request_headers: Option<&'b [u8]>,
-    pub(super) if_match: Option<Repeatable<'b>>,
-    pub(super) if_none_match: Option<Repeatable<'b>>,
     pub(super) nudge_who: Option<&'b [u8]>,
     pub(super) accept_encoding: Option<&'b [u8]>,
-    pub(super) cookie: Option<Repeatable<'b>>,
-    pub(super) sec_fetch_site: Option<&'b [u8]>,
     pub(super) expects_continue: bool,
     pub(super) close: bool,
     pub(super) keep_alive: bool,
@@ -84,13 +105,13 @@ impl<'b> Kept<'b> {
     ) -> Result<(), HttpRefusal> {
         let mut fields = Fields::new(section);
         while let Some(field) = fields.next()? {
-            self.take(field, body_bytes_max, &authority, fields)?;
+            self.take(field, body_bytes_max, &authority)?;
         }
         Ok(())
     }
 
-    /// Takes one field; `rest` are those below it, and the others are as in [`Kept::take_all`]. The
-    /// length picks the only name it can be, so that most fields cost one comparison.
+    /// Takes one field; the rest is as in [`Kept::take_all`]. The length picks the only name it can
+    /// be, so that most fields cost one comparison.
     ///
     /// # Errors
     /// The rule that the field breaks.
@@ -99,11 +120,9 @@ impl<'b> Kept<'b> {
         field: Field<'b>,
         body_bytes_max: usize,
         authority: &impl Fn() -> Option<(Authority<'a>, u16)>,
-        rest: Fields<'b>,
     ) -> Result<(), HttpRefusal> {
         let Field { name, value } = field;
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
-        let repeatable = |name| Repeatable { name, first: value, rest };
         match name.len() {
             4 if is("host") => {
                 self.once(seen::HOST)?;
@@ -114,13 +133,7 @@ impl<'b> Kept<'b> {
             6 if is("accept") => {
                 self.accept.get_or_insert(value);
             }
-            6 if is("cookie") => {
-                self.cookie.get_or_insert_with(|| repeatable("cookie"));
-            }
             6 if is("origin") => self.origin = self.once(seen::ORIGIN).map(|()| Some(value))?,
-            8 if is("if-match") => {
-                self.if_match.get_or_insert_with(|| repeatable("if-match"));
-            }
             9 if is("nudge-who") => {
                 self.nudge_who = self.once(seen::NUDGE_WHO).map(|()| Some(value))?;
             }
@@ -131,13 +144,7 @@ impl<'b> Kept<'b> {
             13 if is("authorization") => {
                 self.authorization = self.once(seen::AUTHORIZATION).map(|()| Some(value))?;
             }
-            13 if is("if-none-match") => {
-                self.if_none_match.get_or_insert_with(|| repeatable("if-none-match"));
-            }
             14 if is("content-length") => self.take_content_length(value, body_bytes_max)?,
-            14 if is("sec-fetch-site") => {
-                self.sec_fetch_site.get_or_insert(value);
-            }
             15 if is("accept-encoding") => {
                 // A list may be sent in parts; no browser does, and in parts it takes plain bytes.
                 let place = &mut self.accept_encoding;
@@ -251,10 +258,9 @@ mod tests {
     #[test]
     fn the_lines_of_a_list_are_all_kept() {
         let section = b"if-match: a\r\nX: y\r\nIf-Match: b, c\r\nIF-MATCH:\r\n\r\n";
-        let mut kept = Kept::default();
-        kept.take_all(section, 0, || None).unwrap();
-        let values: Vec<&[u8]> = kept.if_match.unwrap().values().collect();
+        let fields = HeadFields(Fields::new(section));
+        let values: Vec<&[u8]> = fields.lines("if-match").unwrap().values().collect();
         assert_eq!(values, [&b"a"[..], b"b, c", b""]);
-        assert!(kept.if_none_match.is_none());
+        assert_eq!((fields.first("x"), fields.first("if-none-match")), (Some(&b"y"[..]), None));
     }
 }

@@ -4,7 +4,7 @@
 //! first: what is taken here it would take just so.
 
 use super::fields::Fields;
-use super::kept::Kept;
+use super::kept::{HeadFields, Kept};
 use super::line::{RequestLine, RequestTarget};
 use super::method::Method;
 use nudged_base::limits::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX, REQUEST_LINE_BYTES_MAX};
@@ -32,15 +32,15 @@ pub(super) fn read(
         return None;
     }
     let line = RequestLine { method, target, http_1_0: false };
-    let mut kept = Kept::default();
     let mut fields = Fields::new(section);
+    let mut kept = Kept { fields: HeadFields(fields), ..Kept::default() };
     let mut lines = 0;
     while let Some(field) = fields.next().ok()? {
         lines += 1;
         if lines > HEAD_FIELDS_MAX {
             return None;
         }
-        kept.take(field, body_bytes_max, &|| None, fields).ok()?;
+        kept.take(field, body_bytes_max, &|| None).ok()?;
     }
     let head_bytes = bytes.len() - fields.after_empty_line()?.len();
     if head_bytes > HEAD_BYTES_MAX {
