@@ -33,8 +33,8 @@ impl<'b> HeadFields<'b> {
         self.lines(name).map(|lines| lines.first)
     }
 
-    /// The lines of a field that may stand more than once, by its name in lower case. Reads the head
-    /// anew.
+    /// The lines of a field that may stand more than once, by its name in lower case. Reads the
+    /// head anew.
     pub fn lines(mut self, name: &'static str) -> Option<Repeatable<'b>> {
         while let Ok(Some(field)) = self.0.next() {
             if field.name.eq_ignore_ascii_case(name.as_bytes()) {
