@@ -4,9 +4,7 @@
 //!
 //! Needs what `browser` needs.
 
-use std::process::Command;
-
-use crate::browser::{assert_passed, has_browser, told};
+use crate::browser::{assert_passed, has_browser, patient, told};
 use crate::harness::repository;
 
 /// Runs a script of pages with this program.
@@ -18,18 +16,11 @@ fn run(script: &str, tests_at_least: usize) {
     assert_passed(&told(&format!("tests/browser/{script}"), &arguments), tests_at_least);
 }
 
+/// One browser after the other, as two cores are enough for one.
 #[test]
-fn lists_a_popup_and_statistics() {
+fn each_page_does_its_work() {
     run("console-lists.mjs", 10);
-}
-
-#[test]
-fn the_editor() {
     run("console-editor.mjs", 14);
-}
-
-#[test]
-fn users_the_system_and_access() {
     run("console-people.mjs", 21);
 }
 
@@ -40,7 +31,7 @@ fn its_source_holds_without_a_browser() {
         return;
     }
     for script in ["check", "test"] {
-        let mut command = Command::new("npm");
+        let mut command = patient("npm");
         command.args(["run", "--silent", script]).current_dir(repository("src/admin/console"));
         let output = command.output().unwrap();
         let said = [output.stdout, output.stderr].concat();
