@@ -76,17 +76,9 @@ pub fn has_browser() -> bool {
     !missing
 }
 
-/// A program that leaves the processors to the tests beside it: a browser takes all there is, and
-/// they hold times.
-pub fn patient(program: &str) -> Command {
-    let mut command = Command::new("nice");
-    command.args(["-n", "15", program]);
-    command
-}
-
 /// What a script of `tests/browser` says, as JSON.
 pub fn told(script: &str, arguments: &[&str]) -> Value {
-    let mut command = patient("node");
+    let mut command = Command::new("node");
     command.arg(repository(script)).arg(CHROMIUM).args(arguments);
     let output = command.output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
