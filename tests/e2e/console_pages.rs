@@ -2,9 +2,9 @@
 //! dark, at 360 pixels, and says what went wrong. `tests/browser/console-harness.mjs` has what its
 //! scripts share; they start their nodes themselves, as some have to die under an open page.
 //!
-//! Needs what `browser` needs. Several browsers leave nothing of two cores to tests that hold times:
-//! where TEST_NUDGED_CONSOLE is `later`, as in the first of two runs of `tools/test`, these are left
-//! out.
+//! Needs what `browser` needs. Several browsers leave nothing of two cores to tests that hold
+//! times: where TEST_NUDGED_CONSOLE is `later`, as in the first of two runs of `tools/test`, these
+//! are left out.
 
 use std::process::Command;
 
