@@ -2,7 +2,7 @@
 //! of those who have none.
 //!
 //! Limits: [`ADMIN_REFUSALS_MAX`] requests wait for their refusal; one more is refused at once.
-//! [`SIGN_IN_BURST`] sign-ins may come at once, and [`SIGN_INS_PER_S`] a second.
+//! [`SIGN_IN_BURST`] wrong sign-ins may come at once, and [`SIGN_INS_PER_S`] a second.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
