@@ -6,6 +6,7 @@
 //! terminal can't be used.
 
 mod sample;
+mod screen;
 mod view;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -14,14 +15,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, bounded};
-use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
-use ratatui::style::Style;
-use ratatui::text::Line;
-use ratatui::widgets::Paragraph;
-use ratatui::{DefaultTerminal, Frame};
+use crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
+use crossterm::style::{StyledContent, Stylize as _};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use self::sample::TopSample;
+use self::screen::Screen;
 use super::admin_client::{AdminClient, AskError};
 use super::arguments::{SharedArguments, TopArguments};
 use super::explain;
@@ -62,13 +61,10 @@ pub fn run(shared: &SharedArguments, arguments: &TopArguments) -> Result<(), Fai
             .map_err(Failure::system("take signals"))?;
     }
     let looks = look_on(node, period)?;
-    // Gives the terminal back where this thread panics, too.
-    let mut terminal = ratatui::try_init().map_err(Failure::system("set the terminal up"))?;
-    let shown = Top::default().run(&mut terminal, &looks, &ended);
+    let screen = Screen::take().map_err(Failure::system("set the terminal up"))?;
+    let shown = Top::default().run(&screen, &looks, &ended);
     // A terminal that is gone can't be given back, and nobody is there to be told so.
-    if ratatui::try_restore().is_err() {
-        // Its end would say so on standard error, which is gone with it.
-        std::mem::forget(terminal);
+    if screen.give_back().is_err() {
         return Ok(());
     }
     shown.map_err(Failure::system("draw on the terminal"))
@@ -146,14 +142,14 @@ struct Top {
 impl Top {
     fn run(
         mut self,
-        terminal: &mut DefaultTerminal,
+        screen: &Screen,
         looks: &Receiver<Look>,
         ended: &AtomicBool,
     ) -> io::Result<()> {
         let mut is_stale = true;
         while !ended.load(Ordering::Relaxed) {
             if std::mem::take(&mut is_stale) {
-                terminal.draw(|frame| self.draw(frame))?;
+                screen.draw(|columns, height| self.lines(columns, height))?;
             }
             if await_keys()? == KeySource::Gone {
                 return Ok(());
@@ -200,43 +196,38 @@ impl Top {
         true
     }
 
-    fn draw(&self, frame: &mut Frame<'_>) {
-        let area = frame.area();
-        let (columns, height) = (usize::from(area.width), usize::from(area.height));
-        let mut lines = Vec::new();
-        match (&self.silent, self.is_paused) {
-            (Some((since, why)), _) => {
-                lines.push(Line::styled(
-                    format!("no answer since {since}: {why}"),
-                    Style::new().red(),
-                ));
-            }
-            (None, true) => lines.push(Line::styled("paused", Style::new().yellow())),
-            (None, false) => lines.push(Line::styled(KEYS, Style::new().dim())),
-        }
+    /// What is shown in a window of this many columns and lines.
+    fn lines(&self, columns: usize, height: usize) -> Vec<StyledContent<String>> {
+        let mut lines = vec![match (&self.silent, self.is_paused) {
+            (Some((since, why)), _) => format!("no answer since {since}: {why}").red(),
+            (None, true) => "paused".to_owned().yellow(),
+            (None, false) => KEYS.to_owned().dim(),
+        }];
         if self.is_help {
-            lines.extend(HELP.into_iter().map(Line::from));
+            lines.extend(HELP.map(|line| line.to_owned().stylize()));
         } else if let Some(now) = &self.now {
             let earlier = self.earlier.as_ref().unwrap_or(now);
             let shown = view::lines((earlier, now), (columns, height.saturating_sub(1)));
             lines.extend(shown.into_iter().map(styled));
         } else if self.silent.is_none() {
-            lines.push(Line::from("asking the node"));
+            lines.push("asking the node".to_owned().stylize());
         }
-        frame.render_widget(Paragraph::new(lines), area);
+        lines
     }
 }
 
 /// A line of the view, with what matters set off.
-fn styled(line: String) -> Line<'static> {
+fn styled(line: String) -> StyledContent<String> {
     let is_bad = ["UNFIT", "LACKS", "OUTAGE", "HALTED", "NOT READY"];
-    let style = match line.as_str() {
-        line if is_bad.iter().any(|bad| line.contains(bad)) => Style::new().red().bold(),
-        line if line.starts_with("SHARD ") || line.starts_with("POPUP ") => Style::new().reversed(),
-        line if line.starts_with("nudged ") => Style::new().bold(),
-        _ => Style::new(),
-    };
-    Line::styled(line, style)
+    if is_bad.iter().any(|bad| line.contains(bad)) {
+        line.red().bold()
+    } else if line.starts_with("SHARD ") || line.starts_with("POPUP ") {
+        line.reverse()
+    } else if line.starts_with("nudged ") {
+        line.bold()
+    } else {
+        line.stylize()
+    }
 }
 
 /// The time of day, for people, in UTC.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use idna_adapter as _; // of the version that Cargo.toml chooses for mysql_async's urls
 use mysql_async::{Opts, OptsBuilder, UrlError};
 
 use crate::error::StoreError;
