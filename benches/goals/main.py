@@ -26,7 +26,7 @@ class Bench:
 
     def __init__(self, options, folder, disk_folder):
         self.is_smoke = options.smoke
-        self.profile = options.profile or ("dev" if options.smoke else "dist")
+        self.profile = options.profile or ("test" if options.smoke else "dist")
         self.rounds = 1 if options.smoke else options.rounds
         self.seconds = 1 if options.smoke else options.seconds
         self.connections = 8 if options.smoke else options.connections
@@ -37,7 +37,7 @@ class Bench:
         self.has_failed = False
 
     def binary(self, name):
-        return str(host.TARGET / self.profile.replace("dev", "debug") / name)
+        return str(host.built(host.TARGET, self.profile) / name)
 
     def build(self):
         host.note(f"building nudged, its floor and its load (profile {self.profile})")

@@ -30,7 +30,7 @@ def end_build(build):
 
 
 def binary(profile, name):
-    return str(TARGET / profile.replace("dev", "debug") / name)
+    return str(host.built(TARGET, profile) / name)
 
 
 def bare_ring(bench, folder):

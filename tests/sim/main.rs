@@ -132,6 +132,11 @@ fn main() -> ExitCode {
     let seeds = |default: u64| one.map_or(first..=last.unwrap_or(default), |seed| seed..=seed);
     let is_nodes = arguments.iter().any(|argument| argument == "--nodes");
     let is_smoke = one.is_none() && last.is_none() && !is_nodes;
+    // As in the first of two runs of `tools/test`: it takes both cores, and waits for nothing.
+    if is_smoke && std::env::var_os("TEST_NUDGED_SIM").is_some_and(|when| when == "later") {
+        println!("left for later");
+        return ExitCode::SUCCESS;
+    }
     if is_nodes {
         return exit_code(run_all(Kind::Nodes, seeds(NODES_SEEDS_DEFAULT), one.is_some()) == 0);
     }
