@@ -11,7 +11,7 @@ use super::answer::AdminAnswer;
 use super::cookie::SessionCookie;
 use super::operations::Needs;
 use super::sessions::{ConsoleSessions, SessionHash};
-use super::token::{AdminToken, hash, sent_hash};
+use super::token::{AdminToken, bearer, hash, sent_hash};
 use nudged_base::hex;
 use nudged_base::limits::{
     ADMIN_REFUSAL_DELAY_MS, ADMIN_REFUSALS_MAX, CONSOLE_SESSION_BYTES, SIGN_IN_BURST,
@@ -57,13 +57,6 @@ pub(super) enum Credentials {
     Token([u8; 32]),
     /// By the cookie of a session, of this hash.
     Session(SessionHash),
-}
-
-impl Credentials {
-    /// Whether there are any.
-    pub(super) fn is_there(&self) -> bool {
-        !matches!(self, Credentials::Nothing)
-    }
 }
 
 /// Why a request's sender is nobody who may come in.
@@ -158,6 +151,12 @@ impl AdminAccess {
             sign_in_due_ns: AtomicU64::new(0),
             signed_in: AtomicU64::new(0),
         }
+    }
+
+    /// Whether a request says who sends it, rightly or not.
+    pub(super) fn has_credentials(&self, request: &Request<'_>) -> bool {
+        request.authorization.and_then(bearer).is_some()
+            || SessionCookie::sent(request, self.is_tls).is_some()
     }
 
     /// By what a request says who sends it: a token before a cookie.
