@@ -291,8 +291,8 @@ impl AdminAccess {
         }
     }
 
-    /// Refuses a token, or that there is none. One that has expired is nobody's guess, so its holder
-    /// is told at once.
+    /// Refuses a token, or that there is none. One that has expired is nobody's guess, so its
+    /// holder is told at once.
     pub(super) fn refuse_token(&self, why: NotAdmitted) -> AdminAnswer {
         if why != NotAdmitted::TokenExpired {
             return self.refuse();

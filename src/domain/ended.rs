@@ -1,5 +1,5 @@
-//! The end of an entry that nodes join by union: of a pause or an archive (`catalog::overrides`), of
-//! an operator's token (`operators`). An end wins, and of two the earlier one.
+//! The end of an entry that nodes join by union: of a pause or an archive (`catalog::overrides`),
+//! of an operator's token (`operators`). An end wins, and of two the earlier one.
 
 use nudged_base::time::WallMs;
 

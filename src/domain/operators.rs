@@ -8,8 +8,8 @@
 //!    └──────── revoked ───────────┴───────────────────────────►┘
 //! ```
 //!
-//! Each node looks at its own clock whether a token has expired, and ends it for all nodes only some
-//! days later: a clock that is wrong keeps people out of one node, and out of no other.
+//! Each node looks at its own clock whether a token has expired, and ends it for all nodes only
+//! some days later: a clock that is wrong keeps people out of one node, and out of no other.
 //!
 //! Pure: entries in, who it is out. Limits: [`OPERATOR_TOKENS_MAX`] in force,
 //! [`OPERATOR_TOKENS_REVOKED_MAX`] revoked ones that are remembered.
@@ -102,7 +102,7 @@ pub struct OperatorToken {
 }
 
 /// Who ends tokens whose time is up.
-pub const EXPIRY: &str = "(expired)";
+const EXPIRY: &str = "(expired)";
 
 impl OperatorToken {
     /// Whether its time is up.
@@ -111,7 +111,7 @@ impl OperatorToken {
     }
 
     /// Whether it lets its holder in.
-    pub fn is_in_force(&self, now: WallMs) -> bool {
+    fn is_in_force(&self, now: WallMs) -> bool {
         self.end.is_none() && !self.is_expired(now)
     }
 

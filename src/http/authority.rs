@@ -1,4 +1,5 @@
-//! `host[:port]`, as in `Host`, in targets of absolute form and in origins. Knows nothing of requests.
+//! `host[:port]`, as in `Host`, in targets of absolute form and in origins. Knows nothing of
+//! requests.
 
 use std::net::Ipv6Addr;
 

@@ -17,8 +17,8 @@ pub const OPERATOR_TOKENS_REVOKED_MAX: usize = 256;
 pub const OPERATOR_TOKEN_EXPIRES_IN_MIN_MS: u64 = 1_000;
 /// The longest, in milliseconds: ten years. One that is to last longer has no end.
 pub const OPERATOR_TOKEN_EXPIRES_IN_MAX_MS: u64 = 3_653 * 86_400_000;
-/// A token is listed for this long after its time was up, in milliseconds, so that it is seen why it
-/// lets nobody in; and a clock that is wrong by less ends none for other nodes.
+/// A token is listed for this long after its time was up, in milliseconds, so that it is seen why
+/// it lets nobody in; and a clock that is wrong by less ends none for other nodes.
 pub const OPERATOR_TOKENS_EXPIRED_KEPT_MS: u64 = 7 * 86_400_000;
 /// Bytes of each of the two copies in the node's file of tokens.
 pub const OPERATOR_TOKENS_FILE_BYTES: usize = 256 * 1_024;

@@ -225,8 +225,9 @@ impl StoreReader {
         session.query("read a history", &query, &[popup.into(), before.into()], read_line)
     }
 
-    /// The latest changes of all popups and of their drafts, those before the one of a number where one is given:
-    /// newest first, `count` at most, each beside its popup and without its definition.
+    /// The latest changes of all popups and of their drafts, those before the one of a number where
+    /// one is given: newest first, `count` at most, each beside its popup and without its
+    /// definition.
     ///
     /// # Errors
     /// Where the database fails.
