@@ -85,16 +85,33 @@ export async function ask<T>(method: string, path: string, asking: Asking = {}):
   return { value: body as T, tag, text };
 }
 
+type Query = Record<string, string | number | undefined>;
+
 /** Asks with GET; the parameters that are there become the query. */
-export async function get<T>(
-  path: string,
-  query: Record<string, string | number | undefined> = {},
-  signal?: AbortSignal,
-): Promise<T> {
+export async function get<T>(path: string, query: Query = {}, signal?: AbortSignal): Promise<T> {
+  const target = withQuery(path, query);
+  const asked = early.get(target) as Promise<T> | undefined;
+  early.clear();
+  if (asked) return asked;
+  return (await ask<T>('GET', target, signal ? { signal } : {})).value;
+}
+
+/** Answers on their way that nobody has asked for yet. */
+const early = new Map<string, Promise<unknown>>();
+
+/** Asks ahead of the `get` that comes next, which is given the answer if it asks the same. */
+export function getEarly(path: string, query: Query): void {
+  const target = withQuery(path, query);
+  const answer = ask('GET', target).then(({ value }) => value);
+  // Whoever is given it is told why it failed.
+  answer.catch(() => {});
+  early.set(target, answer);
+}
+
+function withQuery(path: string, query: Query): string {
   const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== '');
   const text = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
-  const asking = signal ? { signal } : {};
-  return (await ask<T>('GET', text ? `${path}?${text}` : path, asking)).value;
+  return text ? `${path}?${text}` : path;
 }
 
 /** What an answer refuses; for those who ask with `fetch` themselves. */
