@@ -88,6 +88,7 @@ const tests = {
     await heading(dialog, 'Resumed by-keys').waitFor();
     await page.keyboard.press('Escape');
     await page.locator('.page-title').getByText('Live').waitFor();
+    await focused(page.locator('#page'), 'the page, as what opened the dialog is gone');
     check();
   },
 
@@ -109,6 +110,16 @@ const tests = {
     equal(await page.title(), 'spring-sale · Popup · nudged');
     await page.goBack();
     await heading(page, 'When and how often').waitFor();
+    await page.locator('dl').getByText('At home no live popup comes before it.').waitFor();
+    await page.goto('/console/popups/welcome');
+    await page.locator('dl').getByRole('link', { name: 'spring-sale' }).waitFor();
+    // Who uses keys goes on at the beginning of what they opened.
+    await page.goto('/console/popups');
+    await row(page, 'welcome').getByText('priority 10').waitFor();
+    await press(page, 'j');
+    await press(page, 'n');
+    await heading(page, 'New popup').waitFor();
+    await focused(page.locator('#page'), 'the new page');
     check();
   },
 

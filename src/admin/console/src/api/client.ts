@@ -46,7 +46,7 @@ interface Asking {
   readonly signal?: AbortSignal;
 }
 
-/** Called when a session has ended, or none is there. */
+/** Called when a session has ended, none is there, or it may no longer what it did. */
 export const onSignedOut = { call: (): void => {} };
 
 /** Asks the node; the path starts with `/`. */
@@ -78,7 +78,10 @@ export async function ask<T>(method: string, path: string, asking: Asking = {}):
   const text = await response.text();
   const body = read(text);
   if (!response.ok) {
-    if (response.status === 401 && path !== '/v1/session') onSignedOut.call();
+    const { code } = (body as { error?: { code?: string } } | null)?.error ?? {};
+    // The role, or what the console lets people do, is another by now: what is offered changes.
+    const isOther = response.status === 401 || code === 'role_required' || code === 'read_only';
+    if (isOther && path !== '/v1/session') onSignedOut.call();
     throw refusal(response.status, body);
   }
   const tag = response.headers.get('ETag')?.replaceAll('"', '') ?? null;

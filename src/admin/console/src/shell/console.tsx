@@ -3,12 +3,13 @@
 import './shell.css';
 import './layers.css';
 import type { ComponentType } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { Link, matchRoute, Route, Router, Switch, useLocation, useRouter } from 'wouter-preact';
 import { askAgain, returns } from '../api/connection';
 import { loadSession, may, session } from '../api/session';
 import Login from '../pages/access/login';
 import { Button } from '../ui/button';
+import { giveFocusBack } from '../ui/focus';
 import { listenForKeys } from '../ui/keys';
 import { Empty, Notice, Skeleton } from '../ui/notice';
 import { PageHead } from '../ui/page';
@@ -158,12 +159,14 @@ function Forbidden({ title }: { title: string }) {
   );
 }
 
+/** Whether a page has been shown: the first one leaves the focus to the browser. */
+let hasBegun = false;
+
 /** Where the page becomes another, who uses keys or hears it goes on at its beginning. */
 function useFocusOf(page: Page, subject: string | undefined): void {
-  const isFirst = useRef(true);
   useEffect(() => {
-    if (!isFirst.current) document.getElementById('page')?.focus({ preventScroll: true });
-    isFirst.current = false;
+    if (hasBegun) giveFocusBack(null);
+    hasBegun = true;
     scrollTo(0, 0);
   }, [page.title, subject]);
 }
