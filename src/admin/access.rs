@@ -14,8 +14,8 @@ use super::sessions::{ConsoleSessions, SessionHash};
 use super::token::{AdminToken, bearer, hash, sent_hash};
 use nudged_base::hex;
 use nudged_base::limits::{
-    ADMIN_REFUSAL_DELAY_MS, ADMIN_REFUSALS_MAX, CONSOLE_SESSION_BYTES, SIGN_IN_BURST,
-    SIGN_INS_PER_S,
+    ADMIN_REFUSAL_DELAY_MS, ADMIN_REFUSALS_MAX, CONSOLE_COOKIES_MAX, CONSOLE_SESSION_BYTES,
+    SIGN_IN_BURST, SIGN_INS_PER_S,
 };
 use nudged_base::rate::{Rate, RateLimit};
 use nudged_base::time::MonoNs;
@@ -164,13 +164,12 @@ impl AdminAccess {
         if let Some(sent) = sent_hash(request.authorization) {
             return Credentials::Token(sent);
         }
-        let Some((_, value)) = SessionCookie::sent(request, self.is_tls) else {
-            return Credentials::Nothing;
-        };
-        let text = str::from_utf8(value).ok();
-        let secret = text.and_then(hex::decode_array::<CONSOLE_SESSION_BYTES>);
-        // What is no secret is that of no session.
-        Credentials::Session(secret.map_or([0; 32], |secret| hash(&secret)))
+        let cookies = SessionCookie::all_sent(request, self.is_tls).take(CONSOLE_COOKIES_MAX);
+        let mut sessions = cookies.map(|(_, value)| session_of(value));
+        let Some(first) = sessions.next() else { return Credentials::Nothing };
+        // A page of another port can have put one before the good one.
+        let known = [first].into_iter().chain(sessions).find(|session| self.sessions.has(session));
+        Credentials::Session(known.unwrap_or(first))
     }
 
     /// Who holds these, as things are now.
@@ -311,6 +310,13 @@ impl AdminAccess {
         std::thread::sleep(Duration::from_millis(ADMIN_REFUSAL_DELAY_MS));
         AdminAnswer::error(401, "wrong_token", None)
     }
+}
+
+/// The session of a cookie's value; what is no secret is that of none.
+fn session_of(value: &[u8]) -> SessionHash {
+    let text = str::from_utf8(value).ok();
+    let secret = text.and_then(hex::decode_array::<CONSOLE_SESSION_BYTES>);
+    secret.map_or([0; 32], |secret| hash(&secret))
 }
 
 #[cfg(test)]
