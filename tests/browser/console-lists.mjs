@@ -39,6 +39,9 @@ const tests = {
     const page = await open('/popups');
     await row(page, 'welcome').getByText('Live', { exact: true }).waitFor();
     await row(page, 'asleep').getByText('Paused', { exact: true }).waitFor();
+    await row(page, 'asleep').getByText('in its definition').waitFor();
+    await row(page, 'last-year').getByText('Ended', { exact: true }).waitFor();
+    await row(page, 'next-year').getByText('Not begun', { exact: true }).waitFor();
     await row(page, 'cart-help').getByText('cart · Any questions?').waitFor();
     await page.getByLabel('Search', { exact: true }).fill('zz-nothing');
     await heading(page, 'No popup is like that').waitFor();
@@ -232,6 +235,9 @@ const tests = {
     for (const key of ['Tab', 'Enter']) await press(page, key);
     await page.locator('.notice-title', { hasText: 'Deleted' }).waitFor();
     equal(await page.getByRole('button', { name: /^(Pause|Resume|Delete)$/ }).count(), 0);
+    const list = await open('/popups?q=deletable');
+    await row(list, 'deletable').getByText('Deleted', { exact: true }).waitFor();
+    await list.close();
     await keyTo(page, 'button', 'Bring back', 'Enter');
     await page.getByRole('dialog', { name: 'Bring deletable back?' }).waitFor();
     for (const key of ['Tab', 'Enter']) await press(page, key);
