@@ -149,9 +149,9 @@ impl Router {
                 Ok((asker.unwrap_or(AdminAsker::Nobody), nothing))
             }
             Err(NotAdmitted::SessionEnded) => Err(self.access.refuse_session(request)),
-            Err(NotAdmitted::NoToken | NotAdmitted::WrongToken) => {
+            Err(why) => {
                 self.service.log(Message::AdminRefused, &[("peer", LogValue::Text(peer))]);
-                Err(self.access.refuse())
+                Err(self.access.refuse_token(why))
             }
         }
     }

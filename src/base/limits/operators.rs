@@ -13,6 +13,13 @@ pub const ADMIN_REFUSAL_DELAY_MS: u64 = 200;
 pub const OPERATOR_TOKENS_MAX: usize = 64;
 /// Those that were revoked which a node remembers; SQL remembers all.
 pub const OPERATOR_TOKENS_REVOKED_MAX: usize = 256;
+/// The shortest time for which a token may be made, in milliseconds: long enough to be used once.
+pub const OPERATOR_TOKEN_EXPIRES_IN_MIN_MS: u64 = 1_000;
+/// The longest, in milliseconds: ten years. One that is to last longer has no end.
+pub const OPERATOR_TOKEN_EXPIRES_IN_MAX_MS: u64 = 3_653 * 86_400_000;
+/// A token is listed for this long after its time was up, in milliseconds, so that it is seen why it
+/// lets nobody in; and a clock that is wrong by less ends none for other nodes.
+pub const OPERATOR_TOKENS_EXPIRED_KEPT_MS: u64 = 7 * 86_400_000;
 /// Bytes of each of the two copies in the node's file of tokens.
 pub const OPERATOR_TOKENS_FILE_BYTES: usize = 256 * 1_024;
 /// An answer about a token waits this long, in milliseconds, to tell how far it is stored; it holds
