@@ -9,8 +9,9 @@
 //! `listener`, `seats` who gets in · `connection` one connection · `routes` which handler answers ·
 //! `access`, `token` who may ask, `roles` what, `tokens` theirs · `console` files of the web
 //! console, `session`, `sessions` (kept in `session_file`), `cookie` who has signed in to it ·
-//! `service` what handlers share: the node, its time, SQL · `changes`, `drafts` (`draft_head`) what operators change ·
-//! `popups`, `popup_list` (by `popup_lookup`, which keeps `popup_facts`), `history`, `users`,
+//! `service` what handlers share: the node, its time, SQL · `changes`, `drafts` (`draft_head`) what
+//! operators change · `popups`, `popup_list` (by `popup_lookup`, which keeps `popup_facts`),
+//! `history`, `users`,
 //! `timeline`, `stats` (`csv`), `explain`, `preview`, `status`, `metrics` what they see, `arbiter`
 //! of Redis, `process` of the process, `lag` how late SQL is, `popup_totals` by popup, `files` what
 //! lies in the data directory, `last_errors` what was wrong, `nodes` the others, `log_lines` its

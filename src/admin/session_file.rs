@@ -1,6 +1,6 @@
-//! The file of the console's sessions in the data directory, so that neither a restart nor an upgrade
-//! signs anybody out. It has hashes alone: nobody can sign in with what is in it. Must not know
-//! requests, or what a session may do.
+//! The file of the console's sessions in the data directory, so that neither a restart nor an
+//! upgrade signs anybody out. It has hashes alone: nobody can sign in with what is in it. Must not
+//! know requests, or what a session may do.
 //!
 //! ```text
 //! <hash of the secret> <hash of the token> <end by age> <end when idle>      ms since 1970

@@ -1,7 +1,7 @@
 //! Sessions of the console: a browser that has shown a token once is known by a secret of its own
-//! from then on. Kept in memory and in a file, by the secret's hash; what a session may do is looked
-//! up by its token's hash each time, so that it ends with its token. Must not know requests or
-//! roles.
+//! from then on. Kept in memory and in a file, by the secret's hash; what a session may do is
+//! looked up by its token's hash each time, so that it ends with its token. Must not know requests
+//! or roles.
 //!
 //! ```text
 //! open -> used ... used -> ended: by its browser, its token, idleness, or age

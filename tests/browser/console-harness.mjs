@@ -39,9 +39,9 @@ export function readArguments() {
  * Runs the tests of pages and prints what came of each as one line of JSON. A test is given
  * `node` (shared by all: change nothing of it that another looks at), `start(options)` (a node of
  * its own, as `startNode`; stopped after it) and `visitor(options)` (see `newVisitor`). `seed` is
- * called with the shared node before all.
+ * called with the shared node before all; `sideBySide` tests run at once.
  */
-export async function runConsole(tests, seed = async () => {}) {
+export async function runConsole(tests, seed = async () => {}, sideBySide = SIDE_BY_SIDE) {
   const { chromium, program, admin, data, built, only } = readArguments();
   const isWanted = ([name, test]) =>
     (!only || name.includes(only)) && (program || !test.toString().includes('start('));
@@ -53,7 +53,7 @@ export async function runConsole(tests, seed = async () => {}) {
     await seed(node);
     const wrapped = chosen.map(([name, test]) => [name, withNodes(test, { program, built })]);
     const visit = (browser, options) => newVisitor(browser, { node, ...options });
-    told = await runAll(chromium, Object.fromEntries(wrapped), SIDE_BY_SIDE, { node }, visit);
+    told = await runAll(chromium, Object.fromEntries(wrapped), sideBySide, { node }, visit);
   } finally {
     await node.stop();
   }

@@ -1,5 +1,5 @@
 // The console's frame, the list of popups, a popup's page and statistics, in a real Chromium
-// against real nodes: what they are for, by keys alone, under a node that dies, with hundreds of
+// against real nodes: what they are for, by keys alone, under a node that dies, with three pages of
 // popups (TEST_NUDGED_POPUPS=10000 for as many as a node takes), and with a script in every text.
 // Prints what came of each test as one line of JSON; see console-harness.mjs.
 import { gzipSync } from 'node:zlib';
@@ -16,8 +16,8 @@ import {
   until,
 } from './console-harness.mjs';
 
-/** As many as a node takes; it starts in seconds where nothing else runs. */
-const MANY = Number(process.env.TEST_NUDGED_POPUPS ?? 400);
+/** Three pages of the list; a node takes 10,000, and starts in seconds where nothing else runs. */
+const MANY = Number(process.env.TEST_NUDGED_POPUPS ?? 150);
 /** Of all that the first page loads, compressed. */
 const FIRST_PAGE_BYTES_MAX = 150_000;
 /** The page, its script and style, its icon, and what scripts of several pages share. */
@@ -39,6 +39,9 @@ const tests = {
     const page = await open('/popups');
     await row(page, 'welcome').getByText('Live', { exact: true }).waitFor();
     await row(page, 'asleep').getByText('Paused', { exact: true }).waitFor();
+    await row(page, 'asleep').getByText('in its definition').waitFor();
+    await row(page, 'last-year').getByText('Ended', { exact: true }).waitFor();
+    await row(page, 'next-year').getByText('Not begun', { exact: true }).waitFor();
     await row(page, 'cart-help').getByText('cart · Any questions?').waitFor();
     await page.getByLabel('Search', { exact: true }).fill('zz-nothing');
     await heading(page, 'No popup is like that').waitFor();
@@ -232,6 +235,9 @@ const tests = {
     for (const key of ['Tab', 'Enter']) await press(page, key);
     await page.locator('.notice-title', { hasText: 'Deleted' }).waitFor();
     equal(await page.getByRole('button', { name: /^(Pause|Resume|Delete)$/ }).count(), 0);
+    const list = await open('/popups?q=deletable');
+    await row(list, 'deletable').getByText('Deleted', { exact: true }).waitFor();
+    await list.close();
     await keyTo(page, 'button', 'Bring back', 'Enter');
     await page.getByRole('dialog', { name: 'Bring deletable back?' }).waitFor();
     for (const key of ['Tab', 'Enter']) await press(page, key);

@@ -7,7 +7,8 @@ import { Chip, StatusChip } from '../../ui/chip';
 import { count, NOTHING, share } from '../../ui/format';
 import { Sparkline } from '../../ui/sparkline';
 import type { Column } from '../../ui/table';
-import { Time } from '../../ui/time';
+import { clock, Time } from '../../ui/time';
+import { timeOf } from './in-words';
 import { LiveRate } from './live-rate';
 
 export function columns(act: (popup: Popup) => void): Column<Popup>[] {
@@ -77,17 +78,25 @@ function Name({ id, definition, draft, version, placement, priority }: Popup) {
   );
 }
 
-function State({ effective_status: status, status: own, override, updated_at: at }: Popup) {
+function State(popup: Popup) {
+  const { effective_status: status, status: own, override, gone, updated_at: at } = popup;
+  // What is live and not shown, for its dates, is not to look as if it were.
+  const time = status === 'live' ? timeOf(popup.definition, clock.value) : null;
+  const why = override && own !== status ? `over ${own}` : status === 'paused' && SET;
   return (
     <>
-      <StatusChip status={status} />
+      {time ? <Chip>{time === 'over' ? 'Ended' : 'Not begun'}</Chip> : null}
+      {!time && <StatusChip status={status} gone={gone} />}
       <span class="under">
-        {override && own !== status && `over ${own}${at ? ', ' : ''}`}
+        {why && !gone && `${why}${at ? ', ' : ''}`}
         {at && <Time at={at} form="relative" />}
       </span>
     </>
   );
 }
+
+/** A pause that no button ends. */
+const SET = 'in its definition';
 
 function Clicks({ stats }: { stats: Popup['stats'] }) {
   if (!stats) return <>{NOTHING}</>;

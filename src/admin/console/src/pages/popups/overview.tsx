@@ -18,10 +18,10 @@ import { Rank } from './rank';
 
 const RELOAD_MS = 30_000;
 
-export function Overview({ popup, isDeleted }: { popup: Popup; isDeleted: boolean }) {
+export function Overview({ popup }: { popup: Popup }) {
   return (
     <div class="stack">
-      <Notices popup={popup} isDeleted={isDeleted} />
+      <Notices popup={popup} />
       {popup.version > 0 && <Today popup={popup} />}
       <div class="columns">
         <Section card title="When and how often">
@@ -35,8 +35,8 @@ export function Overview({ popup, isDeleted }: { popup: Popup; isDeleted: boolea
   );
 }
 
-function Notices({ popup, isDeleted }: { popup: Popup; isDeleted: boolean }) {
-  const { id, override, status, stored, draft, version, definition } = popup;
+function Notices({ popup }: { popup: Popup }) {
+  const { id, override, status, gone, stored, draft, version, definition } = popup;
   const time = timeOf(definition, clock.value);
   const isLive = popup.effective_status === 'live';
   return (
@@ -52,7 +52,7 @@ function Notices({ popup, isDeleted }: { popup: Popup; isDeleted: boolean }) {
           </p>
         </Notice>
       )}
-      {isDeleted && (
+      {gone && (
         <Notice tone="warn" title="Deleted">
           <p>
             {popup.origin === 'file'
@@ -61,7 +61,7 @@ function Notices({ popup, isDeleted }: { popup: Popup; isDeleted: boolean }) {
           </p>
         </Notice>
       )}
-      {override && !isDeleted && (
+      {override && !gone && (
         <Notice tone="warn" title={override === 'paused' ? 'Paused' : 'Archived'}>
           <p>
             That wins over the definition, which says <strong>{status}</strong>.{' '}
@@ -69,7 +69,7 @@ function Notices({ popup, isDeleted }: { popup: Popup; isDeleted: boolean }) {
           </p>
         </Notice>
       )}
-      {!override && !isLive && version > 0 && (
+      {!override && !gone && !isLive && version > 0 && (
         <Notice title={`Its definition says ${status}`}>
           <p>
             {popup.origin === 'file'
