@@ -93,6 +93,10 @@ pub const REQUEST_LINE_BYTES_MAX: usize = 8 * 1_024;
 pub const HEAD_BYTES_MAX: usize = 16 * 1_024;
 /// Header fields of a request; more is 431.
 pub const HEAD_FIELDS_MAX: usize = 64;
+/// Connections of a shard whose last fields are kept, so that the same ones are not judged again.
+pub const HEADS_KNOWN_MAX: usize = 256;
+/// Fields of one connection that are kept for that, in bytes; longer ones are judged each time.
+pub const HEAD_KNOWN_BYTES_MAX: usize = 1_024;
 /// Longest method token, in bytes; longer is 400.
 pub const METHOD_BYTES_MAX: usize = 16;
 /// Largest request body, in bytes; larger is 413.
