@@ -217,6 +217,11 @@ pub const JSON_MEMBERS_MAX: usize = 256;
 pub const JSON_SCRATCH_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 /// Attributes of a request.
 pub const ATTRIBUTES_MAX: usize = 64;
+/// Requests of a shard whose words are kept, so that those of other users that say the same are not
+/// read again.
+pub const REPEATED_REQUESTS_MAX: usize = 256;
+/// Words that are kept of one such request, in bytes; longer ones are read each time.
+pub const REPEATED_REQUEST_BYTES_MAX: usize = 512;
 /// Longest session of a request, in bytes: some are JWTs (docs/semantics.md#requests).
 pub const SESSION_BYTES_MAX: usize = 1_024;
 /// Unknown fields of a request that its answer names (docs/semantics.md#requests).
