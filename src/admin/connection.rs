@@ -183,7 +183,7 @@ fn turn_of<'t>(
     pool: &'t mut BufferPool,
     early: &'t EarlyRefusals<'_>,
 ) -> ConnectionTurn<'t> {
-    ConnectionTurn { now, date, pool, timeouts: &TIMEOUTS, early }
+    ConnectionTurn { now, date, pool, timeouts: &TIMEOUTS, early, known: None }
 }
 
 /// Answers each request at once: nobody else waits for this thread.

@@ -65,7 +65,7 @@ impl<'b> Repeatable<'b> {
 }
 
 /// The fields that matter, as they stood.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Kept<'b> {
     /// Bits of [`seen`], those of lines that were judged earlier among them.
     pub(super) seen: u16,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bumpalo::Bump;
 
+use super::audiences::Audiences;
 use super::edge::connections::{Connections, ShardTurn};
 use super::edge::serve::{Coordinator, Hops, Outstanding, RequestServer};
 use super::fanout::Fanouts;
@@ -26,6 +27,7 @@ use super::users::{Arbitration, Turn};
 use super::view::{Rules, View};
 use nudged_api::command::EncodedCommand;
 use nudged_api::outcome::{EncodedOutcome, Outcome, Verdicts};
+use nudged_api::repeated::RepeatedRequests;
 use nudged_api::token::Keys;
 use nudged_base::clock::Now;
 use nudged_base::ids::ShardId;
@@ -106,6 +108,8 @@ impl Core {
             snapshot: setup.snapshot,
             previewed: None,
             rules: setup.rules,
+            repeated: RepeatedRequests::new(setup.seed),
+            audiences: Audiences::default(),
             keys: setup.keys,
             timeouts: setup.timeouts,
             ready: true,
@@ -182,7 +186,9 @@ impl Core {
         self.bump.reset();
         let Core { view, users, arbitration, scratch, bump, .. } = self;
         let Waiter { origin, until, tries, counted, .. } = waiter;
-        let context = RequestContext { view, now, bump, origin, until, tries, counted, access };
+        let words = None;
+        let context =
+            RequestContext { view, now, bump, origin, until, tries, counted, access, words };
         let decoded = command.decode(bump);
         let mut turn = Turn { users, arbitration, scratch };
         if let Some(outcome) = turn.execute(&context, &decoded) {

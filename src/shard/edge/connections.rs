@@ -24,6 +24,7 @@ use nudged_base::time::MonoNs;
 use nudged_http::connection::{self, Answer, Connection, SendFailed};
 use nudged_http::early::HeadArrival;
 use nudged_http::head::Request;
+use nudged_http::known::HeadMemory;
 use nudged_http::pool::BufferPool;
 use nudged_http::reply::ResponseFlags;
 
@@ -105,6 +106,7 @@ pub struct Connections {
     /// Connections were reset for what they owed since that was last asked for.
     is_cut: bool,
     pool: BufferPool,
+    heads: HeadMemory,
     counters: Arc<ShardCounters>,
 }
 
@@ -125,6 +127,7 @@ impl Connections {
             is_tls_seen: false,
             is_cut: false,
             pool: BufferPool::new(BUFFERS_POOLED_MAX),
+            heads: HeadMemory::default(),
             counters,
         }
     }
@@ -164,6 +167,7 @@ impl Connections {
             }
             return false;
         }
+        self.heads.of(number).forget();
         entry.http.expect_answers_of(self.answer_bytes);
         if turn.view.closing {
             entry.http.lame_duck();
@@ -223,12 +227,13 @@ impl Connections {
         number: u32,
         act: impl FnOnce(&mut Connection, &mut connection::ConnectionTurn<'_>) -> R,
     ) -> R {
-        let Connections { entries, pool, counters, .. } = self;
-        let entry = &mut entries[number as usize];
+        let Connections { entries, pool, heads, counters, .. } = self;
+        let (entry, known) = (&mut entries[number as usize], Some(heads.of(number)));
         let ShardTurn { view, now, .. } = *turn;
         let early = &ShardEarlyAnswers { view, now, listener: entry.listener, counters };
         let (date, timeouts) = (&view.date, &view.timeouts);
-        let mut turn = connection::ConnectionTurn { now: now.mono, date, timeouts, pool, early };
+        let now = now.mono;
+        let mut turn = connection::ConnectionTurn { now, date, timeouts, pool, early, known };
         act(&mut entry.http, &mut turn)
     }
 

@@ -19,7 +19,7 @@ use nudged_api::routes::{self, Routed};
 use nudged_api::snippet::is_of_snippet;
 use nudged_api::verdict::{PlacedVerdict, Verdict};
 use nudged_base::clock::Now;
-use nudged_base::ids::{ShardId, UserKey};
+use nudged_base::ids::ShardId;
 use nudged_base::limits::HOPS_OUTSTANDING_MAX;
 use nudged_base::slab::{Handle, Slab};
 use nudged_base::telemetry::counters::{DECIDE_ROUTE, EVENTS_ROUTE, PREVIEW_ROUTE, ShardCounters};
@@ -69,8 +69,8 @@ impl RequestServer<'_> {
             return Answer::Now;
         }
         let policy = view.policy(arrived.listener, *now);
-        let (command, grant) = match routes::route(request, &policy, bump, &frame, out) {
-            Routed::Command(command, grant) => (command, grant),
+        let (command, grant, words) = match routes::route(request, &policy, bump, &frame, out) {
+            Routed::Command(command, grant, words) => (command, grant, words),
             Routed::Answered(status) => {
                 count_answered(&users.counters, request, status);
                 return Answer::Now;
@@ -84,7 +84,8 @@ impl RequestServer<'_> {
         let origin = Origin::Connection { slot: arrived.slot, grant, route, since: now.mono };
         let (until, access) = (arbitration.deadline(users, now.mono), StateAccess::Cached);
         let (now, tries, counted) = (*now, 0, 0);
-        let context = RequestContext { view, now, bump, origin, until, tries, counted, access };
+        let context =
+            RequestContext { view, now, bump, origin, until, tries, counted, access, words };
         let outcome = coordinator.coordinate(&context, command);
         let Some(outcome) = outcome else { return Answer::Later };
         let durations = &coordinator.turn.users.counters.request_durations;
@@ -161,8 +162,8 @@ impl Coordinator<'_> {
                 if request.anonymous {
                     request.context.user = users.mint(context.view, context.bump);
                 }
-                let user = UserKey::of(request.context.user.as_bytes());
-                self.coordinate_decision(context, &command, user)
+                let home = context.view.home_of(request.context.user);
+                self.coordinate_decision(context, &command, home)
             }
             Command::Look(request) => {
                 users.counters.requests.at(PREVIEW_ROUTE).add(1);
@@ -170,8 +171,8 @@ impl Coordinator<'_> {
                 if !request.has_user {
                     return self.turn.look(context, request);
                 }
-                let user = UserKey::of(request.context.user.as_bytes());
-                self.coordinate_decision(context, &command, user)
+                let home = context.view.home_of(request.context.user);
+                self.coordinate_decision(context, &command, home)
             }
             // Operators ask by `Input::Control`.
             Command::ReadUser { .. } | Command::EraseUser { .. } | Command::ForgetUser { .. } => {
@@ -184,9 +185,8 @@ impl Coordinator<'_> {
         &mut self,
         context: &RequestContext<'a, '_>,
         command: &Command<'a>,
-        user: UserKey,
+        to: ShardId,
     ) -> Option<Outcome<'a>> {
-        let to = context.view.home(user);
         if to == context.view.shard {
             return self.turn.execute(context, command);
         }
@@ -269,7 +269,7 @@ fn verdicts_before<'a>(
 }
 
 fn home_of(view: &View, placed: &PlacedEvent<'_>) -> ShardId {
-    view.home(UserKey::of(placed.event.token.user.as_bytes()))
+    view.home_of(placed.event.token.user)
 }
 
 /// The shards that own the users of these events, each once, ascending.
