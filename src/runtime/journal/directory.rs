@@ -48,14 +48,14 @@ pub fn mend_of(source: &io::Error) -> String {
         io::ErrorKind::PermissionDenied => {
             let user = rustix::process::geteuid().as_raw();
             format!(
-                ": this runs as user {user}: run it as the owner of the data directory, or give the                  directory and all in it to the user of the node (`chown -R`)"
+                ": this runs as user {user}: run it as the owner of the data directory, or give \
+                 the directory and all in it to the user of the node (`chown -R`)"
             )
         }
         io::ErrorKind::NotADirectory => ": a file stands where a directory is wanted".to_owned(),
         io::ErrorKind::NotFound => ": it can't be made there".to_owned(),
         io::ErrorKind::ReadOnlyFilesystem => {
-            ": mount it for writing, or name another place with --data (in a unit: \
-             `ReadWritePaths=`)"
+            ": mount it for writing, or name another place with --data (`ReadWritePaths=` of a unit)"
                 .to_owned()
         }
         _ => String::new(),

@@ -1,5 +1,5 @@
-//! What a shard does with more requests than it can serve at once: how long they wait is measured by
-//! a sample through the same queue, and while they wait too long they are held before the shard
+//! What a shard does with more requests than it can serve at once: how long they wait is measured
+//! by a sample through the same queue, and while they wait too long they are held before the shard
 //! sees them.
 //!
 //! The kernel keeps what is ready for a ring in one queue, in the order in which it became ready,

@@ -1,5 +1,5 @@
-//! Property: an overload begins and ends by what waits alone; while all is served in time nothing is
-//! refused; what waits is served or refused once, in the order that the time left allows.
+//! Property: an overload begins and ends by what waits alone; while all is served in time nothing
+//! is refused; what waits is served or refused once, in the order that the time left allows.
 
 use super::*;
 use nudged_base::limits::SHED_HELD_BYTES_MAX;
