@@ -55,7 +55,7 @@ pub fn mend_of(source: &io::Error) -> String {
         io::ErrorKind::NotADirectory => ": a file stands where a directory is wanted".to_owned(),
         io::ErrorKind::NotFound => ": it can't be made there".to_owned(),
         io::ErrorKind::ReadOnlyFilesystem => {
-            ": mount it for writing, or name another place with --data (`ReadWritePaths=` of a unit)"
+            ": mount it for writing, or name another place with --data (unit: `ReadWritePaths=`)"
                 .to_owned()
         }
         _ => String::new(),
