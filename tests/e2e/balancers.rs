@@ -332,7 +332,8 @@ fn askers(server: &Server) -> Vec<String> {
 
 #[test]
 fn the_log_has_the_address_of_the_header_and_names_who_sends_none() {
-    let server = setup("[\"127.0.0.0/8\"]").start();
+    let setup = setup("[\"127.0.0.0/8\"]");
+    let server = setup.start();
     let mut client = Client::connect(server.others[0]);
     client.send(&[LINE, &request("GET", "/v1/decide?user=ann", "")].concat());
     let token = client.answer().expect(200).token().unwrap();

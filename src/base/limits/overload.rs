@@ -27,7 +27,8 @@ pub const SHED_BACKLOG_MS: u64 = 25;
 /// So few are no backlog, however slow the host is: all are served, the oldest first.
 pub const SHED_WAITING_MIN: usize = 16;
 /// A shard that holds requests serves for so long before it looks for newer ones, in microseconds.
-pub const SHED_SLICE_US: u64 = 2_000;
+/// The kernel then takes twice as long to send the answers: so who is refused waits for some 2 ms.
+pub const SHED_SLICE_US: u64 = 700;
 /// It serves at least as many before it looks, however slow it is.
 pub const SHED_SLICE_REQUESTS_MIN: usize = 2;
 /// It looks for newer requests so many times at once: the kernel gives some 20 at each.

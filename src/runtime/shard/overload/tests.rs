@@ -109,10 +109,10 @@ fn a_queue_that_is_served_in_time_refuses_nobody_however_long_it_stands() {
 fn a_turn_serves_for_a_slice_of_time_and_a_few_at_least() {
     let mut overload = holding();
     hold(&mut overload, 0..150, at(1_010));
-    // 2 ms of 20 µs each.
-    assert_eq!(served(&mut overload, at(1_011), 20), (0..100).collect::<Vec<_>>());
+    // 0.7 ms of 7 µs each.
+    assert_eq!(served(&mut overload, at(1_011), 7), (0..100).collect::<Vec<_>>());
     assert_eq!(served(&mut overload, at(1_013), 9_000), [100, 101]);
-    assert_eq!(served(&mut overload, at(1_020), 20), (102..150).collect::<Vec<_>>());
+    assert_eq!(served(&mut overload, at(1_020), 7), (102..150).collect::<Vec<_>>());
     assert_eq!(overload.waiting(), 0);
 }
 
@@ -120,7 +120,7 @@ fn a_turn_serves_for_a_slice_of_time_and_a_few_at_least() {
 fn of_too_many_the_newest_are_served_and_one_in_so_many_is_refused_as_it_comes() {
     let mut overload = overloaded();
     hold(&mut overload, 0..5_000, at(2_010));
-    assert_eq!(served(&mut overload, at(2_011), 20), (4_900..5_000).rev().collect::<Vec<_>>());
+    assert_eq!(served(&mut overload, at(2_011), 7), (4_900..5_000).rev().collect::<Vec<_>>());
     assert_eq!(late(&mut overload), [] as [u32; 0]);
     overload.end_serving(at(2_011));
     assert!(!overload.has_refused());
