@@ -240,7 +240,7 @@ impl Migration<'_> {
         for draft in self.source.drafts()? {
             let target = self.target.sql();
             if target.draft(&draft.id)?.is_none() {
-                target.put_draft(&draft, |_| true, POPUPS_MAX)?;
+                target.take_draft(&draft, POPUPS_MAX)?;
                 moved += 1;
             }
         }

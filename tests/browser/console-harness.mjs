@@ -28,11 +28,11 @@ export function readArguments() {
     const at = rest.indexOf(name);
     return at < 0 ? null : rest.splice(at, 2)[1];
   };
-  const [only, program] = [flag('--only'), flag('--nudged')];
+  const [only, program, visits] = ['--only', '--nudged', '--visits'].map(flag);
   const built = rest.includes('--built');
   const [admin, data] = rest.filter((word) => !word.startsWith('--'));
   if (!chromium || (!program && !data)) throw new Error('CHROMIUM and --nudged PATH or two URLs');
-  return { chromium, program, admin, data, built, only };
+  return { chromium, program, admin, data, built, only, visits };
 }
 
 /**

@@ -20,6 +20,8 @@ import {
 const MANY = Number(process.env.TEST_NUDGED_POPUPS ?? 400);
 /** Of all that the first page loads, compressed. */
 const FIRST_PAGE_BYTES_MAX = 150_000;
+/** The page, its script and style, its icon, and what scripts of several pages share. */
+const FIRST_PAGE_FILES_MAX = 6;
 /** What the browser itself says of a node that is away. */
 const AWAY = [/Failed to load resource/, /net::ERR/];
 
@@ -86,6 +88,7 @@ const tests = {
     await heading(dialog, 'Resumed by-keys').waitFor();
     await page.keyboard.press('Escape');
     await page.locator('.page-title').getByText('Live').waitFor();
+    await focused(page.locator('#page'), 'the page, as what opened the dialog is gone');
     check();
   },
 
@@ -107,6 +110,16 @@ const tests = {
     equal(await page.title(), 'spring-sale · Popup · nudged');
     await page.goBack();
     await heading(page, 'When and how often').waitFor();
+    await page.locator('dl').getByText('At home no live popup comes before it.').waitFor();
+    await page.goto('/console/popups/welcome');
+    await page.locator('dl').getByRole('link', { name: 'spring-sale' }).waitFor();
+    // Who uses keys goes on at the beginning of what they opened.
+    await page.goto('/console/popups');
+    await row(page, 'welcome').getByText('priority 10').waitFor();
+    await press(page, 'j');
+    await press(page, 'n');
+    await heading(page, 'New popup').waitFor();
+    await focused(page.locator('#page'), 'the new page');
     check();
   },
 
@@ -118,13 +131,21 @@ const tests = {
     const { context, check } = await visitor({ baseURL: node.console });
     const page = await context.newPage();
     let bytes = 0;
+    const asked = [];
+    page.on('request', (request) => asked.push(new URL(request.url()).pathname));
     page.on('response', async (response) => {
       if (!/\.(js|css|svg)$|\/console\//.test(response.url())) return;
       bytes += gzipSync(await response.body().catch(() => '')).length;
     });
-    await page.goto('/console/popups');
+    await page.goto('/console/');
     const all = `of ${MANY.toLocaleString('en')} popups`;
     await page.getByText(`1 to 50 ${all}`).waitFor();
+    const files = new Set(asked.filter((path) => !path.startsWith('/v1/')));
+    holds(files.size <= FIRST_PAGE_FILES_MAX, `files: ${[...files]}`);
+    // What it waited for; once there is a stream of changes, it looks whether it missed one.
+    const before = asked.filter((path) => path.startsWith('/v1/') && path !== '/v1/live');
+    equal(before.slice(0, 2), ['/v1/session', '/v1/popups'], 'what the list waited for');
+    equal(new URL(page.url()).pathname, '/console/popups');
     await page.waitForLoadState('load');
     holds(bytes > 0 && bytes < FIRST_PAGE_BYTES_MAX, `the first page has ${bytes} bytes`);
     equal(await page.locator('[data-row]').count(), 50);

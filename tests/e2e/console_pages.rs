@@ -41,6 +41,22 @@ fn users_the_system_and_access() {
     run("console-people.mjs", 21);
 }
 
+/// As `tools/console --times` tells it; how long it is, says nothing on a machine of tests.
+#[test]
+fn the_first_page_s_time_is_told() {
+    if !is_time() {
+        return;
+    }
+    let mut command = Command::new(repository("tools/console"));
+    let output = command.args(["--times", env!("CARGO_BIN_EXE_nudged"), "1"]).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(output.status.success(), "{said}");
+    for when in ["nothing in the cache", "visited before"] {
+        assert!(said.contains(&format!("painted, {when}: median ")), "{said}");
+    }
+}
+
 /// What is no page has tests of its own, and all of it has types.
 #[test]
 fn its_source_holds_without_a_browser() {

@@ -197,6 +197,8 @@ messages! {
     Warn AdminRefused "admin_refused" "an admin request had no valid token";
     Warn AdminForbidden "admin_forbidden" "an admin request's token has no right to it";
     Info SignedIn "signed_in" "an operator signed in to the console";
+    Warn SessionsUnkept "sessions_unkept"
+        "the file of the console's sessions can't be written or read: a restart signs people out";
     Info TokenChanged "token_changed" "an operator's token was made or revoked";
     Info PopupChanged "popup_changed" "an operator changed a popup";
     Info DraftChanged "draft_changed" "an operator changed a popup's draft";

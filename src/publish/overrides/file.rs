@@ -163,11 +163,12 @@ fn fill(
 mod tests {
     use super::*;
     use nudged_base::time::WallMs;
-    use nudged_domain::catalog::overrides::{OverrideEnd, OverrideId, OverrideKind};
+    use nudged_domain::catalog::overrides::{OverrideId, OverrideKind};
+    use nudged_domain::ended::Ended;
     use nudged_domain::operators::{OperatorRole, OperatorTokenId};
 
     fn entry(id: u128, ended: bool) -> Override {
-        let end = ended.then(|| OverrideEnd { at: WallMs(9), who: "bob".into() });
+        let end = ended.then(|| Ended { at: WallMs(9), who: "bob".into() });
         let (popup, who) = ("p".repeat(64).into(), "w".repeat(100).into());
         Override { id: OverrideId(id), popup, kind: OverrideKind::Archive, at: WallMs(1), who, end }
     }
@@ -202,6 +203,7 @@ mod tests {
                 hash: [u8::try_from(id).unwrap(); 32],
                 at: WallMs(1),
                 who: "ann".into(),
+                expires: None,
                 end: None,
             };
             tokens.take(&token, place);

@@ -61,8 +61,9 @@ export function columns(act: (popup: Popup) => void): Column<Popup>[] {
   ];
 }
 
-function Name({ id, definition, draft, version, placement }: Popup) {
+function Name({ id, definition, draft, version, placement, priority }: Popup) {
   const title = titleOf(definition);
+  const rank = priority !== 0 && `priority ${priority}`;
   return (
     <>
       <span class="names">
@@ -70,7 +71,7 @@ function Name({ id, definition, draft, version, placement }: Popup) {
         {draft && version > 0 && <Chip tone="accent">Draft waiting</Chip>}
       </span>
       <span class="under" title={title}>
-        {[placement.join(', '), title].filter(Boolean).join(' · ')}
+        {[placement.join(', '), rank, title].filter(Boolean).join(' · ')}
       </span>
     </>
   );

@@ -14,6 +14,7 @@ import { Section } from '../../ui/page';
 import { clock, Time } from '../../ui/time';
 import { capWords, gapWords, ruleCount, scheduleWords, timeOf } from './in-words';
 import { LiveRate, LiveTime } from './live-rate';
+import { Rank } from './rank';
 
 const RELOAD_MS = 30_000;
 
@@ -160,17 +161,17 @@ function lines(words: readonly string[]): ComponentChildren {
   return words.map((line) => <div key={line}>{line}</div>);
 }
 
-function whenFacts({ definition, priority }: Popup): FactList {
+function whenFacts(popup: Popup): FactList {
+  const { definition } = popup;
   const caps = capWords(definition);
   return [
     ['Schedule', lines(scheduleWords(definition))],
     ['Same user again', lines(gapWords(definition))],
     ...(caps.length ? [['Limits for a user', lines(caps)] as const] : []),
-    [
-      'Priority',
-      `${priority}; of all that may be shown, the highest wins` +
-        `${definition.quiet_exempt ? '; outside quiet times and limits of a day or session' : ''}`,
-    ],
+    ['Which wins', <Rank popup={popup} />],
+    ...(definition.quiet_exempt
+      ? [['Quiet times', 'Shown in them too, and outside limits of a day or session'] as const]
+      : []),
     [
       'If a user’s state can’t be read',
       definition.on_failure === 'local' ? 'Shown by what this node knows' : 'Not shown',
