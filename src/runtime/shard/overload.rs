@@ -102,6 +102,8 @@ pub(super) struct Overload {
     calm_since: Option<MonoNs>,
     waiting: Waiting,
     seen: u64,
+    /// Of what waits not all can be served in time.
+    is_behind: bool,
     is_newest_first: bool,
     slice_ends: MonoNs,
     served: usize,
@@ -127,6 +129,7 @@ impl Overload {
             calm_since: None,
             waiting: Waiting::default(),
             seen: 0,
+            is_behind: false,
             is_newest_first: false,
             slice_ends: MonoNs(0),
             served: 0,
@@ -170,7 +173,7 @@ impl Overload {
         self.stage = stage;
         self.calm_since = None;
         self.credit = 0;
-        self.is_newest_first = false;
+        (self.is_behind, self.is_newest_first) = (false, false);
     }
 
     /// Whether bytes are held.
@@ -206,7 +209,7 @@ impl Overload {
         if asks_for_health(bytes) {
             return Hold::Passed;
         }
-        if self.is_newest_first && self.credit >= SHED_SERVED_A_REFUSAL {
+        if self.is_behind && self.credit >= SHED_SERVED_A_REFUSAL {
             self.credit -= SHED_SERVED_A_REFUSAL;
             self.has_refused = true;
             self.seen += 1;
@@ -242,8 +245,8 @@ impl Overload {
         }
         if self.stage == Stage::Shedding {
             self.waiting.expire(MonoNs(now.0.saturating_sub(SHED_LATE_MS * MS)));
-            let is_behind = self.waiting.has_late() || oldest_ns > SHED_BACKLOG_MS * MS;
-            self.is_newest_first = is_behind && self.waiting.fresh_count() > SHED_WAITING_MIN;
+            self.is_behind = self.waiting.has_late() || oldest_ns > SHED_BACKLOG_MS * MS;
+            self.is_newest_first = self.is_behind && self.waiting.fresh_count() > SHED_WAITING_MIN;
         }
     }
 
