@@ -81,8 +81,7 @@ pub fn run(
         )));
     }
     let lock = JournalDirectory::open(&from.join("journal"));
-    let lock =
-        lock.map_err(|error| Failure::directory(from)(format!("{error}: stop the node first")))?;
+    let lock = lock.map_err(Failure::directory(from))?;
     let mut target = MigrationTarget::open(config, from)?;
     if let StoreMark::Moved(moved) = ownership::mark(from)? {
         return report(Some(&already(from, &lock, &mut target, moved)?));

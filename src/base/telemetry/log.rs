@@ -212,6 +212,7 @@ messages! {
     Warn OverrideDropped "override_dropped"
         "a popup that an operator had set live is no longer live: its own status applies again";
     Info UserErased "user_erased" "a user was erased";
+    Debug Asked "asked" "a user asked, from this address";
     Debug Decided "decided" "a decision was made";
     Debug EventTaken "event_taken" "an event was taken";
     Warn KeeperFailed "keeper_failed" "a round of Redis recovery failed";
