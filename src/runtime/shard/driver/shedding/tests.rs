@@ -1,6 +1,8 @@
 //! Property: a shard that is asked for more than it can answers some in time and refuses some,
 //! each request once, and is as it was once nobody asks too much.
 
+mod link;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
@@ -27,6 +29,7 @@ const WORK: Duration = Duration::from_millis(1);
 const ASKED: &[u8] = b"GET /v1/decide?user=ann HTTP/1.1\r\n\r\n";
 const HEALTH: &[u8] = b"GET /health HTTP/1.1\r\n\r\n";
 const REFUSALS: usize = 40;
+const DESCRIPTORS: u32 = 1_024;
 const LIMIT_MS: u64 = 60_000;
 
 /// A shard that takes its time.
@@ -103,7 +106,7 @@ fn setup(listeners: Vec<OwnedFd>, mesh: Arc<Mesh>, counters: Arc<ShardCounters>)
     Setup {
         shard: ShardId(0),
         listeners: (0..).zip(listeners).collect(),
-        descriptors: 1_024,
+        descriptors: DESCRIPTORS,
         links: Vec::new(),
         busy_poll: Duration::ZERO,
         napi_busy_poll: Duration::ZERO,
