@@ -9,7 +9,7 @@
 //! answers · `early` answers before there is a whole request · `connection` one connection's
 //! state · `proxy` what balancers say before a connection's first byte.
 
-mod authority;
+pub mod authority;
 mod body;
 pub mod choice;
 pub mod connection;

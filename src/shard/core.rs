@@ -211,6 +211,15 @@ impl Core {
         self.begin(now, origin, hop.command);
     }
 
+    /// There is no time for another shard's command: it is told so.
+    fn refuse_hop(&mut self, hop: Hop) {
+        self.users.counters.hops_received.add(1);
+        let origin = Origin::Shard { shard: hop.from, ticket: hop.ticket };
+        let outcome = EncodedOutcome::of_no_popup(&Outcome::Overloaded, self.users.buffer());
+        self.users.finish(origin, outcome);
+        self.users.keep(hop.command.into_buffer());
+    }
+
     fn on_hop_reply(&mut self, reply: HopReply) {
         match self.hops.take(reply.ticket) {
             Some(Outstanding::Decision(origin)) => self.users.finish(origin, reply.outcome),
@@ -331,6 +340,7 @@ impl Step for Core {
                     self.users.log(now, Message::ConnectionsFull, &fields);
                 }
             }
+            Input::Source { connection, source } => self.connections.set_source(connection, source),
             Input::Bytes { connection, bytes } => self.serve(now, connection, Some(bytes), outbox),
             Input::Shed { connection, bytes } => {
                 self.is_shedding = true;
@@ -356,6 +366,7 @@ impl Step for Core {
                 self.connections.untaken(now.mono, connection, bytes);
             }
             Input::Hop(hop) => self.on_hop(now, hop),
+            Input::ShedHop(hop) => self.refuse_hop(hop),
             Input::HopReply(reply) => self.on_hop_reply(reply),
             Input::HopRefused(hop) => self.on_hop_refused(now, hop),
             Input::Acked(ack) => {
@@ -405,3 +416,6 @@ impl Step for Core {
         deadlines.into_iter().flatten().min()
     }
 }
+
+#[cfg(test)]
+mod tests;
