@@ -1,5 +1,5 @@
-//! The begin of the answer that most requests get: that there is nothing to show, and why. Its bytes
-//! are prepared, and what differs is put in its place: what [`ResponseContext::start`] and
+//! The begin of the answer that most requests get: that there is nothing to show, and why. Its
+//! bytes are prepared, and what differs is put in its place: what [`ResponseContext::start`] and
 //! [`reply::field`] would write.
 
 use super::reply::ResponseContext;
@@ -8,8 +8,9 @@ use nudged_domain::decide::gates::Gate;
 use nudged_http::reply::DATE_BYTES;
 
 /// The status line and the fields of every reply, with another date.
-const BEGIN: &[u8; 87] =
-    b"HTTP/1.1 204 No Content\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nCache-Control: no-store\r\n";
+const BEGIN: &[u8; 87] = b"HTTP/1.1 204 No Content\r\n\
+    Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\
+    Cache-Control: no-store\r\n";
 /// Where the date stands in it.
 const DATE_AT: usize = 31;
 /// Room for a line with any reason.

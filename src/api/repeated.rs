@@ -118,8 +118,8 @@ impl RepeatedRequests {
         RepeatedRequests { hash: Keyed::new(seed), places, kept: Cell::new(0) }
     }
 
-    /// Reads a request of which `parts` were told apart: by what is known, or by `read`, which gives
-    /// the same. Allocates in `bump`, and where a place is taken.
+    /// Reads a request of which `parts` were told apart: by what is known, or by `read`, which
+    /// gives the same. Allocates in `bump`, and where a place is taken.
     ///
     /// # Errors
     /// Those of `read`.
@@ -175,8 +175,8 @@ impl SaidWords {
         ProvenRequest { request, key: None, signature: None, words: Some(words) }
     }
 
-    /// Takes what a request says in place of what was here; `None` where that is not only words that
-    /// others may say too.
+    /// Takes what a request says in place of what was here; `None` where that is not only words
+    /// that others may say too.
     fn take(&mut self, read: &ProvenRequest<'_>) -> Option<()> {
         let context = &read.request.context;
         let is_usual = read.request == DecideRequest::of(*context) && context.session.is_none();
@@ -340,7 +340,11 @@ mod tests {
         ) {
             let memory = RepeatedRequests::new(1);
             for (is_body, user, pieces) in &requests {
-                let rest: String = pieces.iter().map(|(query, body)| if *is_body { *body } else { *query }).collect();
+                let piece = |(query, body): &(&'static str, &'static str)| match is_body {
+                    true => *body,
+                    false => *query,
+                };
+                let rest: String = pieces.iter().map(piece).collect();
                 let request = match is_body {
                     true => format!("{{\"user\":\"u{user}\"{rest}}}"),
                     false => format!("user=u{user}{rest}"),

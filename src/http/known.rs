@@ -1,6 +1,6 @@
-//! Fields that connections sent last: most send the same ones with each request, and what was judged
-//! once need not be judged again. What fields mean depends on their bytes and on how large a body
-//! may be, so those that are equal in both mean the same, whatever they frame.
+//! Fields that connections sent last: most send the same ones with each request, and what was
+//! judged once need not be judged again. What fields mean depends on their bytes and on how large a
+//! body may be, so those that are equal in both mean the same, whatever they frame.
 //!
 //! Fields that are asked for by a name ([`Kept`]) are found by where they stood. What is kept of a
 //! connection is compared with bytes of that connection alone, and credentials are not kept: nobody

@@ -39,7 +39,8 @@ fn answers_hold_a_bounded_number_of_catalogs() {
 /// Rests for a day, and is for one platform.
 fn popup_for(platform: &str) -> String {
     format!(
-        "[[popup]]\nid = \"p\"\ntarget = {{ attr = \"platform\", op = \"eq\", value = \"{platform}\" }}\n"
+        "[[popup]]\nid = \"p\"\n\
+         target = {{ attr = \"platform\", op = \"eq\", value = \"{platform}\" }}\n"
     )
 }
 
