@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{Core, CoreSetup};
-use crate::seam::{Effect, Hop, HopReply, Input, Outbox, Step};
+use crate::seam::{Effect, Hop, HopReply, Input, Outbox, ReadFailed, Step, UserRead};
 use crate::view::Rules;
 use nudged_api::access::Access;
 use nudged_api::cors::Cors;
@@ -54,20 +54,15 @@ fn turn(core: &mut Core, input: Input<'_>) -> Vec<Effect> {
     outbox.effects
 }
 
-/// Asks the first shard on a new connection for a user who is at home on the second.
-fn ask(core: &mut Core, connection: u32) -> Hop {
-    turn(core, Input::Accepted { connection, listener: 0 });
-    for user in 0..64 {
-        let request = format!("GET /v1/decide?user=u{user} HTTP/1.1\r\nHost: a\r\n\r\n");
+/// Asks the first shard on new connections until a user is at home on the second.
+fn ask(core: &mut Core, connections: std::ops::Range<u32>) -> Hop {
+    for connection in connections {
+        turn(core, Input::Accepted { connection, listener: 0 });
+        let request = format!("GET /v1/decide?user=u{connection} HTTP/1.1\r\nHost: a\r\n\r\n");
         let effects = turn(core, Input::Bytes { connection, bytes: request.as_bytes() });
         for effect in effects {
-            match effect {
-                Effect::Hop { to: ShardId(1), hop } => return hop,
-                Effect::Send { connection, buffer } => {
-                    let sent = Some(buffer.len());
-                    turn(core, Input::Sent { connection, buffer, sent });
-                }
-                _ => {}
+            if let Effect::Hop { to: ShardId(1), hop } = effect {
+                return hop;
             }
         }
     }
@@ -93,7 +88,7 @@ fn sent(effects: Vec<Effect>) -> String {
 #[test]
 fn a_request_is_refused_by_the_shard_that_was_to_execute_it() {
     let (mut first, mut second) = (shard(0), shard(1));
-    let hop = ask(&mut first, 7);
+    let hop = ask(&mut first, 0..20);
     assert_eq!(hop.since, NOW.mono);
     let refused = reply(turn(&mut second, Input::ShedHop(hop)));
     assert!(second.users.slice.is_empty() && second.users.in_flight.is_empty());
@@ -102,8 +97,14 @@ fn a_request_is_refused_by_the_shard_that_was_to_execute_it() {
     assert!(answer.contains("retry-after: 1\r\n"), "{answer}");
     assert!(first.hops.is_quiet());
     // The same, where there is time.
-    let hop = ask(&mut first, 8);
-    let executed = reply(turn(&mut second, Input::Hop(hop)));
+    let hop = ask(&mut first, 20..40);
+    let effects = turn(&mut second, Input::Hop(hop));
+    let read = effects.iter().find_map(|effect| match effect {
+        Effect::ReadUser(read) => Some(read.ticket),
+        _ => None,
+    });
+    let read = UserRead { ticket: read.expect("a user nobody knows"), state: Err(ReadFailed) };
+    let executed = reply(turn(&mut second, Input::UserRead(read)));
     let answer = sent(turn(&mut first, Input::HopReply(executed)));
     assert!(answer.starts_with("http/1.1 204 "), "{answer}");
     assert!(first.hops.is_quiet());
