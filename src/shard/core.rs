@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bumpalo::Bump;
 
+use super::audiences::Audiences;
 use super::edge::connections::{Connections, ShardTurn};
 use super::edge::serve::{Coordinator, Hops, Outstanding, RequestServer};
 use super::fanout::Fanouts;
@@ -26,6 +27,7 @@ use super::users::{Arbitration, Turn};
 use super::view::{Rules, View};
 use nudged_api::command::EncodedCommand;
 use nudged_api::outcome::{EncodedOutcome, Outcome, Verdicts};
+use nudged_api::repeated::RepeatedRequests;
 use nudged_api::token::Keys;
 use nudged_base::clock::Now;
 use nudged_base::ids::ShardId;
@@ -106,6 +108,8 @@ impl Core {
             snapshot: setup.snapshot,
             previewed: None,
             rules: setup.rules,
+            repeated: RepeatedRequests::new(setup.seed),
+            audiences: Audiences::default(),
             keys: setup.keys,
             timeouts: setup.timeouts,
             ready: true,
@@ -182,7 +186,9 @@ impl Core {
         self.bump.reset();
         let Core { view, users, arbitration, scratch, bump, .. } = self;
         let Waiter { origin, until, tries, counted, .. } = waiter;
-        let context = RequestContext { view, now, bump, origin, until, tries, counted, access };
+        let words = None;
+        let context =
+            RequestContext { view, now, bump, origin, until, tries, counted, access, words };
         let decoded = command.decode(bump);
         let mut turn = Turn { users, arbitration, scratch };
         if let Some(outcome) = turn.execute(&context, &decoded) {
@@ -203,6 +209,15 @@ impl Core {
         self.users.counters.hops_received.add(1);
         let origin = Origin::Shard { shard: hop.from, ticket: hop.ticket };
         self.begin(now, origin, hop.command);
+    }
+
+    /// There is no time for another shard's command: it is told so.
+    fn refuse_hop(&mut self, hop: Hop) {
+        self.users.counters.hops_received.add(1);
+        let origin = Origin::Shard { shard: hop.from, ticket: hop.ticket };
+        let outcome = EncodedOutcome::of_no_popup(&Outcome::Overloaded, self.users.buffer());
+        self.users.finish(origin, outcome);
+        self.users.keep(hop.command.into_buffer());
     }
 
     fn on_hop_reply(&mut self, reply: HopReply) {
@@ -325,6 +340,7 @@ impl Step for Core {
                     self.users.log(now, Message::ConnectionsFull, &fields);
                 }
             }
+            Input::Source { connection, source } => self.connections.set_source(connection, source),
             Input::Bytes { connection, bytes } => self.serve(now, connection, Some(bytes), outbox),
             Input::Shed { connection, bytes } => {
                 self.is_shedding = true;
@@ -350,6 +366,7 @@ impl Step for Core {
                 self.connections.untaken(now.mono, connection, bytes);
             }
             Input::Hop(hop) => self.on_hop(now, hop),
+            Input::ShedHop(hop) => self.refuse_hop(hop),
             Input::HopReply(reply) => self.on_hop_reply(reply),
             Input::HopRefused(hop) => self.on_hop_refused(now, hop),
             Input::Acked(ack) => {
@@ -399,3 +416,6 @@ impl Step for Core {
         deadlines.into_iter().flatten().min()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::audiences::Audiences;
 use nudged_api::access::Access;
 use nudged_api::cors::Cors;
 use nudged_api::identity::AnonymousId;
 use nudged_api::outcome::Outcome;
+use nudged_api::repeated::RepeatedRequests;
 use nudged_api::routes::RequestPolicy;
 use nudged_api::token::Keys;
 use nudged_api::visitors::VisitorRules;
@@ -42,6 +44,10 @@ pub struct View {
     pub times: Timetable,
     /// Access and origins.
     pub rules: Arc<Rules>,
+    /// What requests have said lately, so that the same is not read again; no answer depends on it.
+    pub repeated: RepeatedRequests,
+    /// What they match in this catalog.
+    pub(crate) audiences: Audiences,
     /// Sign and verify tokens.
     pub keys: Arc<Keys>,
     /// How long peers may take.
@@ -63,6 +69,7 @@ impl View {
     pub(crate) fn swap_catalog(&mut self, snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
         let former = std::mem::replace(&mut self.snapshot, snapshot);
         self.times = self.times.followed_by(&former, &self.snapshot);
+        self.audiences.forget();
         former
     }
 
@@ -89,12 +96,19 @@ impl View {
         key.home(self.shards)
     }
 
+    /// As [`View::home`], by the user's id.
+    pub(crate) fn home_of(&self, user: &str) -> ShardId {
+        // Of one shard there is nothing to find out.
+        if self.shards == 1 { self.shard } else { self.home(UserKey::of(user.as_bytes())) }
+    }
+
     /// What a request of this listener is weighed against.
     pub fn policy(&self, listener: u16, now: Now) -> RequestPolicy<'_> {
         RequestPolicy {
             access: &self.rules.access[usize::from(listener)],
             cors: &self.rules.cors,
             visitors: &self.rules.visitors,
+            repeated: &self.repeated,
             keys: &self.keys,
             ready: self.ready && !self.stopping && self.disk_lack.is_none(),
             disk_lack: self.disk_lack.as_deref(),

@@ -13,6 +13,7 @@ use nudged_api::command::{Command, EncodedCommand};
 use nudged_api::decide::DecideRequest;
 use nudged_api::events::{Element, Event};
 use nudged_api::outcome::{Candidate, Decided, EncodedOutcome, Outcome};
+use nudged_api::repeated::KnownWords;
 use nudged_api::token::Token;
 use nudged_api::verdict::Verdict;
 use nudged_base::clock::Now;
@@ -21,6 +22,7 @@ use nudged_base::ids::{LaneSequence, PopupKey, Revision};
 use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_domain::catalog::snapshot::Snapshot;
+use nudged_domain::decide::audience::Audience;
 use nudged_domain::decide::choose::{self, Decision, Reason};
 use nudged_domain::decide::gates::{self, Gate};
 use nudged_domain::state::apply::{self, EventVerdict, ShowApplied, ShowId};
@@ -46,6 +48,8 @@ pub(crate) struct RequestContext<'a, 'v> {
     pub counted: u8,
     /// Upon what it is run.
     pub access: StateAccess,
+    /// Which words it says, where they are kept and it has just come.
+    pub words: Option<KnownWords>,
 }
 
 impl RequestContext<'_, '_> {
@@ -160,8 +164,10 @@ pub(super) fn decide_as_it_lies(
     if !request.events.is_empty() || request.explain {
         return None;
     }
-    let View { snapshot, times, .. } = context.view;
-    Some(choose::decide(snapshot, times, state, &request.context, now))
+    let View { snapshot, times, audiences, .. } = context.view;
+    let make = || Audience::of(snapshot, &request.context);
+    let audience = context.words.and_then(|words| audiences.of(words, make));
+    Some(choose::decide_for(snapshot, times, state, (&request.context, audience), now))
 }
 
 impl Scratch {
@@ -409,6 +415,9 @@ impl Users {
         user: &str,
         decided: &Decided<'_>,
     ) {
+        if !self.log.wants(Message::Decided, Some(user)) {
+            return;
+        }
         let (popup, reason): (&str, _) = match decided.decision {
             Decision::Show { popup, .. } => (&snapshot.popups[popup as usize].id, ""),
             Decision::Nothing { reason, .. } => ("", reason.as_str()),

@@ -8,7 +8,8 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use super::encoding::{
-    COUNTED, ERASED, NUMBERED, SESSION, StateReader, outcome_of, put_begin, put_count, unzigzag,
+    CONTINUED, COUNTED, ERASED, NUMBERED, SESSION, StateReader, first_eight, outcome_of, put_begin,
+    put_count, unzigzag,
 };
 use super::{EntryBrief, PopupState, UserClocks, UserState, decode};
 use nudged_base::ids::{PopupKey, Revision};
@@ -218,8 +219,17 @@ impl StateReader<'_> {
     }
 
     pub(super) fn skip_number(&mut self) {
-        let end = self.rest.iter().position(|byte| byte & 0x80 == 0).expect(OURS);
-        self.rest = &self.rest[end + 1..];
+        if let [0..0x80, rest @ ..] = self.rest {
+            self.rest = rest;
+            return;
+        }
+        let ends = !first_eight(self.rest) & CONTINUED;
+        let length = match ends {
+            // The longest ones are longer.
+            0 => 1 + self.rest.iter().position(|byte| byte & 0x80 == 0).expect(OURS),
+            _ => ends.trailing_zeros() as usize / 8 + 1,
+        };
+        self.rest = &self.rest[length..];
     }
 
     pub(super) fn number(&mut self) -> i64 {
