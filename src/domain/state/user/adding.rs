@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! fewer than 16 shows:  total + 1, head, [all shows], the new one
-//! 16 shows:             total + 1, head, the second with its own time, [from the third], the new one
+//! 16 shows:             total + 1, head, the second anew, [from the third], the new one
 //! ```
 
 use std::ops::Range;
