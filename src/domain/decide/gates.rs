@@ -162,7 +162,8 @@ pub fn next_show_at(popup: &Popup, entry: &PopupState, now: WallMs) -> NextShow 
     next_show_by(popup, entry.brief(), now)
 }
 
-fn next_show_by(popup: &Popup, entry: EntryBrief, now: WallMs) -> NextShow {
+/// The same by what is asked of the entry.
+pub fn next_show_by(popup: &Popup, entry: EntryBrief, now: WallMs) -> NextShow {
     let after_shown = NextShow::after(entry.latest_at, popup.after_shown);
     match outcome_by(popup, entry, now) {
         Some((outcome, at)) => after_shown.later_of(NextShow::after(at, popup.after(outcome))),

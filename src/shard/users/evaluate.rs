@@ -26,7 +26,7 @@ use nudged_domain::decide::audience::Audience;
 use nudged_domain::decide::choose::{self, Decision, Reason};
 use nudged_domain::decide::gates::{self, Gate};
 use nudged_domain::state::apply::{self, EventVerdict, ShowApplied, ShowId};
-use nudged_domain::state::user::{self, EncodedState, PopupState};
+use nudged_domain::state::user::{self, EncodedState, EntryBrief};
 use nudged_journal::record::{self, Impression, Record};
 
 /// What a command is executed with.
@@ -229,32 +229,32 @@ impl Scratch {
         let snapshot = &*context.view.snapshot;
         let (popup, now) = (&snapshot.popups[popup as usize], context.now.wall);
         let session = request.context.session;
-        let Some(mut parts) = apply::show_as_it_lies(state, snapshot, popup, session, now) else {
+        self.row.clear();
+        let to = (now, &mut self.row);
+        let Some(mut parts) = apply::show_as_it_lies(state, snapshot, popup, session, to) else {
             return false;
         };
         parts.revision.epoch = epoch;
         let parts = self.shown.insert(parts);
         self.clocks.clear();
         user::encode_clocks(&parts.clocks, &mut self.clocks);
-        self.row.clear();
-        user::encode_popup(&parts.entry, &mut self.row);
         let entry = (&parts.place, &self.row[..]);
         state.splice(parts.revision, &self.clocks, entry, &mut self.encoded);
         true
     }
 
     /// The parts of the record of what happened to the entry of a popup, and the revision.
-    fn encode_parts(&mut self, popup: PopupKey) -> (Revision, &PopupState) {
+    fn encode_parts(&mut self, popup: PopupKey) -> (Revision, EntryBrief) {
         let Scratch { state, shown, clocks, row, .. } = self;
         if let Some(parts) = shown {
-            return (parts.revision, &parts.entry);
+            return (parts.revision, parts.entry);
         }
         let entry = state.popup(popup).expect("the change left an entry");
         clocks.clear();
         user::encode_clocks(&state.clocks, clocks);
         row.clear();
         user::encode_popup(entry, row);
-        (state.revision, entry)
+        (state.revision, entry.brief())
     }
 
     /// Every popup with its gate, where the answer is to explain itself.
@@ -288,7 +288,7 @@ impl Users {
         let (revision, entry) = scratch.encode_parts(popup_key);
         let next_show_at = snapshot
             .popup(popup_key)
-            .and_then(|popup| gates::next_show_at(popup, entry, at).time());
+            .and_then(|popup| gates::next_show_by(popup, entry, at).time());
         let Scratch { clocks, row, uncommitted_records, .. } = scratch;
         let forgotten = forgotten.and_then(|key| snapshot.popup(key)).map_or("", |popup| &popup.id);
         let record = Record::Impression(Impression {

@@ -136,6 +136,23 @@ pub(super) fn put_count(popups: usize, out: &mut Vec<u8>) {
     put_varint(out, popups as u64);
 }
 
+/// The entry of a popup up to its shows: so many in all, so many that are remembered, without an
+/// outcome. Asks for the room of the longest entry at once.
+pub(super) fn put_entry_begin(popup: PopupKey, (total, used): (u32, usize), row: &mut Vec<u8>) {
+    debug_assert!((1..=SHOWS_REMEMBERED_MAX).contains(&used));
+    row.reserve(1 + ENTRY_BYTES_MAX);
+    row.push(VERSION);
+    row.extend_from_slice(&popup.0.to_le_bytes());
+    put_varint(row, u64::from(total));
+    row.push(u8::try_from(used << 3).expect("16 shows at most"));
+}
+
+/// A show so long after the one before, or after 1970. Its number may follow.
+pub(super) fn put_show(flags: u8, after_ms: i64, row: &mut Vec<u8>) {
+    row.push(flags);
+    put_varint(row, zigzag(after_ms));
+}
+
 fn put_clocks(out: &mut Vec<u8>, clocks: &UserClocks) {
     let has_session = clocks.session != 0;
     debug_assert!(has_session || clocks.session_shows == 0);
