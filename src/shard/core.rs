@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use bumpalo::Bump;
 
-use super::audiences::Audiences;
 use super::edge::connections::{Connections, ShardTurn};
 use super::edge::serve::{Coordinator, Hops, Outstanding, RequestServer};
 use super::fanout::Fanouts;
@@ -27,7 +26,6 @@ use super::users::{Arbitration, Turn};
 use super::view::{Rules, View};
 use nudged_api::command::EncodedCommand;
 use nudged_api::outcome::{EncodedOutcome, Outcome, Verdicts};
-use nudged_api::repeated::RepeatedRequests;
 use nudged_api::token::Keys;
 use nudged_base::clock::Now;
 use nudged_base::ids::ShardId;
@@ -35,14 +33,12 @@ use nudged_base::limits::{BUFFERS_POOLED_MAX, COMMIT_TRIES_MAX};
 use nudged_base::rate::RateLimit;
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Log, LogValue, Message};
-use nudged_base::time::{MonoNs, WallMs};
+use nudged_base::time::MonoNs;
 use nudged_domain::catalog::snapshot::Snapshot;
-use nudged_domain::decide::timetable::Timetable;
 use nudged_domain::state::slice::Slice;
 use nudged_http::connection::Timeouts;
 use nudged_http::head::Request;
 use nudged_http::pool::BufferPool;
-use nudged_http::reply::ImfDate;
 
 /// What a shard is made of.
 pub struct CoreSetup {
@@ -101,22 +97,10 @@ pub struct Core {
 impl Core {
     /// A shard without users or connections, ready.
     pub fn new(setup: CoreSetup) -> Core {
+        let (place, timeouts) = ((setup.shard, setup.shards), setup.timeouts);
         let view = View {
-            shard: setup.shard,
-            shards: setup.shards,
-            times: Timetable::of(&setup.snapshot),
-            snapshot: setup.snapshot,
-            previewed: None,
-            rules: setup.rules,
-            repeated: RepeatedRequests::new(setup.seed),
-            audiences: Audiences::default(),
-            keys: setup.keys,
-            timeouts: setup.timeouts,
-            ready: true,
-            stopping: false,
-            disk_lack: None,
-            closing: false,
-            date: ImfDate::of(WallMs(0)),
+            timeouts,
+            ..View::new(place, setup.snapshot, setup.rules, setup.keys, setup.seed)
         };
         let mut lane = Lane::new(setup.shard);
         let is_by_redis = setup.arbiter.is_some();

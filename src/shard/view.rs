@@ -13,6 +13,7 @@ use nudged_api::token::Keys;
 use nudged_api::visitors::VisitorRules;
 use nudged_base::clock::Now;
 use nudged_base::ids::{ShardId, UserKey};
+use nudged_base::time::WallMs;
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::decide::timetable::Timetable;
 use nudged_http::connection::Timeouts;
@@ -65,6 +66,33 @@ pub struct View {
 }
 
 impl View {
+    /// That of a shard, which has a number and others beside it, in a node that takes traffic.
+    pub fn new(
+        (shard, shards): (ShardId, u16),
+        snapshot: Arc<Snapshot>,
+        rules: Arc<Rules>,
+        keys: Arc<Keys>,
+        seed: u64,
+    ) -> View {
+        View {
+            shard,
+            shards,
+            times: Timetable::of(&snapshot),
+            snapshot,
+            previewed: None,
+            rules,
+            repeated: RepeatedRequests::new(seed),
+            audiences: Audiences::default(),
+            keys,
+            timeouts: Timeouts::DEFAULT,
+            ready: true,
+            stopping: false,
+            disk_lack: None,
+            closing: false,
+            date: ImfDate::of(WallMs(0)),
+        }
+    }
+
     /// Another catalog is current; gives back the former one.
     pub(crate) fn swap_catalog(&mut self, snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
         let former = std::mem::replace(&mut self.snapshot, snapshot);

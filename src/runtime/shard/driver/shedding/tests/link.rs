@@ -9,12 +9,12 @@ use crate::wake::Waker;
 
 const LINK: u32 = DESCRIPTORS;
 /// What the server says in an overload before it goes away.
-const REPLIES: usize = 5;
+const REPLIES: u64 = 5;
 
 /// A shard that takes its time, and asks its server again as soon as that has answered.
 struct Linked {
     slow: Slow,
-    replies_in_overload: usize,
+    replies_in_overload: u64,
     is_asked: bool,
     has_server_left: bool,
 }
@@ -25,7 +25,7 @@ impl Linked {
         match input {
             Input::Connected { .. } => ask(outbox),
             Input::Bytes { .. } => {
-                self.replies_in_overload += self.slow.counters.shedding.get() as usize;
+                self.replies_in_overload += self.slow.counters.shedding.get();
                 ask(outbox);
             }
             Input::PeerClosed { .. } => {
@@ -71,7 +71,7 @@ fn serve_until_overload(server: &TcpListener, counters: &ShardCounters) {
     let (mut byte, mut replies) = ([0], 0);
     while replies < REPLIES && peer.read_exact(&mut byte).is_ok() {
         peer.write_all(b"!").unwrap();
-        replies += counters.shedding.get() as usize;
+        replies += counters.shedding.get();
     }
 }
 
