@@ -40,13 +40,15 @@ const REQUESTS: usize = 40 * USERS;
 const TOKENS: u32 = 200_000;
 
 /// What is run, by its name in `limits`.
-const SCENARIOS: [(&str, fn()); 12] = [
+const SCENARIOS: [(&str, fn()); 14] = [
     ("nothing-get", || ask(&mut Node::new(1, ONCE), &all(1, get), "204")),
     ("nothing-key", || ask(&mut Node::with_keys(ONCE), &all(1, keyed_get), "204")),
     ("nothing-signed", || {
         ask(&mut Node::with_identity(ONCE, "qa"), &all(1, signed_get), "204");
     }),
     ("nothing-post", || ask(&mut Node::new(1, ONCE), &all(1, post_decide), "204")),
+    ("nothing-new-get", || ask(&mut Node::new(1, ONCE), &new(get), "204")),
+    ("nothing-new-post", || ask(&mut Node::new(1, ONCE), &new(post_decide), "204")),
     ("show-get", || ask(&mut Node::new(1, ALWAYS), &all(1, get), "200")),
     ("show-post", || ask(&mut Node::new(1, ALWAYS), &all(1, post_decide), "200")),
     ("event", events),
@@ -61,6 +63,20 @@ const SCENARIOS: [(&str, fn()); 12] = [
 fn all(shards: u16, request: fn(&str) -> Vec<u8>) -> Vec<Vec<u8>> {
     let users = requests::users(shards, shards - 1, USERS);
     users.iter().map(|user| request(user)).collect()
+}
+
+/// A request for each round, none of which says what another one did: neither in its fields nor
+/// beside its user.
+fn new(request: fn(&str) -> Vec<u8>) -> Vec<Vec<u8>> {
+    let users = requests::users(1, 0, USERS);
+    let rounds = (0..WARM_UP + REQUESTS).zip(users.iter().cycle());
+    let requests = rounds.map(|(round, user)| {
+        let request = String::from_utf8(request(user)).unwrap();
+        // As long as the other one, so that the length of a body stays.
+        let request = request.replace("5.3.1", &format!("6.{}", 100 + round));
+        request.replacen("shop.example", &format!("shop-{round:03}.example"), 1).into_bytes()
+    });
+    requests.collect()
 }
 
 /// Asks for users in turn, all of which are answered with `status` once a node is warm.

@@ -11,17 +11,18 @@ use super::answer::AdminAnswer;
 use super::cookie::SessionCookie;
 use super::operations::Needs;
 use super::sessions::{ConsoleSessions, SessionHash};
-use super::token::{AdminToken, hash, sent_hash};
+use super::token::{AdminToken, bearer, hash, sent_hash};
 use nudged_base::hex;
 use nudged_base::limits::{
-    ADMIN_REFUSAL_DELAY_MS, ADMIN_REFUSALS_MAX, CONSOLE_SESSION_BYTES, SIGN_IN_BURST,
-    SIGN_INS_PER_S,
+    ADMIN_REFUSAL_DELAY_MS, ADMIN_REFUSALS_MAX, CONSOLE_COOKIES_MAX, CONSOLE_SESSION_BYTES,
+    SIGN_IN_BURST, SIGN_INS_PER_S,
 };
 use nudged_base::rate::{Rate, RateLimit};
 use nudged_base::time::MonoNs;
 use nudged_domain::operators::OperatorRole;
 use nudged_http::head::Request;
 use nudged_publish::publisher::Publisher;
+use nudged_runtime::clocks;
 
 /// What is asked of clients.
 pub(super) struct AdminAccess {
@@ -58,13 +59,6 @@ pub(super) enum Credentials {
     Session(SessionHash),
 }
 
-impl Credentials {
-    /// Whether there are any.
-    pub(super) fn is_there(&self) -> bool {
-        !matches!(self, Credentials::Nothing)
-    }
-}
-
 /// Why a request's sender is nobody who may come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotAdmitted {
@@ -72,6 +66,8 @@ pub(super) enum NotAdmitted {
     NoToken,
     /// The token is none that is in force.
     WrongToken,
+    /// The token's time is up.
+    TokenExpired,
     /// The session is none that is open.
     SessionEnded,
 }
@@ -157,18 +153,23 @@ impl AdminAccess {
         }
     }
 
+    /// Whether a request says who sends it, rightly or not.
+    pub(super) fn has_credentials(&self, request: &Request<'_>) -> bool {
+        request.authorization.and_then(bearer).is_some()
+            || SessionCookie::sent(request, self.is_tls).is_some()
+    }
+
     /// By what a request says who sends it: a token before a cookie.
     pub(super) fn credentials(&self, request: &Request<'_>) -> Credentials {
         if let Some(sent) = sent_hash(request.authorization) {
             return Credentials::Token(sent);
         }
-        let Some((_, value)) = SessionCookie::sent(request, self.is_tls) else {
-            return Credentials::Nothing;
-        };
-        let text = str::from_utf8(value).ok();
-        let secret = text.and_then(hex::decode_array::<CONSOLE_SESSION_BYTES>);
-        // What is no secret is that of no session.
-        Credentials::Session(secret.map_or([0; 32], |secret| hash(&secret)))
+        let cookies = SessionCookie::all_sent(request, self.is_tls).take(CONSOLE_COOKIES_MAX);
+        let mut sessions = cookies.map(|(_, value)| session_of(value));
+        let Some(first) = sessions.next() else { return Credentials::Nothing };
+        // A page of another port can have put one before the good one.
+        let known = [first].into_iter().chain(sessions).find(|session| self.sessions.has(session));
+        Credentials::Session(known.unwrap_or(first))
     }
 
     /// Who holds these, as things are now.
@@ -184,10 +185,10 @@ impl AdminAccess {
         match credentials {
             Credentials::Nothing if self.is_required => Err(NotAdmitted::NoToken),
             Credentials::Nothing => Ok(AdminAsker::Anybody),
-            Credentials::Token(sent) => self.holder(sent, publisher).ok_or(NotAdmitted::WrongToken),
+            Credentials::Token(sent) => self.holder(sent, publisher),
             Credentials::Session(session) => {
                 let token = self.sessions.token_of(session, now);
-                let holder = token.and_then(|token| self.holder(&token, publisher));
+                let holder = token.and_then(|token| self.holder(&token, publisher).ok());
                 holder.ok_or_else(|| {
                     self.sessions.end(session);
                     NotAdmitted::SessionEnded
@@ -207,19 +208,28 @@ impl AdminAccess {
         self.asker(credentials, publisher, now).is_ok_and(|asker| asker.may(needs))
     }
 
-    /// Who holds the token of a hash, where one in force has it.
-    pub(super) fn holder(&self, hash: &[u8; 32], publisher: &Publisher) -> Option<AdminAsker> {
+    /// Who holds the token of a hash.
+    ///
+    /// # Errors
+    /// [`NotAdmitted`] where none in force has it.
+    pub(super) fn holder(
+        &self,
+        hash: &[u8; 32],
+        publisher: &Publisher,
+    ) -> Result<AdminAsker, NotAdmitted> {
         if self.token.as_ref().is_some_and(|token| token.has_hash(hash)) {
-            return Some(AdminAsker::Owner);
+            return Ok(AdminAsker::Owner);
         }
-        publisher.with_tokens(|tokens| {
-            tokens.find(hash).map(|token| AdminAsker::Named(token.name.clone(), token.role))
+        publisher.with_tokens(|tokens| match tokens.find(hash) {
+            None => Err(NotAdmitted::WrongToken),
+            Some(token) if token.is_expired(clocks::wall()) => Err(NotAdmitted::TokenExpired),
+            Some(token) => Ok(AdminAsker::Named(token.name.clone(), token.role)),
         })
     }
 
     /// How many sessions are open.
     pub(super) fn sessions_open(&self, publisher: &Publisher, now: MonoNs) -> usize {
-        self.sessions.tidy(now, |token| self.holder(token, publisher).is_some())
+        self.sessions.tidy(now, |token| self.holder(token, publisher).is_ok())
     }
 
     /// Lets somebody try to sign in with a wrong token.
@@ -280,9 +290,19 @@ impl AdminAccess {
         }
     }
 
+    /// Refuses a token, or that there is none. One that has expired is nobody's guess, so its
+    /// holder is told at once.
+    pub(super) fn refuse_token(&self, why: NotAdmitted) -> AdminAnswer {
+        if why != NotAdmitted::TokenExpired {
+            return self.refuse();
+        }
+        self.refused.wrong.fetch_add(1, Ordering::Relaxed);
+        AdminAnswer::error(401, "token_expired", None)
+    }
+
     /// Refuses late, so that trying tokens is slow; only some may wait at once, so that those who
     /// try do not take every connection.
-    pub(super) fn refuse(&self) -> AdminAnswer {
+    fn refuse(&self) -> AdminAnswer {
         self.refused.wrong.fetch_add(1, Ordering::Relaxed);
         let Some(_slot) = self.pending.enter() else {
             return AdminAnswer::error(429, "too_many_refusals", None);
@@ -290,6 +310,13 @@ impl AdminAccess {
         std::thread::sleep(Duration::from_millis(ADMIN_REFUSAL_DELAY_MS));
         AdminAnswer::error(401, "wrong_token", None)
     }
+}
+
+/// The session of a cookie's value; what is no secret is that of none.
+fn session_of(value: &[u8]) -> SessionHash {
+    let text = str::from_utf8(value).ok();
+    let secret = text.and_then(hex::decode_array::<CONSOLE_SESSION_BYTES>);
+    secret.map_or([0; 32], |secret| hash(&secret))
 }
 
 #[cfg(test)]

@@ -171,7 +171,8 @@ fn change_word<'c>(change: &'c str, status: Option<&Value>) -> &'c str {
 
 fn token_json(TokenChange { at, is_revoked, token }: &TokenChange) -> Value {
     let end = token.end.as_ref().filter(|_| *is_revoked);
-    json!({
+    let expires = token.expires.filter(|_| !*is_revoked);
+    let mut entry = json!({
         "at": moment_json(*at),
         "who": end.map_or(&token.who, |end| &end.who),
         "kind": "token",
@@ -179,18 +180,23 @@ fn token_json(TokenChange { at, is_revoked, token }: &TokenChange) -> Value {
         "name": token.name,
         "role": token.role.word(),
         "change": if *is_revoked { "revoked" } else { "made" },
-    })
+    });
+    if let Some(expires) = expires {
+        entry["expires_at"] = moment_json(expires);
+    }
+    entry
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nudged_domain::catalog::overrides::{Override, OverrideEnd, OverrideId, OverrideKind};
-    use nudged_domain::operators::{OperatorRole, OperatorTokenId, Revocation};
+    use nudged_domain::catalog::overrides::{Override, OverrideId, OverrideKind};
+    use nudged_domain::ended::Ended;
+    use nudged_domain::operators::{OperatorRole, OperatorTokenId};
     use nudged_store::{CatalogChange, Store};
 
     fn pause(at: i64, ends_at: Option<i64>) -> Override {
-        let end = ends_at.map(|at| OverrideEnd { at: WallMs(at), who: "bob".into() });
+        let end = ends_at.map(|at| Ended { at: WallMs(at), who: "bob".into() });
         let id = OverrideId(u128::try_from(at).unwrap());
         let (popup, who) = ("a".into(), "ann".into());
         Override { id, popup, kind: OverrideKind::Pause, at: WallMs(at), who, end }
@@ -204,7 +210,8 @@ mod tests {
             hash: [0; 32],
             at: WallMs(at),
             who: "ann".into(),
-            end: ended_at.map(|at| Revocation { at: WallMs(at), who: "bob".into() }),
+            expires: None,
+            end: ended_at.map(|at| Ended { at: WallMs(at), who: "bob".into() }),
         }
     }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bumpalo::Bump;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use super::answer::AdminAnswer;
@@ -209,7 +210,8 @@ pub(super) fn body_of<'b>(request: &Request<'b>) -> Result<&'b str, BadInput> {
     if text.trim().is_empty() { Err(BadInput::new("empty", "body")) } else { Ok(text) }
 }
 
-/// What `Content-Type` says; where it says nothing, JSON begins with a brace, as TOML never does.
+/// What `Content-Type` says; where it says nothing, what is JSON is that, be it a popup or not, and
+/// what only begins with a brace was meant to be: no TOML does.
 pub(super) fn format_of(content_type: Option<&[u8]>, text: &str) -> Format {
     let content_type = content_type.unwrap_or_default().to_ascii_lowercase();
     let says = |word: &str| content_type.windows(word.len()).any(|part| part == word.as_bytes());
@@ -217,6 +219,7 @@ pub(super) fn format_of(content_type: Option<&[u8]>, text: &str) -> Format {
         (true, _) => Format::Toml,
         (_, true) => Format::Json,
         _ if text.trim_start().starts_with('{') => Format::Json,
+        _ if serde_json::from_str::<IgnoredAny>(text).is_ok() => Format::Json,
         _ => Format::Toml,
     }
 }

@@ -183,7 +183,7 @@ fn turn_of<'t>(
     pool: &'t mut BufferPool,
     early: &'t EarlyRefusals<'_>,
 ) -> ConnectionTurn<'t> {
-    ConnectionTurn { now, date, pool, timeouts: &TIMEOUTS, early }
+    ConnectionTurn { now, date, pool, timeouts: &TIMEOUTS, early, known: None }
 }
 
 /// Answers each request at once: nobody else waits for this thread.
@@ -198,7 +198,7 @@ fn handler<'h>(
             return machine::Answer::Now;
         }
         let mut answer = early.router.answer(request, early.peer);
-        if early.router.access.credentials(request).is_there() && answer.status != 401 {
+        if early.router.access.has_credentials(request) && answer.status != 401 {
             early.seat.show_token();
         }
         // What was changed is told whatever it takes.

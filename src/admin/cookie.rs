@@ -28,23 +28,30 @@ impl SessionCookie {
         SessionCookie { name }
     }
 
-    /// The one that a request carries, and its value; the secure one before the other, which a
-    /// listener with TLS does not take.
+    /// The first that a request carries, and its value.
     pub(super) fn sent<'r>(
         request: &Request<'r>,
         is_tls: bool,
     ) -> Option<(SessionCookie, &'r [u8])> {
-        let cookies = request.fields.lines("cookie")?;
-        let mut forms = [true, false].into_iter().filter(|is_secure| *is_secure || !is_tls);
-        forms.find_map(|is_secure| {
-            let cookie = SessionCookie::of(request.host, is_secure);
-            let pairs = cookies.values().flat_map(|line| line.split(|byte| *byte == b';'));
-            let value = pairs.filter_map(|pair| {
+        SessionCookie::all_sent(request, is_tls).next()
+    }
+
+    /// Those that a request carries, with their values: the secure ones before the others, which a
+    /// listener with TLS does not take.
+    pub(super) fn all_sent<'r>(
+        request: &Request<'r>,
+        is_tls: bool,
+    ) -> impl Iterator<Item = (SessionCookie, &'r [u8])> {
+        let (host, cookies) = (request.host, request.fields.lines("cookie"));
+        let forms = [true, false].into_iter().filter(move |is_secure| *is_secure || !is_tls);
+        forms.flat_map(move |is_secure| {
+            let cookie = SessionCookie::of(host, is_secure);
+            let lines = cookies.into_iter().flat_map(|cookies| cookies.values());
+            let pairs = lines.flat_map(|line| line.split(|byte| *byte == b';'));
+            pairs.filter_map(move |pair| {
                 let rest = pair.trim_ascii().strip_prefix(cookie.name.as_bytes())?;
-                rest.strip_prefix(b"=")
-            });
-            let value = value.into_iter().next()?;
-            Some((cookie, value))
+                Some((cookie.clone(), rest.strip_prefix(b"=")?))
+            })
         })
     }
 

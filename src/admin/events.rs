@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::stream::AdminStream;
 use nudged_base::limits::{LIVE_RETRY_MS, LIVE_STALL_MS, LIVE_UNREAD_BYTES};
+use nudged_http::choice::weighed;
 
 /// Why nobody can be told any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,9 +87,10 @@ fn is_stall(error: &io::Error) -> bool {
 
 /// Whether `Accept` asks for events by name: who takes anything is answered as ever.
 pub(super) fn are_accepted(accept: Option<&[u8]>) -> bool {
-    let accept = String::from_utf8_lossy(accept.unwrap_or_default()).to_ascii_lowercase();
-    let mut ranges = accept.split(',').filter_map(|range| range.split(';').next());
-    ranges.any(|range| range.trim() == "text/event-stream")
+    let is_named = |(range, weight): (&[u8], u16)| {
+        range.eq_ignore_ascii_case(b"text/event-stream") && weight > 0
+    };
+    weighed(accept.unwrap_or_default()).any(is_named)
 }
 
 #[cfg(test)]
@@ -129,6 +131,7 @@ mod tests {
             ("application/json, text/event-stream", true),
             ("*/*", false),
             ("text/*", false),
+            ("text/event-stream;q=0", false),
             ("application/json", false),
             ("", false),
         ] {

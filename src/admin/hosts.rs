@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use nudged_config::{AdminAddress, Config};
+use nudged_http::authority::Authority;
 
 /// The names that `Host` may have.
 #[derive(Debug)]
@@ -29,8 +30,8 @@ impl AdminHosts {
     /// does. The port does not count: tunnels have others.
     pub(super) fn knows(&self, host: Option<&[u8]>) -> bool {
         let Some(host) = host else { return true };
-        let Ok(host) = std::str::from_utf8(host) else { return false };
-        let name = name_of(host).to_ascii_lowercase();
+        let Some(authority) = Authority::parse(host) else { return false };
+        let name = String::from_utf8_lossy(authority.name()).to_ascii_lowercase();
         let is_own = match (name.parse::<IpAddr>(), self.own) {
             // Nothing resolves an address to another one. Bound to all, each may be its own.
             (Ok(address), Some(own)) => {
@@ -46,20 +47,9 @@ impl AdminHosts {
     }
 }
 
-/// The name or address of a `Host`, without brackets, port, and the dot of a whole name.
-fn name_of(host: &str) -> &str {
-    if let Some((address, _)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        return address;
-    }
-    let name = host.split_once(':').map_or(host, |(name, _)| name);
-    name.strip_suffix('.').unwrap_or(name)
-}
-
 /// The port of a `Host`, where it names one.
 pub(super) fn port_of(host: &[u8]) -> Option<u16> {
-    let host = std::str::from_utf8(host).ok()?;
-    let (_, port) = host.rsplit_once(':')?;
-    port.parse().ok()
+    Authority::parse(host)?.port
 }
 
 /// Whether a page is of the server that it writes to: its origin has the same name and port.
@@ -69,10 +59,10 @@ pub(super) fn is_same_origin(origin: &[u8], host: Option<&[u8]>) -> bool {
     }) else {
         return false;
     };
-    let port = if scheme == "http" { ":80" } else { ":443" };
-    let without = |text: &str| text.strip_suffix(port).unwrap_or(text).to_ascii_lowercase();
-    let host = host.and_then(|host| std::str::from_utf8(host).ok());
-    host.is_some_and(|host| without(host) == without(authority))
+    let port = if scheme == "http" { 80 } else { 443 };
+    let host = host.and_then(Authority::parse);
+    host.zip(Authority::parse(authority.as_bytes()))
+        .is_some_and(|(host, origin)| host.agrees(&origin, port))
 }
 
 #[cfg(test)]

@@ -8,9 +8,10 @@
 //! `socket` addresses · `stream` connections with and without TLS · `certificate` its last days ·
 //! `listener`, `seats` who gets in · `connection` one connection · `routes` which handler answers ·
 //! `access`, `token` who may ask, `roles` what, `tokens` theirs · `console` files of the web
-//! console, `session`, `sessions`, `cookie` who has signed in to it · `service` what handlers
-//! share: the node, its time, SQL · `changes`, `drafts` (`draft_head`) what operators change ·
-//! `popups`, `popup_list` (by `popup_lookup`, which keeps `popup_facts`), `history`, `users`,
+//! console, `session`, `sessions` (kept in `session_file`), `cookie` who has signed in to it ·
+//! `service` what handlers share: the node, its time, SQL · `changes`, `drafts` (`draft_head`) what
+//! operators change · `popups`, `popup_list` (by `popup_lookup`, which keeps `popup_facts`),
+//! `history`, `users`,
 //! `timeline`, `stats` (`csv`), `explain`, `preview`, `status`, `metrics` what they see, `arbiter`
 //! of Redis, `process` of the process, `lag` how late SQL is, `popup_totals` by popup, `files` what
 //! lies in the data directory, `last_errors` what was wrong, `nodes` the others, `log_lines` its
@@ -68,6 +69,7 @@ mod routes;
 mod seats;
 mod service;
 mod session;
+mod session_file;
 mod sessions;
 mod socket;
 mod stats;
@@ -95,6 +97,7 @@ use nudged_store::StoreReader;
 use routes::Router;
 use service::Service;
 pub use service::{AdminContext, DoctorVisit, HandOverMetrics, RedisMetrics};
+use sessions::ConsoleSessions;
 use socket::AdminListener;
 pub use socket::{BindError, GivenListener, text_of};
 use token::{AdminToken, TokenError};
@@ -183,7 +186,8 @@ pub fn start(
     let socket = listener.try_clone()?;
     let address = listener.address().to_owned();
     let is_tls = matches!(config.admin, AdminAddress::Tls(_));
-    let access = AdminAccess::new(token, !config.admin.is_local(), is_tls);
+    let mut access = AdminAccess::new(token, !config.admin.is_local(), is_tls);
+    access.sessions = ConsoleSessions::kept_in(&config.data, node.log.clone());
     let hosts = AdminHosts::new(&config);
     let service = Arc::new(Service::new(node, clock, reader));
     let ready = service.ready();

@@ -203,7 +203,7 @@ fn push_overrides(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
 /// Operators' tokens, and the console's sessions.
 fn push_tokens(metrics: &mut Vec<NodeMetric<'_>>, service: &Service, access: &AdminAccess) {
     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-    let in_force = service.publisher.with_tokens(|tokens| tokens.in_force().count());
+    let in_force = service.publisher.with_tokens(|tokens| tokens.count_in_force(clocks::wall()));
     let sessions = access.sessions_open(&service.publisher, clocks::mono());
     metrics.extend([
         gauge("admin_tokens", "Operators' tokens in force.", count(in_force)),

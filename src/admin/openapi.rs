@@ -31,10 +31,24 @@ pub(super) fn document() -> Value {
         assert!(described.is_object(), "{} {}", operation.path, described);
         complete(described, operation);
     }
+    let paths = document["paths"].as_object_mut().expect("paths are an object");
+    let described = paths.values_mut().filter_map(Value::as_object_mut);
+    described.flat_map(|path| path.values_mut()).for_each(complete_with_framing);
     let schemas = &mut document["components"]["schemas"];
     schemas["PopupDefinition"] = popup_schema("#/components/schemas/Rule");
     schemas["Rule"] = rule_schema("#/components/schemas/Rule");
     document
+}
+
+/// Writes into an operation what is refused before anybody looks for which operation it is.
+fn complete_with_framing(described: &mut Value) {
+    let has_body = described["requestBody"].is_object();
+    let responses = described["responses"].as_object_mut().expect("an operation has responses");
+    let framing = [("413", "BodyTooLarge"), ("414", "TargetTooLong"), ("431", "HeadTooLarge")];
+    for (status, name) in framing.into_iter().filter(|(status, _)| has_body || *status != "413") {
+        let reference = json!({ "$ref": format!("#/components/responses/{name}") });
+        responses.entry(status).or_insert(reference);
+    }
 }
 
 /// Writes into an operation what the table says of it.
@@ -51,6 +65,8 @@ fn complete(described: &mut Value, operation: &AdminOperation) {
     responses.entry("400").or_insert(refused);
     if operation.needs != Needs::Nothing {
         described["x-roles"] = json!(operation.needs.roles());
+        // None is needed where nobody else can come.
+        described["security"] = json!([{ "token": [] }, { "session": [] }, {}]);
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) struct PopupJson<'a> {
     /// How far pauses, archives and their ends have come.
     stored: &'static str,
     origin: &'static str,
+    /// It is gone from the file, or was deleted: nobody archived it by hand.
+    gone: bool,
     placement: Vec<&'a str>,
     priority: i64,
     schedule: Schedule<'a>,
@@ -149,6 +151,7 @@ pub(super) fn popup_json<'a>(
         effective_status: known.status.word(),
         stored: place.word(),
         origin: stored.origin.word(),
+        gone: stored.is_gone,
         ..definition_json(compiled(published, known), &stored.text, status)
     }
 }
@@ -170,6 +173,7 @@ fn definition_json<'a>(popup: &'a Popup, text: &'a str, status: Status) -> Popup
         effective_status: Status::Draft.word(),
         stored: OverridePlace::Sql.word(),
         origin: PopupOrigin::Api.word(),
+        gone: false,
         placement: popup.placements.iter().map(AsRef::as_ref).collect(),
         priority: popup.priority,
         schedule: Schedule {

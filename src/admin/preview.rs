@@ -32,7 +32,7 @@ use nudged_publish::publisher::PublishError;
 
 /// What is asked for.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with `popup`")]
 struct PreviewRequest<'a> {
     /// An id, or a definition.
     #[serde(borrow)]

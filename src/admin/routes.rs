@@ -109,9 +109,9 @@ impl Router {
             let fields = [("peer", LogValue::Text(peer)), ("name", name)];
             self.service.log(Message::AdminForbidden, &fields);
         })?;
-        let changes = is_write && !matches!(operation.needs, Needs::Nothing | Needs::Reading);
-        let is_page = request.origin.is_some() && !asker.has_token();
-        if changes && is_page && console == ConsoleAccess::ReadOnly {
+        let is_more = !matches!(operation.needs, Needs::Nothing | Needs::Reading);
+        let is_page = is_by_browser(request) && !asker.has_token();
+        if is_more && is_page && console == ConsoleAccess::ReadOnly {
             let line = "the console is read-only here without a token: see [console] access";
             return Err(AdminAnswer::errors(403, "read_only", None, &[line.to_owned()]));
         }
@@ -149,9 +149,9 @@ impl Router {
                 Ok((asker.unwrap_or(AdminAsker::Nobody), nothing))
             }
             Err(NotAdmitted::SessionEnded) => Err(self.access.refuse_session(request)),
-            Err(NotAdmitted::NoToken | NotAdmitted::WrongToken) => {
+            Err(why) => {
                 self.service.log(Message::AdminRefused, &[("peer", LogValue::Text(peer))]);
-                Err(self.access.refuse())
+                Err(self.access.refuse_token(why))
             }
         }
     }
@@ -168,6 +168,11 @@ fn is_foreign(request: &Request<'_>) -> bool {
     let is_elsewhere = |site: &[u8]| !matches!(site, b"same-origin" | b"none");
     request.origin.is_some_and(is_other)
         || request.fields.first("sec-fetch-site").is_some_and(is_elsewhere)
+}
+
+/// Whether a browser sends it: of what it only reads it tells no origin.
+fn is_by_browser(request: &Request<'_>) -> bool {
+    request.origin.is_some() || request.fields.first("sec-fetch-site").is_some()
 }
 
 /// Has the handler of a route answer.

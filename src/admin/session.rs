@@ -60,10 +60,13 @@ pub(super) fn open(
         Some(_) => return Err(BadInput::new("wrong_type", "token").into()),
     };
     // Good tokens are not counted: who tries wrong ones keeps nobody out.
-    let Some(asker) = access.holder(&token, &service.publisher) else {
-        access.take_wrong_sign_in(now)?;
-        service.log(Message::AdminRefused, &[("peer", LogValue::Text(peer))]);
-        return Err(access.refuse());
+    let asker = match access.holder(&token, &service.publisher) {
+        Ok(asker) => asker,
+        Err(why) => {
+            access.take_wrong_sign_in(now)?;
+            service.log(Message::AdminRefused, &[("peer", LogValue::Text(peer))]);
+            return Err(access.refuse_token(why));
+        }
     };
     let mut secret = [0; CONSOLE_SESSION_BYTES];
     // What somebody could guess is no secret.

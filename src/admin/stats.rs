@@ -32,6 +32,7 @@ use nudged_base::sketch::SKETCH_ERROR;
 use nudged_base::time::{DurationMs, WallMs};
 use nudged_domain::catalog::schedule::zone_named;
 use nudged_domain::catalog::snapshot::Snapshot;
+use nudged_http::choice::weighed;
 use nudged_http::head::Request;
 use nudged_store::{StatPlaceAt, StatRow, StatUsers};
 
@@ -118,30 +119,20 @@ fn is_csv(request: &Request<'_>, bump: &Bump) -> Result<bool, BadInput> {
 /// Whether `Accept` names CSV, and would rather have it than JSON: the one that is named first
 /// where both are as welcome.
 fn is_csv_accepted(accept: &[u8]) -> bool {
-    let accept = String::from_utf8_lossy(accept).to_ascii_lowercase();
-    let ranges: Vec<(&str, f32)> = accept.split(',').filter_map(media_range).collect();
     let find = |name: &str| {
-        let place = ranges.iter().position(|(range, _)| *range == name)?;
-        Some((place, ranges[place].1))
+        let mut ranges = weighed(accept).enumerate();
+        let found = ranges.find(|(_, (range, _))| range.eq_ignore_ascii_case(name.as_bytes()));
+        found.map(|(place, (_, weight))| (place, weight))
     };
     let Some((csv_place, csv)) = find("text/csv") else { return false };
     let json = find("application/json");
     let wide = find("application/*").or_else(|| find("*/*"));
     match (json, wide) {
-        _ if csv <= 0.0 => false,
+        _ if csv == 0 => false,
         (Some((place, json)), _) => csv > json || (csv >= json && csv_place < place),
         (None, Some((_, json))) => csv >= json,
         (None, None) => true,
     }
-}
-
-/// A range of `Accept` and its quality, from 0 to 1; `None` where the quality is no number.
-fn media_range(text: &str) -> Option<(&str, f32)> {
-    let mut parts = text.split(';').map(str::trim);
-    let name = parts.next()?;
-    let quality = parts.find_map(|part| part.strip_prefix("q="));
-    let quality = quality.map_or(Some(1.0), |text| text.parse().ok())?;
-    (0.0..=1.0).contains(&quality).then_some((name, quality))
 }
 
 fn read<'a>(query: &'a str, now: WallMs, bump: &'a Bump) -> Result<StatsQuery<'a>, BadInput> {

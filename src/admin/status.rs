@@ -45,8 +45,8 @@ pub(super) fn answer(service: &Service) -> AdminAnswer {
             "popups": popups_by_status(service),
         },
         "nodes": nodes::status(service),
-        "journal": journal(service),
-        "sql": sql(service),
+        "journal": whole_journal(service),
+        "sql": whole_sql(service),
         "redis": arbiter::status(service),
         "tls": certificate(service),
         "data": files_json(&config.data),
@@ -89,27 +89,34 @@ fn shards(service: &Service) -> Vec<Value> {
 
 /// How the stores are, in short.
 pub(super) fn stores(service: &Service) -> Value {
-    let metrics = service.mesh.journal.metrics();
-    let applied = service.mesh.journal.applied().0;
-    let counts = &service.figures.counts;
     json!({
-        "journal": {
-            "written": metrics.written.0,
-            "synced": metrics.synced.0,
-            "accepting": metrics.is_accepting,
-            "full": metrics.is_full,
-            "lacks": service.mesh.journal.lack().as_deref(),
-            "unapplied_bytes": metrics.unapplied_bytes,
-            "bytes": metrics.total_bytes,
-        },
-        "sql": {
-            "applied": applied,
-            "lag": service.mesh.journal.written().0.saturating_sub(applied),
-            "lag_ms": service.lag_ms(),
-            "unfit": service.figures.fitness.why(),
-            "halted": counts.is_halted.load(Ordering::Relaxed),
-        },
+        "journal": journal(service),
+        "sql": sql(service),
         "redis": arbiter::status(service),
+    })
+}
+
+fn journal(service: &Service) -> Value {
+    let metrics = service.mesh.journal.metrics();
+    json!({
+        "written": metrics.written.0,
+        "synced": metrics.synced.0,
+        "accepting": metrics.is_accepting,
+        "full": metrics.is_full,
+        "lacks": service.mesh.journal.lack().as_deref(),
+        "unapplied_bytes": metrics.unapplied_bytes,
+        "bytes": metrics.total_bytes,
+    })
+}
+
+fn sql(service: &Service) -> Value {
+    let applied = service.mesh.journal.applied().0;
+    json!({
+        "applied": applied,
+        "lag": service.mesh.journal.written().0.saturating_sub(applied),
+        "lag_ms": service.lag_ms(),
+        "unfit": service.figures.fitness.why(),
+        "halted": service.figures.counts.is_halted.load(Ordering::Relaxed),
     })
 }
 
@@ -158,21 +165,14 @@ fn popups_by_status(service: &Service) -> Value {
     Value::Object(counts)
 }
 
-fn journal(service: &Service) -> Value {
-    let journal = service.mesh.journal.metrics();
-    json!({
-        "written": journal.written.0,
-        "synced": journal.synced.0,
-        "accepting": journal.is_accepting,
-        "full": journal.is_full,
-        "lacks": service.mesh.journal.lack().as_deref(),
-        "left_in_segment_bytes": journal.room_bytes,
-        "unapplied_bytes": journal.unapplied_bytes,
-        "bytes": journal.total_bytes,
-        "segments": journal.segments,
-        "failures": journal.failures,
-        "last_error": last_error(service, &["journal", "journal_full", "journal_low"]),
-    })
+fn whole_journal(service: &Service) -> Value {
+    let metrics = service.mesh.journal.metrics();
+    let mut told = journal(service);
+    told["left_in_segment_bytes"] = json!(metrics.room_bytes);
+    told["segments"] = json!(metrics.segments);
+    told["failures"] = json!(metrics.failures);
+    told["last_error"] = last_error(service, &["journal", "journal_full", "journal_low"]);
+    told
 }
 
 /// How long SQL keeps what, and what was deleted since the start.
@@ -193,18 +193,12 @@ fn retention(service: &Service) -> Value {
     })
 }
 
-fn sql(service: &Service) -> Value {
-    let written = service.mesh.journal.written().0;
-    let applied = service.mesh.journal.applied().0;
-    json!({
-        "applied": applied,
-        "lag": written.saturating_sub(applied),
-        "transactions": service.figures.counts.transactions.load(Ordering::Relaxed),
-        "failures": service.figures.counts.failures.load(Ordering::Relaxed),
-        "unfit": service.figures.fitness.why(),
-        "halted": service.figures.counts.is_halted.load(Ordering::Relaxed),
-        "lag_ms": service.lag_ms(),
-        "last_error": last_error(service, &["sql"]),
-        "retention": retention(service),
-    })
+fn whole_sql(service: &Service) -> Value {
+    let counts = &service.figures.counts;
+    let mut told = sql(service);
+    told["transactions"] = json!(counts.transactions.load(Ordering::Relaxed));
+    told["failures"] = json!(counts.failures.load(Ordering::Relaxed));
+    told["last_error"] = last_error(service, &["sql"]);
+    told["retention"] = retention(service);
+    told
 }

@@ -88,7 +88,8 @@ pub(super) fn sent_hash(authorization: Option<&[u8]>) -> Option<[u8; 32]> {
     authorization.and_then(bearer).map(hash)
 }
 
-fn bearer(field: &[u8]) -> Option<&[u8]> {
+/// The token that an `Authorization` field carries.
+pub(super) fn bearer(field: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = field.split_at_checked("Bearer".len())?;
     let token = token.strip_prefix(b" ")?.trim_ascii();
     scheme.eq_ignore_ascii_case(b"Bearer").then_some(token)

@@ -1,6 +1,8 @@
 //! Operators' tokens: made, listed and revoked. The token itself is in the answer that makes it and
 //! nowhere else.
 
+use std::ops::RangeInclusive;
+
 use bumpalo::Bump;
 use serde_json::{Value, json};
 
@@ -9,24 +11,28 @@ use super::changes::author;
 use super::input::{self, BadInput, moment_json};
 use super::members;
 use super::service::Service;
-use nudged_base::limits::WHO_BYTES_MAX;
+use nudged_base::limits::{
+    OPERATOR_TOKEN_EXPIRES_IN_MAX_MS, OPERATOR_TOKEN_EXPIRES_IN_MIN_MS, WHO_BYTES_MAX,
+};
+use nudged_base::time::{DurationMs, parse_duration};
 use nudged_domain::catalog::overrides::OverridePlace;
 use nudged_domain::operators::{OperatorRole, OperatorToken, OperatorTokenId, TokenNotMade};
 use nudged_http::head::Request;
 use nudged_publish::publisher::operators::RevokedTokens;
+use nudged_runtime::clocks;
 
-/// `GET /v1/tokens`: those in force.
+/// `GET /v1/tokens`: those in force, and those that expired not long ago.
 pub(super) fn list(service: &Service) -> AdminAnswer {
     let tokens: Vec<Value> = service.publisher.with_tokens(|tokens| {
         let mut told: Vec<(&OperatorToken, OverridePlace)> =
-            tokens.in_force().map(|token| (token, tokens.stored(token.id))).collect();
+            tokens.standing().map(|token| (token, tokens.stored(token.id))).collect();
         told.sort_by_key(|(token, _)| (token.at, token.id));
         told.into_iter().map(|(token, stored)| token_json(token, stored)).collect()
     });
     AdminAnswer::json(200, &json!({ "tokens": tokens }))
 }
 
-/// `POST /v1/tokens` of `{"name","role"}`. `peer` is who is there.
+/// `POST /v1/tokens` of `{"name","role","expires_in"}`. `peer` is who is there.
 ///
 /// # Errors
 /// The answer that refuses it.
@@ -36,8 +42,8 @@ pub(super) fn make(
     peer: &str,
 ) -> Result<AdminAnswer, AdminAnswer> {
     let who = author(request.nudge_who, peer)?;
-    let (name, role) = asked(request.body)?;
-    let made = service.publisher.make_token(&name, role, &who).map_err(not_made)?;
+    let (name, role, expires_in) = asked(request.body)?;
+    let made = service.publisher.make_token((&name, role), expires_in, &who).map_err(not_made)?;
     let mut body = token_json(&made.token, made.stored);
     body["token"] = json!(made.secret);
     body["warnings"] = json!(made.warnings);
@@ -92,6 +98,8 @@ fn token_json(token: &OperatorToken, stored: OverridePlace) -> Value {
         "role": token.role.word(),
         "created_at": moment_json(token.at),
         "created_by": token.who,
+        "expires_at": token.expires.map(moment_json),
+        "expired": token.is_expired(clocks::wall()),
         "stored": stored.word(),
     });
     if let Some(end) = &token.end {
@@ -101,9 +109,9 @@ fn token_json(token: &OperatorToken, stored: OverridePlace) -> Value {
     body
 }
 
-/// Name and role of a body.
-fn asked(body: &[u8]) -> Result<(String, OperatorRole), AdminAnswer> {
-    let [name, role] = members::read(body, ["name", "role"])?;
+/// Name, role and time of a body.
+fn asked(body: &[u8]) -> Result<(String, OperatorRole, Option<DurationMs>), AdminAnswer> {
+    let [name, role, expires_in] = members::read(body, ["name", "role", "expires_in"])?;
     let text = |value: Option<Value>, name| match value {
         None => Err(BadInput::new("empty", name)),
         Some(Value::String(text)) => Ok(text),
@@ -113,7 +121,20 @@ fn asked(body: &[u8]) -> Result<(String, OperatorRole), AdminAnswer> {
     let role = text(role, "role")?;
     check_name(name.trim())?;
     let role = OperatorRole::of_word(&role).ok_or(BadInput::new("bad_value", "role"))?;
-    Ok((name.trim().to_owned(), role))
+    let expires_in = expires_in.map(|value| text(Some(value), "expires_in")).transpose()?;
+    let expires_in = expires_in.map(|text| read_expiry(&text)).transpose()?;
+    Ok((name.trim().to_owned(), role, expires_in))
+}
+
+/// For how long a token is to last.
+fn read_expiry(text: &str) -> Result<DurationMs, AdminAnswer> {
+    const RANGE_MS: RangeInclusive<u64> =
+        OPERATOR_TOKEN_EXPIRES_IN_MIN_MS..=OPERATOR_TOKEN_EXPIRES_IN_MAX_MS;
+    let time = parse_duration(text).ok().filter(|time| RANGE_MS.contains(&time.0));
+    time.ok_or_else(|| {
+        let words = "expires_in must be a duration from 1s to 3653d, such as \"90d\"";
+        AdminAnswer::errors(400, "bad_value", Some("expires_in"), &[words.to_owned()])
+    })
 }
 
 /// Looks whether a token may be called so.
@@ -146,10 +167,26 @@ mod tests {
     #[test]
     fn what_is_asked_for_is_read_strictly() {
         let long = format!(r#"{{"name":"{}","role":"admin"}}"#, "n".repeat(65));
-        type Case<'c> = (&'c str, Result<(&'c str, OperatorRole), (&'c str, &'c str)>);
+        type Asked<'c> = (&'c str, OperatorRole, Option<u64>);
+        type Case<'c> = (&'c str, Result<Asked<'c>, (&'c str, &'c str)>);
         let cases: &[Case<'_>] = &[
-            (r#"{"name":" ann ","role":"viewer"}"#, Ok(("ann", OperatorRole::Viewer))),
-            (r#"{"name":"ci","role":"operator"}"#, Ok(("ci", OperatorRole::Operator))),
+            (r#"{"name":" ann ","role":"viewer"}"#, Ok(("ann", OperatorRole::Viewer, None))),
+            (
+                r#"{"name":"ci","role":"operator","expires_in":"1h30m"}"#,
+                Ok(("ci", OperatorRole::Operator, Some(5_400_000))),
+            ),
+            (r#"{"name":"a","role":"admin","expires_in":90}"#, Err(("wrong_type", "expires_in"))),
+            (r#"{"name":"a","role":"admin","expires_in":"90"}"#, Err(("bad_value", "expires_in"))),
+            (r#"{"name":"a","role":"admin","expires_in":"0s"}"#, Err(("bad_value", "expires_in"))),
+            (r#"{"name":"a","role":"admin","expires_in":"11y"}"#, Err(("bad_value", "expires_in"))),
+            (
+                r#"{"name":"a","role":"admin","expires_in":"3654d"}"#,
+                Err(("bad_value", "expires_in")),
+            ),
+            (
+                r#"{"name":"a","role":"admin","expires_in":"never"}"#,
+                Err(("bad_value", "expires_in")),
+            ),
             ("", Err(("bad_json", "body"))),
             ("[]", Err(("bad_value", "body"))),
             (r#"{"role":"viewer"}"#, Err(("empty", "name"))),
@@ -165,7 +202,9 @@ mod tests {
         ];
         for (body, want) in cases {
             let got = asked(body.as_bytes());
-            let got = got.as_ref().map(|(name, role)| (name.as_str(), *role));
+            let got = got
+                .as_ref()
+                .map(|(name, role, time)| (name.as_str(), *role, time.map(|time| time.0)));
             let refused =
                 |bad: &AdminAnswer| -> Value { serde_json::from_slice(&bad.body).unwrap() };
             let got = got.map_err(|bad| refused(bad)["error"].clone());

@@ -74,8 +74,9 @@ impl Cors {
     }
 
     /// Appends the fields of an actual reply.
+    #[inline]
     pub(super) fn write_grant(&self, grant: Grant, out: &mut Vec<u8>) {
-        if self.write_origin(grant, VARY, out) {
+        if grant != Grant::Silent && self.write_origin(grant, VARY, out) {
             reply::field(out, "Access-Control-Expose-Headers", HEADERS_EXPOSED);
         }
     }

@@ -12,6 +12,7 @@ use super::ignored::{Ignored, Unknown};
 use super::json::{self, Json, JsonCursor};
 use super::query;
 use super::refusal::{Code, RequestField, RequestRefusal};
+use super::repeated::KnownWords;
 use nudged_base::limits::{ATTRIBUTES_MAX, NAME_BYTES_MAX, SESSION_BYTES_MAX, USER_BYTES_MAX};
 use nudged_base::word::{self, Word};
 use nudged_domain::decide::context::{AttributeValue, Context};
@@ -42,11 +43,24 @@ pub struct DecideRequest<'a> {
     pub ignored: Ignored<'a>,
 }
 
+impl<'a> DecideRequest<'a> {
+    /// A request that says nothing but this.
+    pub(super) fn of(context: Context<'a>) -> DecideRequest<'a> {
+        DecideRequest {
+            context,
+            anonymous: false,
+            is_preview: false,
+            explain: false,
+            events: &[],
+            ignored: Ignored::default(),
+        }
+    }
+}
+
 impl DecideRequest<'_> {
-    /// The same of nobody: a user is minted for it.
-    #[must_use]
-    pub(super) fn without_user(self) -> Self {
-        DecideRequest { anonymous: true, context: Context { user: "", ..self.context }, ..self }
+    /// Makes it one of nobody: a user is minted for it.
+    pub(super) fn forget_user(&mut self) {
+        (self.anonymous, self.context.user) = (true, "");
     }
 }
 
@@ -59,6 +73,8 @@ pub(crate) struct ProvenRequest<'a> {
     pub key: Option<&'a str>,
     /// The user's signature.
     pub signature: Option<&'a str>,
+    /// Which words these are, where they are kept.
+    pub words: Option<KnownWords>,
 }
 
 /// Room for the first attributes: most requests have no more.
@@ -123,7 +139,8 @@ pub(super) fn read_proven_query<'a>(
     if let Some(field) = repeated {
         return Err(RequestRefusal::new(Code::DuplicateField, field));
     }
-    Ok(ProvenRequest { request: finish(fields, attributes, unknown), key, signature })
+    let request = finish(fields, attributes, unknown);
+    Ok(ProvenRequest { request, key, signature, words: None })
 }
 
 fn once<T>(place: &mut Option<T>, value: T, field: RequestField) -> Result<(), RequestRefusal> {
@@ -196,7 +213,8 @@ pub(crate) fn read_body<'a>(
         Some(refusal) => Err(refusal),
         None => {
             let request = finish(read.fields, read.attributes, unknown);
-            Ok(ProvenRequest { request, key: None, signature: read.signature })
+            let signature = read.signature;
+            Ok(ProvenRequest { request, key: None, signature, words: None })
         }
     }
 }
@@ -261,7 +279,11 @@ impl<'a, 'k> BodyFields<'a, 'k> {
         let other = cursor.member_object(|name, value| {
             // An attribute that is null is an absent one.
             if !matches!(value, Json::Null) && pushed.is_ok() {
-                pushed = push_attribute(attributes, name, value_of(&value, bump));
+                let value = match value {
+                    Json::Text(text) => AttributeValue::Scalar(text),
+                    other => value_of(&other, bump),
+                };
+                pushed = push_attribute(attributes, name, value);
             }
         })?;
         Ok(match other {
@@ -334,7 +356,7 @@ fn value_of<'a>(value: &Json<'a>, bump: &'a Bump) -> AttributeValue<'a> {
 }
 
 /// A user's id: 1 to 128 bytes without control characters.
-fn user(text: &str) -> Result<&str, RequestRefusal> {
+pub(super) fn user(text: &str) -> Result<&str, RequestRefusal> {
     let text = bounded(text, USER_BYTES_MAX, RequestField::User)?;
     if text.is_empty() {
         return Err(RequestRefusal::new(Code::Empty, RequestField::User));

@@ -90,6 +90,7 @@ mod tests {
     use super::*;
     use crate::access::Access;
     use crate::fixture::{FRAME, FixtureReply, NOW, get, keys, post};
+    use crate::repeated::RepeatedRequests;
     use crate::routes::Routed;
     use crate::visitors::VisitorRules;
     use nudged_base::time::{DurationMs, MonoNs};
@@ -170,6 +171,7 @@ mod tests {
             access: &access,
             cors: &cors,
             visitors: &VisitorRules::default(),
+            repeated: &RepeatedRequests::new(1),
             keys: &keys,
             ready: true,
             disk_lack: None,

@@ -142,6 +142,15 @@ impl<'a> JsonCursor<'a> {
     /// The next byte that is no white space; none at the end.
     #[inline]
     fn peek(&mut self) -> Option<u8> {
+        match self.text.as_bytes().get(self.at) {
+            Some(byte) if *byte > b' ' => Some(*byte),
+            _ => self.peek_behind(),
+        }
+    }
+
+    /// As [`JsonCursor::peek`], where white space may come first.
+    #[inline(never)]
+    fn peek_behind(&mut self) -> Option<u8> {
         let bytes = self.text.as_bytes();
         while let Some(byte) = bytes.get(self.at) {
             if !matches!(byte, b' ' | b'\n' | b'\t' | b'\r') {
@@ -153,9 +162,18 @@ impl<'a> JsonCursor<'a> {
     }
 
     /// Reads one value; `depth` objects and arrays are open around it.
+    // Inlined, as is the reading of texts: most values are texts without escapes.
+    #[inline]
     fn value(&mut self, depth: usize) -> Result<Json<'a>, Code> {
         match self.peek() {
             Some(b'"') => self.text().map(Json::Text),
+            next => self.other_value(next, depth),
+        }
+    }
+
+    /// Reads a value that begins with `next` and is no text.
+    fn other_value(&mut self, next: Option<u8>, depth: usize) -> Result<Json<'a>, Code> {
+        match next {
             Some(b'-' | b'0'..=b'9') => self.number().map(Json::Number),
             Some(b'{' | b'[') if depth == JSON_DEPTH_MAX => Err(Code::TooDeep),
             Some(b'{') => self.object(depth).map(Json::Object),
@@ -249,6 +267,7 @@ impl<'a> JsonCursor<'a> {
     }
 
     /// Reads a text from its first quote on.
+    #[inline]
     fn text(&mut self) -> Result<&'a str, Code> {
         let start = self.at + 1;
         let end = start + word::plain_json_length(&self.text.as_bytes()[start..]);
@@ -261,6 +280,7 @@ impl<'a> JsonCursor<'a> {
     }
 
     /// Goes on with a text after its first backslash, before which `plain` stood.
+    #[cold]
     fn escaped(&mut self, plain: &str) -> Result<&'a str, Code> {
         let mut text = BumpString::from_str_in(plain, self.bump);
         loop {
@@ -363,13 +383,15 @@ struct Names<'a> {
     count: usize,
     /// All of them, once they are too many.
     many: BumpVec<'a, &'a str>,
+    /// A bit for each length and last byte that a name had: most names need no comparison.
+    kinds: u64,
     is_any_equal: bool,
 }
 
 impl<'a> Names<'a> {
     fn new(bump: &'a Bump) -> Names<'a> {
         let many = BumpVec::new_in(bump);
-        Names { few: [""; NAMES_COMPARED_MAX], count: 0, many, is_any_equal: false }
+        Names { few: [""; NAMES_COMPARED_MAX], count: 0, many, kinds: 0, is_any_equal: false }
     }
 
     #[inline]
@@ -377,7 +399,11 @@ impl<'a> Names<'a> {
         match self.few.get_mut(self.count) {
             Some(place) => {
                 *place = name;
-                self.is_any_equal |= self.few[..self.count].contains(&name);
+                let kind = 1 << kind_of(name);
+                if self.kinds & kind != 0 {
+                    self.is_any_equal |= self.few[..self.count].contains(&name);
+                }
+                self.kinds |= kind;
             }
             None => {
                 if self.many.is_empty() {
@@ -393,6 +419,13 @@ impl<'a> Names<'a> {
         self.many.sort_unstable();
         self.is_any_equal || self.many.windows(2).any(|pair| pair[0] == pair[1])
     }
+}
+
+/// A number below 64, the same for equal names.
+#[inline]
+fn kind_of(name: &str) -> usize {
+    let last = name.as_bytes().last().map_or(0, |byte| usize::from(*byte));
+    (last ^ name.len() << 2) % 64
 }
 
 /// As [`Names`], of members that are there already.

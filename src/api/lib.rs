@@ -1,12 +1,13 @@
 //! Requests to commands, outcomes to replies; no I/O, no clock, no randomness. `routes` paths,
-//! methods and the order of refusals · `command` what is asked, as a value, and `outcome` what came
-//! of it, both with an encoding for their way through the shards (`binary`) · `render` outcomes to
-//! replies · `access` keys · `identity` signed users, `visitors` whom a decision is for · `cors`
-//! origins · `query` and `json` bounded strict input into scratch · `decide` and `events` their
-//! requests, `look` `/v1/preview` · `verdict` what became of each event · `ignored` fields that
-//! nobody knows · `token` the signed identity of an impression · `early` answers before there is a
-//! whole request · `refusal` codes (`named`) · `reply` what all replies share · `health` ·
-//! `snippet` the files that pages load.
+//! methods and the order of refusals · `command` what is asked, as a value, and `outcome` what
+//! came of it, both with an encoding for their way through the shards (`binary`) · `render`
+//! outcomes to replies, `nothing` what most of them begin with · `access` keys · `identity`
+//! signed users, `visitors` whom a decision is for · `cors` origins · `query` and `json` bounded
+//! strict input into scratch · `decide` and `events` their requests, `repeated` those that say the
+//! same of many users, `look` `/v1/preview` · `verdict` what became of each event · `ignored`
+//! fields that nobody knows · `token` the signed identity of an impression · `early` answers
+//! before there is a whole request · `refusal` codes (`named`) · `reply` what all replies share
+//! · `health` · `snippet` the files that pages load.
 //!
 //! Scratch is the caller's: one `Bump` per turn, reset by it.
 
@@ -25,10 +26,12 @@ pub mod identity;
 pub mod ignored;
 pub mod json;
 pub mod look;
+mod nothing;
 pub mod outcome;
 pub mod query;
 pub mod refusal;
 pub mod render;
+pub mod repeated;
 pub mod reply;
 pub mod routes;
 pub mod snippet;

@@ -6,6 +6,7 @@ use bumpalo::Bump;
 
 use super::ignored::Ignored;
 use super::look::Looked;
+use super::nothing;
 use super::outcome::{Candidate, Decided, Outcome, Verdicts};
 use super::refusal::{Code, RequestField, RequestRefusal, write_journal_full, write_refusal};
 use super::reply::{JsonText, ResponseContext};
@@ -71,14 +72,8 @@ impl<'r> Rendering<'r> {
         out: &mut Vec<u8>,
     ) {
         debug_assert!(next_in_s.is_none_or(|next| (1..=NEXT_IN_S_MAX).contains(&next)));
-        self.response.start(out, 204);
-        out.extend_from_slice(b"Nudge-Reason: ");
-        out.extend_from_slice(reason.as_str().as_bytes());
-        if let Some(next_in_s) = next_in_s {
-            out.extend_from_slice(b"\r\nNudge-Next: ");
-            out.extend_from_slice(itoa::Buffer::new().format(next_in_s).as_bytes());
-        }
-        out.extend_from_slice(b"\r\n");
+        nothing::write_begin(&self.response, out);
+        nothing::write_reason(reason, next_in_s, out);
         if let Some(anonymous) = decided.anonymous {
             reply::field(out, "Nudge-Anon", anonymous.as_bytes());
         }

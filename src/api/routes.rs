@@ -15,6 +15,7 @@ use super::ignored::Unknown;
 use super::look;
 use super::query;
 use super::refusal::{self, Code, RequestField, RequestRefusal};
+use super::repeated::{KnownWords, RepeatedRequests, UserAndRest};
 use super::reply::ResponseContext;
 use super::snippet::{self, SnippetFile};
 use super::token::Keys;
@@ -36,6 +37,8 @@ pub struct RequestPolicy<'s> {
     pub cors: &'s Cors,
     /// Which users a caller may name.
     pub visitors: &'s VisitorRules,
+    /// What requests have said lately; no answer depends on it.
+    pub repeated: &'s RepeatedRequests,
     /// Verify tokens.
     pub keys: &'s Keys,
     /// The node takes traffic.
@@ -51,8 +54,9 @@ pub struct RequestPolicy<'s> {
 /// Where a request went.
 #[derive(Clone, Copy, Debug)]
 pub enum Routed<'a> {
-    /// To whoever executes commands; and what the request's origin was granted.
-    Command(Command<'a>, Grant),
+    /// To whoever executes commands; what the request's origin was granted, and which words it
+    /// said, where they are kept.
+    Command(Command<'a>, Grant, Option<KnownWords>),
     /// Nowhere: it is answered, with this status.
     Answered(u16),
 }
@@ -130,6 +134,7 @@ pub fn route<'a>(
             return Routed::Answered(refusal::write_refusal(out, &response, refusal));
         }
     };
+    let mut words = None;
     let command = match (route, request.method) {
         (_, Method::Options) => {
             return Routed::Answered(write_options(out, &response, route, request));
@@ -147,7 +152,9 @@ pub fn route<'a>(
         (Route::SnippetFile(file), Method::Get | Method::Head) => {
             return Routed::Answered(snippet::write_file(out, &response, file, request));
         }
-        (Route::Decide, Method::Get | Method::Post) => command_decide(request, policy, bump),
+        (Route::Decide, Method::Get | Method::Post) => {
+            command_decide(request, policy, bump, &mut words)
+        }
         (Route::Preview, Method::Post) => command_look(request, policy, bump),
         (Route::Events, Method::Post) => match command_events(request, policy, bump) {
             Ok(EventsRequest { events: [], settled: [], ignored }) => {
@@ -167,7 +174,7 @@ pub fn route<'a>(
         }
     };
     match command {
-        Ok(command) => Routed::Command(command, response.grant),
+        Ok(command) => Routed::Command(command, response.grant, words),
         Err(refusal) => Routed::Answered(refusal::write_refusal(out, &response, refusal)),
     }
 }
@@ -206,10 +213,13 @@ fn command_decide<'a>(
     request: &Request<'a>,
     policy: &RequestPolicy<'_>,
     bump: &'a Bump,
+    words: &mut Option<KnownWords>,
 ) -> Result<Command<'a>, RequestRefusal> {
-    let (admitted, asked) = if request.method == Method::Get {
+    let (admitted, mut asked) = if request.method == Method::Get {
         // Read once for both. What can't be read is refused for its key first.
-        let read = decide::read_proven_query(request.query, bump);
+        let parts = UserAndRest::of_query(request.query);
+        let read = || decide::read_proven_query(request.query, bump);
+        let read = policy.repeated.read(parts, bump, read);
         let admitted = match &read {
             Ok(read) => policy.access.check_with(request, || Ok(read.key))?,
             Err(_) => policy.access.check(request, bump)?,
@@ -219,18 +229,26 @@ fn command_decide<'a>(
     } else {
         let admitted = admit(request, policy, bump)?;
         policy.access.count(admitted, policy.mono)?;
-        let unknown = Unknown::of_query(request.query, bump);
-        (admitted, decide::read_body(request.body, policy.reading(bump), unknown)?)
+        // Fields in the query are told beside those of the body.
+        let is_whole = request.query.is_empty();
+        let parts = if is_whole { UserAndRest::of_body(request.body) } else { None };
+        let read = || {
+            let unknown = Unknown::of_query(request.query, bump);
+            decide::read_body(request.body, policy.reading(bump), unknown)
+        };
+        (admitted, policy.repeated.read(parts, bump, read)?)
     };
     if asked.request.explain && admitted.caller == Caller::Public {
         return Err(RequestRefusal::new(Code::ServerKeyRequired, RequestField::Explain));
     }
-    let signature = || match asked.signature {
+    let of_fields = asked.signature;
+    let signature = || match of_fields {
         None if request.method == Method::Post => query::signature(request.query, bump),
         of_fields => Ok(of_fields),
     };
-    let settled = policy.visitors.settle(asked.request, admitted.caller, signature)?;
-    Ok(Command::Decide(settled))
+    policy.visitors.settle(&mut asked.request, admitted.caller, signature)?;
+    *words = asked.words;
+    Ok(Command::Decide(asked.request))
 }
 
 fn command_look<'a>(

@@ -41,20 +41,20 @@ impl PreviewUsers {
 }
 
 impl VisitorRules {
-    /// The request as it counts: for a minted user where the named one is unproven, and as a
+    /// Makes a request what it counts as: for a minted user where the named one is unproven, and a
     /// preview where a preview user is named by who may. `signature` is asked for only where it
     /// counts. Does not allocate.
     ///
     /// # Errors
     /// 401 `bad_signature` where the user needs one, and those of `signature`.
-    pub(super) fn settle<'a, 's>(
+    pub(super) fn settle<'s>(
         &self,
-        asked: DecideRequest<'a>,
+        asked: &mut DecideRequest<'_>,
         caller: Caller,
         signature: impl FnOnce() -> Result<Option<&'s str>, RequestRefusal>,
-    ) -> Result<DecideRequest<'a>, RequestRefusal> {
+    ) -> Result<(), RequestRefusal> {
         if asked.anonymous {
-            return Ok(asked);
+            return Ok(());
         }
         let user = asked.context.user;
         let is_vouched_for = match caller {
@@ -63,14 +63,17 @@ impl VisitorRules {
             Caller::Public => match self.identity.claim(user, signature()?) {
                 UserClaim::Signed => true,
                 UserClaim::Minted => false,
-                UserClaim::Unproven => return Ok(asked.without_user()),
+                UserClaim::Unproven => {
+                    asked.forget_user();
+                    return Ok(());
+                }
                 UserClaim::Refused => {
                     return Err(RequestRefusal::new(Code::BadSignature, RequestField::Sig));
                 }
             },
         };
-        let is_preview = is_vouched_for && self.preview.has(user);
-        Ok(DecideRequest { is_preview, ..asked })
+        asked.is_preview = is_vouched_for && self.preview.has(user);
+        Ok(())
     }
 }
 
@@ -100,9 +103,9 @@ mod tests {
         signature: Option<&str>,
     ) -> Result<(String, bool, bool), Code> {
         let bump = Bump::new();
-        let asked = read_query(query, &bump).unwrap();
-        let settled = rules.settle(asked, caller, || Ok(signature)).map_err(|error| error.code)?;
-        Ok((settled.context.user.to_owned(), settled.anonymous, settled.is_preview))
+        let mut asked = read_query(query, &bump).unwrap();
+        rules.settle(&mut asked, caller, || Ok(signature)).map_err(|error| error.code)?;
+        Ok((asked.context.user.to_owned(), asked.anonymous, asked.is_preview))
     }
 
     #[test]
@@ -144,8 +147,8 @@ mod tests {
             (rules(&[SECRET], &[]), "", Caller::Public, None),
             (rules(&[SECRET], &[]), "user=u1", Caller::Public, Some(Code::BadEncoding)),
         ] {
-            let asked = read_query(query, &bump).unwrap();
-            let settled = rules.settle(asked, caller, unreadable);
+            let mut asked = read_query(query, &bump).unwrap();
+            let settled = rules.settle(&mut asked, caller, unreadable);
             assert_eq!(settled.err().map(|refusal| refusal.code), want, "{query} {caller:?}");
         }
     }

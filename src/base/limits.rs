@@ -93,6 +93,10 @@ pub const REQUEST_LINE_BYTES_MAX: usize = 8 * 1_024;
 pub const HEAD_BYTES_MAX: usize = 16 * 1_024;
 /// Header fields of a request; more is 431.
 pub const HEAD_FIELDS_MAX: usize = 64;
+/// Connections of a shard whose last fields are kept, so that the same ones are not judged again.
+pub const HEADS_KNOWN_MAX: usize = 256;
+/// Fields of one connection that are kept for that, in bytes; longer ones are judged each time.
+pub const HEAD_KNOWN_BYTES_MAX: usize = 1_024;
 /// Longest method token, in bytes; longer is 400.
 pub const METHOD_BYTES_MAX: usize = 16;
 /// Largest request body, in bytes; larger is 413.
@@ -213,6 +217,11 @@ pub const JSON_MEMBERS_MAX: usize = 256;
 pub const JSON_SCRATCH_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 /// Attributes of a request.
 pub const ATTRIBUTES_MAX: usize = 64;
+/// Requests of a shard whose words are kept, so that those of other users that say the same are not
+/// read again.
+pub const REPEATED_REQUESTS_MAX: usize = 256;
+/// Words that are kept of one such request, in bytes; longer ones are read each time.
+pub const REPEATED_REQUEST_BYTES_MAX: usize = 512;
 /// Longest session of a request, in bytes: some are JWTs (docs/semantics.md#requests).
 pub const SESSION_BYTES_MAX: usize = 1_024;
 /// Unknown fields of a request that its answer names (docs/semantics.md#requests).

@@ -37,6 +37,19 @@ pub fn position(bytes: &[u8], marks: impl Fn(Word) -> Word) -> usize {
     }
 }
 
+/// Whether two texts are the same: as `==`, and without a call where they are short.
+#[inline]
+pub fn is_same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    match (a.first_chunk::<8>(), b.first_chunk::<8>()) {
+        _ if a.len() > BYTES => a == b,
+        (Some(a_low), Some(b_low)) => a_low == b_low && a.last_chunk::<8>() == b.last_chunk::<8>(),
+        _ => number_of(a) == number_of(b),
+    }
+}
+
 /// A search for each byte of a kind, in order.
 #[derive(Debug)]
 pub struct MarkPositions<'b> {
@@ -243,6 +256,21 @@ mod tests {
             assert_eq!(position(text, dash), length);
             assert_eq!(position(text, Word::not_in_name), length);
             assert_eq!(position(&bytes[10..=10 + length], dash), length);
+        }
+    }
+
+    #[test]
+    fn texts_are_the_same_where_each_byte_is() {
+        let bytes: Vec<u8> = (1..40).collect();
+        for length in 0..bytes.len() {
+            let mut other = bytes.clone();
+            assert!(is_same(&bytes[..length], &other[..length]));
+            assert!(!is_same(&bytes[..length], &other[..=length]));
+            for at in 0..length {
+                other[at] ^= 0x80;
+                assert!(!is_same(&bytes[..length], &other[..length]), "{at} of {length}");
+                other[at] ^= 0x80;
+            }
         }
     }
 

@@ -3,5 +3,6 @@
 
 pub mod catalog;
 pub mod decide;
+pub mod ended;
 pub mod operators;
 pub mod state;

@@ -3,6 +3,14 @@
 //! by its id. What two nodes know is joined by union, and an end wins, as of pauses and archives
 //! (`catalog::overrides`): a revoked token never returns, in whatever order nodes learn.
 //!
+//! ```text
+//! in force ─ its time is up ─► expired ─ some days later ─► ended
+//!    └──────── revoked ───────────┴───────────────────────────►┘
+//! ```
+//!
+//! Each node looks at its own clock whether a token has expired, and ends it for all nodes only
+//! some days later: a clock that is wrong keeps people out of one node, and out of no other.
+//!
 //! Pure: entries in, who it is out. Limits: [`OPERATOR_TOKENS_MAX`] in force,
 //! [`OPERATOR_TOKENS_REVOKED_MAX`] revoked ones that are remembered.
 
@@ -10,9 +18,12 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 
 use crate::catalog::overrides::OverridePlace;
+use crate::ended::Ended;
 use nudged_base::hex;
-use nudged_base::limits::{OPERATOR_TOKENS_MAX, OPERATOR_TOKENS_REVOKED_MAX};
-use nudged_base::time::WallMs;
+use nudged_base::limits::{
+    OPERATOR_TOKENS_EXPIRED_KEPT_MS, OPERATOR_TOKENS_MAX, OPERATOR_TOKENS_REVOKED_MAX,
+};
+use nudged_base::time::{DurationMs, WallMs};
 
 mod text;
 
@@ -69,15 +80,6 @@ impl OperatorRole {
     }
 }
 
-/// The end of a token.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Revocation {
-    /// When it was revoked.
-    pub at: WallMs,
-    /// By whom.
-    pub who: Box<str>,
-}
-
 /// One token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperatorToken {
@@ -93,20 +95,46 @@ pub struct OperatorToken {
     pub at: WallMs,
     /// By whom.
     pub who: Box<str>,
+    /// From when on it lets nobody in, if ever.
+    pub expires: Option<WallMs>,
     /// Its end, if it has one.
-    pub end: Option<Revocation>,
+    pub end: Option<Ended>,
 }
 
+/// Who ends tokens whose time is up.
+const EXPIRY: &str = "(expired)";
+
 impl OperatorToken {
+    /// Whether its time is up.
+    pub fn is_expired(&self, now: WallMs) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+
+    /// Whether it lets its holder in.
+    fn is_in_force(&self, now: WallMs) -> bool {
+        self.end.is_none() && !self.is_expired(now)
+    }
+
+    /// Whether nobody revoked it: nothing but time ends it, or has ended it.
+    fn is_unrevoked(&self) -> bool {
+        self.end.as_ref().is_none_or(|end| Some(end.at) == self.expires && *end.who == *EXPIRY)
+    }
+
     /// What two nodes know of one token, together: its earlier end, if any.
     fn join(&mut self, other: &OperatorToken) {
         fn rest(one: &OperatorToken) -> (&str, OperatorRole, [u8; 32], WallMs, &str) {
             (&one.name, one.role, one.hash, one.at, &one.who)
         }
         // Only a text that was tampered with differs in these; then all nodes take the same.
+        let expires = match (self.expires, other.expires) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            // A version that knows of no expiry passes tokens on without it.
+            (one, other) => one.or(other),
+        };
         if rest(other) < rest(self) {
             *self = OperatorToken { end: self.end.take(), ..other.clone() };
         }
+        self.expires = expires;
         self.end = match (self.end.take(), other.end.clone()) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
@@ -140,10 +168,10 @@ struct HeldToken {
 pub struct OperatorTokens(BTreeMap<OperatorTokenId, HeldToken>);
 
 impl OperatorTokens {
-    /// The token in force whose text has this hash. Takes as long whichever it is.
+    /// The token whose text has this hash, in force or expired. Takes as long whichever it is.
     pub fn find(&self, hash: &[u8; 32]) -> Option<&OperatorToken> {
         let mut found = None;
-        for token in self.in_force() {
+        for token in self.all().filter(|token| token.is_unrevoked()) {
             let difference = token.hash.iter().zip(hash).fold(0, |bits, (a, b)| bits | (a ^ b));
             if black_box(difference) == 0 {
                 found = Some(token);
@@ -152,9 +180,18 @@ impl OperatorTokens {
         found
     }
 
-    /// Those in force, by their ids.
-    pub fn in_force(&self) -> impl Iterator<Item = &OperatorToken> {
-        self.0.values().map(|held| &held.token).filter(|token| token.end.is_none())
+    /// Those that have not ended, by their ids: in force, or expired not long ago.
+    pub fn standing(&self) -> impl Iterator<Item = &OperatorToken> {
+        self.all().filter(|token| token.end.is_none())
+    }
+
+    /// How many are in force.
+    pub fn count_in_force(&self, now: WallMs) -> usize {
+        self.standing().filter(|token| token.is_in_force(now)).count()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &OperatorToken> {
+        self.0.values().map(|held| &held.token)
     }
 
     /// Every one, those not in SQL first, of them those in force: what a place with little room
@@ -181,15 +218,16 @@ impl OperatorTokens {
         furthest.unwrap_or(OverridePlace::Memory)
     }
 
-    /// Makes a token that nobody else knows yet.
+    /// Makes a token that nobody else knows yet, and whose `at` is now.
     ///
     /// # Errors
     /// [`TokenNotMade`]: nothing was made.
     pub fn add(&mut self, token: OperatorToken) -> Result<(), TokenNotMade> {
-        if self.in_force().any(|one| one.name == token.name) {
+        let now = token.at;
+        if self.standing().any(|one| one.name == token.name && one.is_in_force(now)) {
             return Err(TokenNotMade::NameTaken);
         }
-        if self.in_force().count() >= OPERATOR_TOKENS_MAX {
+        if self.count_in_force(now) >= OPERATOR_TOKENS_MAX {
             return Err(TokenNotMade::TooMany);
         }
         self.set(token, OverridePlace::Memory);
@@ -197,12 +235,29 @@ impl OperatorTokens {
     }
 
     /// Ends a token; gives it, where it was in force.
-    pub fn revoke(&mut self, id: OperatorTokenId, end: Revocation) -> Option<&OperatorToken> {
+    pub fn revoke(&mut self, id: OperatorTokenId, end: Ended) -> Option<&OperatorToken> {
         let held = self.0.get_mut(&id).filter(|held| held.token.end.is_none())?;
         held.token.end = Some(end);
         held.is_in = [false; 4];
         self.forget();
         self.0.get(&id).map(|held| &held.token)
+    }
+
+    /// Ends those whose time has been up for long; gives them. Every node ends them alike.
+    pub fn end_expired(&mut self, now: WallMs) -> Vec<OperatorToken> {
+        let is_long_over = |token: &&OperatorToken| {
+            let kept_ms = OPERATOR_TOKENS_EXPIRED_KEPT_MS;
+            token.expires.is_some_and(|expires| expires.plus(DurationMs(kept_ms)) <= now)
+        };
+        let due: Vec<(OperatorTokenId, WallMs)> = self
+            .standing()
+            .filter(is_long_over)
+            .filter_map(|token| Some((token.id, token.expires?)))
+            .collect();
+        let ended = due
+            .into_iter()
+            .filter_map(|(id, at)| self.revoke(id, Ended { at, who: EXPIRY.into() }).cloned());
+        ended.collect()
     }
 
     /// Takes in what a place knows of a token. Whether anything is new.
@@ -258,7 +313,7 @@ impl OperatorTokens {
         let Some(over) = revoked.checked_sub(OPERATOR_TOKENS_REVOKED_MAX) else { return };
         let is_in_sql = |held: &&HeldToken| held.is_in[OverridePlace::Sql as usize];
         let known = self.0.values().filter(is_in_sql).filter(|held| held.token.end.is_some());
-        let mut oldest: Vec<(Option<Revocation>, OperatorTokenId)> =
+        let mut oldest: Vec<(Option<Ended>, OperatorTokenId)> =
             known.map(|held| (held.token.end.clone(), held.token.id)).collect();
         oldest.sort();
         for (_, id) in oldest.iter().take(over) {

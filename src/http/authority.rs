@@ -1,4 +1,5 @@
-//! `host[:port]`, as in `Host` and in targets of absolute form. Knows nothing of requests.
+//! `host[:port]`, as in `Host`, in targets of absolute form and in origins. Knows nothing of
+//! requests.
 
 use std::net::Ipv6Addr;
 
@@ -6,9 +7,10 @@ use nudged_base::word;
 
 /// A host with the port that was given for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Authority<'b> {
+pub struct Authority<'b> {
     host: &'b [u8],
-    port: Option<u16>,
+    /// None where none is given, or an empty one.
+    pub port: Option<u16>,
 }
 
 impl<'b> Authority<'b> {
@@ -16,7 +18,7 @@ impl<'b> Authority<'b> {
     /// IPv4 address, or in brackets an IPv6 address or one of a version to come; then, at will, a
     /// colon and a port, which may be empty. None where it is empty or anything else stands in it,
     /// such as userinfo, a path or the zone of an address.
-    pub(super) fn parse(bytes: &'b [u8]) -> Option<Authority<'b>> {
+    pub fn parse(bytes: &'b [u8]) -> Option<Authority<'b>> {
         let host_length = match bytes.first()? {
             b'[' => bracketed_length(bytes)?,
             _ => name_length(bytes)?,
@@ -31,9 +33,15 @@ impl<'b> Authority<'b> {
         Some(Authority { host, port })
     }
 
+    /// The name or address, which is ASCII: without brackets, and without the dot of a whole name.
+    pub fn name(&self) -> &'b [u8] {
+        let bare = self.host.strip_prefix(b"[").and_then(|host| host.strip_suffix(b"]"));
+        bare.unwrap_or_else(|| self.host.strip_suffix(b".").unwrap_or(self.host))
+    }
+
     /// Whether two authorities name the same place, where a port that is absent is
     /// `default_port`.
-    pub(super) fn agrees(&self, other: &Authority<'_>, default_port: u16) -> bool {
+    pub fn agrees(&self, other: &Authority<'_>, default_port: u16) -> bool {
         self.host.eq_ignore_ascii_case(other.host)
             && self.port.unwrap_or(default_port) == other.port.unwrap_or(default_port)
     }
@@ -169,6 +177,18 @@ mod tests {
         }
         for text in bad {
             assert_eq!(Authority::parse(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_have_neither_brackets_nor_the_last_dot() {
+        for (text, name, port) in [
+            ("[::1]:80", "::1", Some(80)),
+            ("a.b.", "a.b", None),
+            ("127.0.0.1:", "127.0.0.1", None),
+        ] {
+            let authority = Authority::parse(text.as_bytes()).unwrap();
+            assert_eq!((authority.name(), authority.port), (name.as_bytes(), port), "{text}");
         }
     }
 

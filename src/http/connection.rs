@@ -18,6 +18,7 @@ use std::mem;
 use super::body::ChunkDecoder;
 use super::early::EarlyAnswers;
 use super::head::{HeadReader, Request};
+use super::known::KnownFields;
 use super::pool::BufferPool;
 use super::refusal::HttpRefusal;
 use super::reply::{CONTINUE, ImfDate, ResponseFlags};
@@ -43,6 +44,8 @@ pub struct ConnectionTurn<'t> {
     pub pool: &'t mut BufferPool,
     /// What is answered before a request is handed out.
     pub early: &'t dyn EarlyAnswers,
+    /// The fields that this connection sent last, where they are kept.
+    pub known: Option<&'t mut KnownFields>,
 }
 
 /// What a handler did with a request.

@@ -30,6 +30,7 @@ impl<'b> Fields<'b> {
     ///
     /// # Errors
     /// [`HttpRefusal::MalformedField`] and [`HttpRefusal::MalformedValue`].
+    #[inline]
     pub(super) fn next(&mut self) -> Result<Option<Field<'b>>, HttpRefusal> {
         if matches!(self.rest, [] | [b'\r', b'\n', ..]) {
             return Ok(None);

@@ -19,6 +19,7 @@ use memchr::memchr;
 use super::fields::Fields;
 pub use super::kept::HeadFields;
 use super::kept::{Kept, seen};
+use super::known::KnownFields;
 use super::line::{RequestLine, check_begin};
 pub use super::method::Method;
 use super::refusal::HttpRefusal;
@@ -127,8 +128,8 @@ impl HeadReader {
     /// Goes on over `bytes`, which start with the head's first byte and may go on past its end.
     /// Gives the head and its length, its empty line included, or none where more has to come. A
     /// head in one piece is read once; of others each line is judged when it has ended, and once
-    /// more with the whole. What is found depends on the bytes alone and not on how they were
-    /// split.
+    /// more with the whole. What is found depends on the bytes alone: not on how they were split,
+    /// nor on `known`, the fields that their connection sent last.
     ///
     /// # Errors
     /// The rule that is broken first, by the order of the bytes, at the first byte after which no
@@ -137,9 +138,10 @@ impl HeadReader {
         &mut self,
         bytes: &'b [u8],
         body_bytes_max: usize,
+        known: Option<&mut KnownFields>,
     ) -> Result<Option<(Head<'b>, usize)>, HttpRefusal> {
         if self.is_new()
-            && let Some((line, kept, end)) = whole::read(bytes, body_bytes_max)
+            && let Some((line, kept, end)) = whole::read(bytes, body_bytes_max, known)
             && let Ok(head) = finish(line, &kept)
         {
             return Ok(Some((head, end)));

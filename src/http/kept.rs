@@ -56,7 +56,7 @@ pub struct Repeatable<'b> {
 
 impl<'b> Repeatable<'b> {
     /// The field's values, one for each of its lines, in order.
-    pub fn values(&self) -> impl Iterator<Item = &'b [u8]> {
+    pub fn values(self) -> impl Iterator<Item = &'b [u8]> {
         let (name, mut rest) = (self.name.as_bytes(), self.rest);
         let more = std::iter::from_fn(move || rest.next().ok().flatten());
         let more = more.filter(move |field| field.name.eq_ignore_ascii_case(name));
@@ -65,7 +65,7 @@ impl<'b> Repeatable<'b> {
 }
 
 /// The fields that matter, as they stood.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Kept<'b> {
     /// Bits of [`seen`], those of lines that were judged earlier among them.
     pub(super) seen: u16,

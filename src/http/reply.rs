@@ -12,7 +12,7 @@ use httpdate::HttpDate;
 use nudged_base::time::WallMs;
 
 /// Bytes of a date in IMF form.
-const DATE_BYTES: usize = 29;
+pub const DATE_BYTES: usize = 29;
 /// The last second that IMF form can tell: 9999-12-31T23:59:59Z.
 const DATE_MAX_S: u64 = 253_402_300_799;
 
@@ -108,9 +108,15 @@ impl ImfDate {
         ImfDate { second, text: imf_date(second) }
     }
 
+    /// The date as it is sent.
+    pub fn as_bytes(&self) -> &[u8; DATE_BYTES] {
+        &self.text
+    }
+
     /// Moves the date to another moment; formats only where the second is another.
     pub fn refresh(&mut self, now: WallMs) {
-        if second_of(now) != self.second {
+        let into_ms = now.0.wrapping_sub_unsigned(self.second.wrapping_mul(1_000));
+        if !(0..1_000).contains(&into_ms) {
             *self = ImfDate::of(now);
         }
     }

@@ -5,6 +5,7 @@
 
 use super::fields::Fields;
 use super::kept::{HeadFields, Kept};
+use super::known::KnownFields;
 use super::line::{RequestLine, RequestTarget};
 use super::method::Method;
 use nudged_base::limits::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX, REQUEST_LINE_BYTES_MAX};
@@ -15,11 +16,13 @@ const LINE_END: &[u8; 11] = b" HTTP/1.1\r\n";
 
 /// Reads the head that stands at the start of `bytes`, which may go on past its end: its line, its
 /// fields, and its length, its empty line included. None where it is not whole, not good, or not an
-/// ordinary one; whether fields are missing is not looked at. Does not allocate.
-pub(super) fn read(
-    bytes: &[u8],
+/// ordinary one; whether fields are missing is not looked at. `known` are the fields that its
+/// connection sent last, if any are kept; afterwards they are these. Allocates only for those.
+pub(super) fn read<'b>(
+    bytes: &'b [u8],
     body_bytes_max: usize,
-) -> Option<(RequestLine<'_>, Kept<'_>, usize)> {
+    known: Option<&mut KnownFields>,
+) -> Option<(RequestLine<'b>, Kept<'b>, usize)> {
     let (method, target) = match bytes {
         [b'G', b'E', b'T', b' ', rest @ ..] => (Method::Get, rest),
         [b'P', b'O', b'S', b'T', b' ', rest @ ..] => (Method::Post, rest),
@@ -32,6 +35,27 @@ pub(super) fn read(
         return None;
     }
     let line = RequestLine { method, target, http_1_0: false };
+    let line_and_end = bytes.len() - section.len();
+    let found = known.as_ref().and_then(|known| known.find(section, body_bytes_max));
+    if let Some((kept, section_bytes)) = found {
+        let head_bytes = line_and_end + section_bytes;
+        return (head_bytes <= HEAD_BYTES_MAX).then_some((line, kept, head_bytes));
+    }
+    let (kept, section_bytes) = read_fields(section, body_bytes_max)?;
+    let head_bytes = line_and_end + section_bytes;
+    if head_bytes > HEAD_BYTES_MAX {
+        return None;
+    }
+    if let Some(known) = known {
+        known.set(&section[..section_bytes], body_bytes_max, &kept);
+    }
+    Some((line, kept, head_bytes))
+}
+
+/// Reads the fields that `section` starts with, and gives the length of their lines, the empty one
+/// included.
+#[inline]
+fn read_fields(section: &[u8], body_bytes_max: usize) -> Option<(Kept<'_>, usize)> {
     let mut fields = Fields::new(section);
     let mut kept = Kept { fields: HeadFields(fields), ..Kept::default() };
     let mut lines = 0;
@@ -42,11 +66,8 @@ pub(super) fn read(
         }
         kept.take(field, body_bytes_max, &|| None).ok()?;
     }
-    let head_bytes = bytes.len() - fields.after_empty_line()?.len();
-    if head_bytes > HEAD_BYTES_MAX {
-        return None;
-    }
-    Some((line, kept, head_bytes))
+    let section_bytes = section.len() - fields.after_empty_line()?.len();
+    Some((kept, section_bytes))
 }
 
 /// Reads the path, with its query or without, that `bytes` start with, and gives what follows it.

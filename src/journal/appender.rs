@@ -210,6 +210,16 @@ impl Appender {
         self.is_stopping = true;
     }
 
+    /// Whether it was told to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.is_stopping
+    }
+
+    /// When it acknowledges records.
+    pub fn ack(&self) -> AckLevel {
+        self.config.ack
+    }
+
     /// Whether nothing is under way and everything that was offered is synced; also once poisoned
     /// and quiet.
     pub fn is_finished(&self) -> bool {
@@ -307,13 +317,13 @@ impl Appender {
     }
 
     /// The next command to carry out. To be called until it gives `None`, after each offer,
-    /// completion and tick.
+    /// completion and tick. Writes come first: the sync behind them covers all that are complete.
     pub fn next_command(&mut self) -> Option<DiskCommand> {
         if self.poison.is_some() {
             return None;
         }
-        self.next_sync()
-            .or_else(|| self.next_write())
+        self.next_write()
+            .or_else(|| self.next_sync())
             .or_else(|| self.next_prepare())
             .or_else(|| self.next_remove())
     }

@@ -59,8 +59,8 @@ Checks the configuration, whether it fits this host (CPUs, files, directories, a
 popups. Contacts no server. Run it as the user that nudged runs as. What a running node has in use
 is only a warning, and so is a kernel or a limit that a node would not start with.
 
-Codes of warnings about popups in --json: ended, number_as_text, rollout_empty, shadowed,
-target_never_matches, too_many_to_remember, variant_unreachable, window_never_opens.
+Codes of warnings about popups in --json: ended, link_runs, number_as_text, rollout_empty,
+shadowed, target_never_matches, too_many_to_remember, variant_unreachable, window_never_opens.
 
 Examples:
   nudged check --config /etc/nudged.toml

@@ -41,7 +41,7 @@ pub fn run(shared: &SharedArguments, arguments: &DrainArguments) -> Result<(), F
     let data = config.data.clone();
     let refused = Failure::directory(&data);
     let lock = JournalDirectory::open(&data.join(JOURNAL));
-    let lock = lock.map_err(|error| refused(format!("{error}: stop the node first")))?;
+    let lock = lock.map_err(|error| refused(error.to_string()))?;
     let disk = lock.reader();
     let mut store = open(&config, &disk, arguments)?;
     bring_changes(&mut store, &data)?;

@@ -218,7 +218,7 @@ fn import_catalog(
         let _ = shared.put(after.version, &text, None);
     }
     for draft in &drafts {
-        if store.put_draft(draft, |_| true, POPUPS_MAX)? == DraftChange::TooMany {
+        if store.take_draft(draft, POPUPS_MAX)? == DraftChange::TooMany {
             return Err(lines.wrong(&format!("there are {POPUPS_MAX} drafts, which is the most")));
         }
     }

@@ -78,9 +78,7 @@ fn open(config: &Config, are_nodes_lost: bool) -> Result<Into, Failure> {
         return Ok(Into::Shared(Box::new(target)));
     }
     let lock = JournalDirectory::open(&config.data.join("journal"));
-    let lock = lock.map_err(|error| {
-        Failure::directory(&config.data)(format!("{error}: stop the node first"))
-    })?;
+    let lock = lock.map_err(Failure::directory(&config.data))?;
     ownership::check(config, None, &lock.reader(), false)?;
     let mut store = Store::open(&config.data)?;
     // What the journal tells of these users must not come behind what is brought.

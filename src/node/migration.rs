@@ -81,8 +81,7 @@ pub fn run(
         )));
     }
     let lock = JournalDirectory::open(&from.join("journal"));
-    let lock =
-        lock.map_err(|error| Failure::directory(from)(format!("{error}: stop the node first")))?;
+    let lock = lock.map_err(Failure::directory(from))?;
     let mut target = MigrationTarget::open(config, from)?;
     if let StoreMark::Moved(moved) = ownership::mark(from)? {
         return report(Some(&already(from, &lock, &mut target, moved)?));
@@ -241,7 +240,7 @@ impl Migration<'_> {
         for draft in self.source.drafts()? {
             let target = self.target.sql();
             if target.draft(&draft.id)?.is_none() {
-                target.put_draft(&draft, |_| true, POPUPS_MAX)?;
+                target.take_draft(&draft, POPUPS_MAX)?;
                 moved += 1;
             }
         }

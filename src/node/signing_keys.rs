@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use nudged_api::token::Secret;
 use nudged_base::hex;
 use nudged_base::time::WallMs;
+use nudged_runtime::journal::directory::mend_of;
 use nudged_runtime::whole_file;
 use nudged_store::StoreError;
 
@@ -24,7 +25,7 @@ const FILE: &str = "signing-keys";
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
     /// The file can't be read or written.
-    #[error("{path}: can't read or write the signing keys: {source}")]
+    #[error("{path}: can't read or write the signing keys: {source}{}", mend_of(source))]
     File {
         /// The file.
         path: PathBuf,

@@ -12,6 +12,7 @@
 //! Limits: [`OVERRIDES_FILE_BYTES`] a copy, [`OVERRIDES_REDIS_POLL_MS`], [`OVERRIDES_RETRY_MS`],
 //! [`OVERRIDES_PUT_MAX`] entries at once.
 
+mod entry;
 mod file;
 mod nodes;
 mod shared;
@@ -253,9 +254,9 @@ pub(super) fn known_at_start(config: &Config) -> KnownAtStart {
     if let Some(mut shared) = shared::SharedOverrides::of(config) {
         let redis = OverridePlace::Redis;
         // Where Redis does not answer, its thread asks again.
-        let entries = shared.load().unwrap_or_default();
+        let entries: Vec<Override> = shared.load().unwrap_or_default();
         known.entries.extend(entries.into_iter().map(|entry| (entry, redis)));
-        let tokens = shared.load_tokens().unwrap_or_default();
+        let tokens: Vec<OperatorToken> = shared.load().unwrap_or_default();
         known.tokens.extend(tokens.into_iter().map(|token| (token, redis)));
     }
     known

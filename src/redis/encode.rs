@@ -133,10 +133,20 @@ fn key(output: &mut Vec<u8>, partition: Partition, pieces: &[&[u8]]) {
     text(output, &[b"nudged:{p", partition, b"}:", first, second]);
 }
 
+/// A sign and a count on a line. Most counts have one digit or two: their line is put down at once.
 fn head(output: &mut Vec<u8>, sign: u8, count: usize) {
-    output.push(sign);
-    output.extend_from_slice(itoa::Buffer::new().format(count).as_bytes());
-    output.extend_from_slice(b"\r\n");
+    let digit = |number: u8| b'0' + number % 10;
+    match u8::try_from(count) {
+        Ok(count @ ..10) => output.extend_from_slice(&[sign, digit(count), b'\r', b'\n']),
+        Ok(count @ ..100) => {
+            output.extend_from_slice(&[sign, digit(count / 10), digit(count), b'\r', b'\n']);
+        }
+        _ => {
+            output.push(sign);
+            output.extend_from_slice(itoa::Buffer::new().format(count).as_bytes());
+            output.extend_from_slice(b"\r\n");
+        }
+    }
 }
 
 /// One word, of these pieces.
@@ -186,6 +196,15 @@ mod tests {
         output.clear();
         assert_eq!(command(&mut output, &RedisCommand::Ping), None);
         assert_eq!(output, b"*1\r\n$4\r\nPING\r\n");
+    }
+
+    #[test]
+    fn lengths_of_any_number_of_digits_are_lines() {
+        for count in [0, 9, 10, 11, 55, 99, 100, 101, 255, 256, 4_096] {
+            let mut output = Vec::new();
+            head(&mut output, b'$', count);
+            assert_eq!(output, format!("${count}\r\n").as_bytes());
+        }
     }
 
     #[test]

@@ -33,14 +33,12 @@ use nudged_base::limits::{BUFFERS_POOLED_MAX, COMMIT_TRIES_MAX};
 use nudged_base::rate::RateLimit;
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Log, LogValue, Message};
-use nudged_base::time::{MonoNs, WallMs};
+use nudged_base::time::MonoNs;
 use nudged_domain::catalog::snapshot::Snapshot;
-use nudged_domain::decide::timetable::Timetable;
 use nudged_domain::state::slice::Slice;
 use nudged_http::connection::Timeouts;
 use nudged_http::head::Request;
 use nudged_http::pool::BufferPool;
-use nudged_http::reply::ImfDate;
 
 /// What a shard is made of.
 pub struct CoreSetup {
@@ -99,20 +97,10 @@ pub struct Core {
 impl Core {
     /// A shard without users or connections, ready.
     pub fn new(setup: CoreSetup) -> Core {
+        let (place, timeouts) = ((setup.shard, setup.shards), setup.timeouts);
         let view = View {
-            shard: setup.shard,
-            shards: setup.shards,
-            times: Timetable::of(&setup.snapshot),
-            snapshot: setup.snapshot,
-            previewed: None,
-            rules: setup.rules,
-            keys: setup.keys,
-            timeouts: setup.timeouts,
-            ready: true,
-            stopping: false,
-            disk_lack: None,
-            closing: false,
-            date: ImfDate::of(WallMs(0)),
+            timeouts,
+            ..View::new(place, setup.snapshot, setup.rules, setup.keys, setup.seed)
         };
         let mut lane = Lane::new(setup.shard);
         let is_by_redis = setup.arbiter.is_some();
@@ -182,7 +170,9 @@ impl Core {
         self.bump.reset();
         let Core { view, users, arbitration, scratch, bump, .. } = self;
         let Waiter { origin, until, tries, counted, .. } = waiter;
-        let context = RequestContext { view, now, bump, origin, until, tries, counted, access };
+        let words = None;
+        let context =
+            RequestContext { view, now, bump, origin, until, tries, counted, access, words };
         let decoded = command.decode(bump);
         let mut turn = Turn { users, arbitration, scratch };
         if let Some(outcome) = turn.execute(&context, &decoded) {
@@ -203,6 +193,15 @@ impl Core {
         self.users.counters.hops_received.add(1);
         let origin = Origin::Shard { shard: hop.from, ticket: hop.ticket };
         self.begin(now, origin, hop.command);
+    }
+
+    /// There is no time for another shard's command: it is told so.
+    fn refuse_hop(&mut self, hop: Hop) {
+        self.users.counters.hops_received.add(1);
+        let origin = Origin::Shard { shard: hop.from, ticket: hop.ticket };
+        let outcome = EncodedOutcome::of_no_popup(&Outcome::Overloaded, self.users.buffer());
+        self.users.finish(origin, outcome);
+        self.users.keep(hop.command.into_buffer());
     }
 
     fn on_hop_reply(&mut self, reply: HopReply) {
@@ -325,6 +324,7 @@ impl Step for Core {
                     self.users.log(now, Message::ConnectionsFull, &fields);
                 }
             }
+            Input::Source { connection, source } => self.connections.set_source(connection, source),
             Input::Bytes { connection, bytes } => self.serve(now, connection, Some(bytes), outbox),
             Input::Shed { connection, bytes } => {
                 self.is_shedding = true;
@@ -350,6 +350,7 @@ impl Step for Core {
                 self.connections.untaken(now.mono, connection, bytes);
             }
             Input::Hop(hop) => self.on_hop(now, hop),
+            Input::ShedHop(hop) => self.refuse_hop(hop),
             Input::HopReply(reply) => self.on_hop_reply(reply),
             Input::HopRefused(hop) => self.on_hop_refused(now, hop),
             Input::Acked(ack) => {
@@ -399,3 +400,6 @@ impl Step for Core {
         deadlines.into_iter().flatten().min()
     }
 }
+
+#[cfg(test)]
+mod tests;

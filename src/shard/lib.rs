@@ -4,9 +4,10 @@
 //!
 //! `seam` what goes in and out · `core` the state machine · `edge` connections, hops and HTTP ·
 //! `users` the users it owns, and who decides on them: itself or Redis · `fanout` events in parts ·
-//! `origin` where outcomes go · `control` operators · `view` what a step only reads. LIFECYCLE.md
-//! beside this file has the way of a request.
+//! `origin` where outcomes go · `control` operators · `view` what a step only reads · `audiences`
+//! what requests match that say the same. LIFECYCLE.md beside this file has the way of a request.
 
+mod audiences;
 pub mod control;
 pub mod core;
 pub mod edge;

@@ -1,5 +1,6 @@
 //! the same with a seeded world. Nothing else reaches a shard.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::control::{Control, ControlReply};
@@ -22,6 +23,13 @@ pub enum Input<'a> {
         connection: u32,
         /// Index of the listener it came in by.
         listener: u16,
+    },
+    /// Whose a connection is, where that is known: by the header of a balancer, or of who connects.
+    Source {
+        /// The connection's number.
+        connection: u32,
+        /// The client's address.
+        source: IpAddr,
     },
     /// A connection of `Effect::Connect` stands; it is `Broken` where it could not be had.
     Connected {
@@ -78,6 +86,9 @@ pub enum Input<'a> {
     },
     /// Another shard asks this one to execute a command.
     Hop(Hop),
+    /// The same, which has waited for longer than a shard that has too much to do may have it wait:
+    /// it is refused.
+    ShedHop(Hop),
     /// Another shard has executed a command of this one.
     HopReply(HopReply),
     /// The other shard's lane is full: the hop comes back unexecuted.
@@ -185,6 +196,8 @@ pub struct Hop {
     pub from: ShardId,
     /// The coordinator's handle, given back with the reply.
     pub ticket: u64,
+    /// When it was sent.
+    pub since: MonoNs,
     /// The command.
     pub command: EncodedCommand,
 }

@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use crate::audiences::Audiences;
 use nudged_api::access::Access;
 use nudged_api::cors::Cors;
 use nudged_api::identity::AnonymousId;
 use nudged_api::outcome::Outcome;
+use nudged_api::repeated::RepeatedRequests;
 use nudged_api::routes::RequestPolicy;
 use nudged_api::token::Keys;
 use nudged_api::visitors::VisitorRules;
 use nudged_base::clock::Now;
 use nudged_base::ids::{ShardId, UserKey};
+use nudged_base::time::WallMs;
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::decide::timetable::Timetable;
 use nudged_http::connection::Timeouts;
@@ -42,6 +45,10 @@ pub struct View {
     pub times: Timetable,
     /// Access and origins.
     pub rules: Arc<Rules>,
+    /// What requests have said lately, so that the same is not read again; no answer depends on it.
+    pub repeated: RepeatedRequests,
+    /// What they match in this catalog.
+    pub(crate) audiences: Audiences,
     /// Sign and verify tokens.
     pub keys: Arc<Keys>,
     /// How long peers may take.
@@ -59,10 +66,38 @@ pub struct View {
 }
 
 impl View {
+    /// That of a shard, which has a number and others beside it, in a node that takes traffic.
+    pub fn new(
+        (shard, shards): (ShardId, u16),
+        snapshot: Arc<Snapshot>,
+        rules: Arc<Rules>,
+        keys: Arc<Keys>,
+        seed: u64,
+    ) -> View {
+        View {
+            shard,
+            shards,
+            times: Timetable::of(&snapshot),
+            snapshot,
+            previewed: None,
+            rules,
+            repeated: RepeatedRequests::new(seed),
+            audiences: Audiences::default(),
+            keys,
+            timeouts: Timeouts::DEFAULT,
+            ready: true,
+            stopping: false,
+            disk_lack: None,
+            closing: false,
+            date: ImfDate::of(WallMs(0)),
+        }
+    }
+
     /// Another catalog is current; gives back the former one.
     pub(crate) fn swap_catalog(&mut self, snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
         let former = std::mem::replace(&mut self.snapshot, snapshot);
         self.times = self.times.followed_by(&former, &self.snapshot);
+        self.audiences.forget();
         former
     }
 
@@ -89,12 +124,19 @@ impl View {
         key.home(self.shards)
     }
 
+    /// As [`View::home`], by the user's id.
+    pub(crate) fn home_of(&self, user: &str) -> ShardId {
+        // Of one shard there is nothing to find out.
+        if self.shards == 1 { self.shard } else { self.home(UserKey::of(user.as_bytes())) }
+    }
+
     /// What a request of this listener is weighed against.
     pub fn policy(&self, listener: u16, now: Now) -> RequestPolicy<'_> {
         RequestPolicy {
             access: &self.rules.access[usize::from(listener)],
             cors: &self.rules.cors,
             visitors: &self.rules.visitors,
+            repeated: &self.repeated,
             keys: &self.keys,
             ready: self.ready && !self.stopping && self.disk_lack.is_none(),
             disk_lack: self.disk_lack.as_deref(),

@@ -88,11 +88,12 @@ pub(super) fn dropped_of((id, definition, origin): (String, String, String)) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nudged_domain::catalog::overrides::{OverrideEnd, OverrideId, OverrideKind};
+    use nudged_domain::catalog::overrides::{OverrideId, OverrideKind};
+    use nudged_domain::ended::Ended;
 
     fn entry(id: u128, kind: OverrideKind, end: Option<i64>) -> Override {
         let at = WallMs(i64::try_from(id).unwrap());
-        let end = end.map(|at| OverrideEnd { at: WallMs(at), who: "bob".into() });
+        let end = end.map(|at| Ended { at: WallMs(at), who: "bob".into() });
         Override { id: OverrideId(id), popup: "p".into(), kind, at, who: "ann".into(), end }
     }
 

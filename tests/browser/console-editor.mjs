@@ -168,7 +168,7 @@ const tests = {
     await typeJson(page, JSON.stringify({ id: 'wrong', target }, null, 2));
     await page.locator('.cm-lint-marker-warning').first().waitFor();
     await field(page, 'target')
-      .getByText(/compares byte by byte/)
+      .getByText(/letter by letter/)
       .waitFor();
     check();
   },
@@ -456,8 +456,10 @@ const tests = {
     await accessible(fresh, 'templates');
     await fits(fresh);
     const page = await open('/popups/looks/edit');
-    await code(page).waitFor();
+    await page.locator('iframe').waitFor();
     await steady(page);
+    await tab(page, 'JSON');
+    await code(page).waitFor();
     await control(page, 'rollout').fill('x');
     await page.getByText('1 problem').waitFor();
     await accessible(page, 'form and JSON, with an error');

@@ -28,20 +28,20 @@ export function readArguments() {
     const at = rest.indexOf(name);
     return at < 0 ? null : rest.splice(at, 2)[1];
   };
-  const [only, program] = [flag('--only'), flag('--nudged')];
+  const [only, program, visits] = ['--only', '--nudged', '--visits'].map(flag);
   const built = rest.includes('--built');
   const [admin, data] = rest.filter((word) => !word.startsWith('--'));
   if (!chromium || (!program && !data)) throw new Error('CHROMIUM and --nudged PATH or two URLs');
-  return { chromium, program, admin, data, built, only };
+  return { chromium, program, admin, data, built, only, visits };
 }
 
 /**
  * Runs the tests of pages and prints what came of each as one line of JSON. A test is given
  * `node` (shared by all: change nothing of it that another looks at), `start(options)` (a node of
  * its own, as `startNode`; stopped after it) and `visitor(options)` (see `newVisitor`). `seed` is
- * called with the shared node before all.
+ * called with the shared node before all; `sideBySide` tests run at once.
  */
-export async function runConsole(tests, seed = async () => {}) {
+export async function runConsole(tests, seed = async () => {}, sideBySide = SIDE_BY_SIDE) {
   const { chromium, program, admin, data, built, only } = readArguments();
   const isWanted = ([name, test]) =>
     (!only || name.includes(only)) && (program || !test.toString().includes('start('));
@@ -53,7 +53,7 @@ export async function runConsole(tests, seed = async () => {}) {
     await seed(node);
     const wrapped = chosen.map(([name, test]) => [name, withNodes(test, { program, built })]);
     const visit = (browser, options) => newVisitor(browser, { node, ...options });
-    told = await runAll(chromium, Object.fromEntries(wrapped), SIDE_BY_SIDE, { node }, visit);
+    told = await runAll(chromium, Object.fromEntries(wrapped), sideBySide, { node }, visit);
   } finally {
     await node.stop();
   }

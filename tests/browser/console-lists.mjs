@@ -1,5 +1,5 @@
 // The console's frame, the list of popups, a popup's page and statistics, in a real Chromium
-// against real nodes: what they are for, by keys alone, under a node that dies, with hundreds of
+// against real nodes: what they are for, by keys alone, under a node that dies, with three pages of
 // popups (TEST_NUDGED_POPUPS=10000 for as many as a node takes), and with a script in every text.
 // Prints what came of each test as one line of JSON; see console-harness.mjs.
 import { gzipSync } from 'node:zlib';
@@ -16,10 +16,12 @@ import {
   until,
 } from './console-harness.mjs';
 
-/** As many as a node takes; it starts in seconds where nothing else runs. */
-const MANY = Number(process.env.TEST_NUDGED_POPUPS ?? 400);
+/** Three pages of the list; a node takes 10,000, and starts in seconds where nothing else runs. */
+const MANY = Number(process.env.TEST_NUDGED_POPUPS ?? 150);
 /** Of all that the first page loads, compressed. */
 const FIRST_PAGE_BYTES_MAX = 150_000;
+/** The page, its script and style, its icon, and what scripts of several pages share. */
+const FIRST_PAGE_FILES_MAX = 6;
 /** What the browser itself says of a node that is away. */
 const AWAY = [/Failed to load resource/, /net::ERR/];
 
@@ -37,6 +39,9 @@ const tests = {
     const page = await open('/popups');
     await row(page, 'welcome').getByText('Live', { exact: true }).waitFor();
     await row(page, 'asleep').getByText('Paused', { exact: true }).waitFor();
+    await row(page, 'asleep').getByText('in its definition').waitFor();
+    await row(page, 'last-year').getByText('Ended', { exact: true }).waitFor();
+    await row(page, 'next-year').getByText('Not begun', { exact: true }).waitFor();
     await row(page, 'cart-help').getByText('cart · Any questions?').waitFor();
     await page.getByLabel('Search', { exact: true }).fill('zz-nothing');
     await heading(page, 'No popup is like that').waitFor();
@@ -86,6 +91,7 @@ const tests = {
     await heading(dialog, 'Resumed by-keys').waitFor();
     await page.keyboard.press('Escape');
     await page.locator('.page-title').getByText('Live').waitFor();
+    await focused(page.locator('#page'), 'the page, as what opened the dialog is gone');
     check();
   },
 
@@ -107,6 +113,16 @@ const tests = {
     equal(await page.title(), 'spring-sale · Popup · nudged');
     await page.goBack();
     await heading(page, 'When and how often').waitFor();
+    await page.locator('dl').getByText('At home no live popup comes before it.').waitFor();
+    await page.goto('/console/popups/welcome');
+    await page.locator('dl').getByRole('link', { name: 'spring-sale' }).waitFor();
+    // Who uses keys goes on at the beginning of what they opened.
+    await page.goto('/console/popups');
+    await row(page, 'welcome').getByText('priority 10').waitFor();
+    await press(page, 'j');
+    await press(page, 'n');
+    await heading(page, 'New popup').waitFor();
+    await focused(page.locator('#page'), 'the new page');
     check();
   },
 
@@ -118,13 +134,21 @@ const tests = {
     const { context, check } = await visitor({ baseURL: node.console });
     const page = await context.newPage();
     let bytes = 0;
+    const asked = [];
+    page.on('request', (request) => asked.push(new URL(request.url()).pathname));
     page.on('response', async (response) => {
       if (!/\.(js|css|svg)$|\/console\//.test(response.url())) return;
       bytes += gzipSync(await response.body().catch(() => '')).length;
     });
-    await page.goto('/console/popups');
+    await page.goto('/console/');
     const all = `of ${MANY.toLocaleString('en')} popups`;
     await page.getByText(`1 to 50 ${all}`).waitFor();
+    const files = new Set(asked.filter((path) => !path.startsWith('/v1/')));
+    holds(files.size <= FIRST_PAGE_FILES_MAX, `files: ${[...files]}`);
+    // What it waited for; once there is a stream of changes, it looks whether it missed one.
+    const before = asked.filter((path) => path.startsWith('/v1/') && path !== '/v1/live');
+    equal(before.slice(0, 2), ['/v1/session', '/v1/popups'], 'what the list waited for');
+    equal(new URL(page.url()).pathname, '/console/popups');
     await page.waitForLoadState('load');
     holds(bytes > 0 && bytes < FIRST_PAGE_BYTES_MAX, `the first page has ${bytes} bytes`);
     equal(await page.locator('[data-row]').count(), 50);
@@ -211,6 +235,9 @@ const tests = {
     for (const key of ['Tab', 'Enter']) await press(page, key);
     await page.locator('.notice-title', { hasText: 'Deleted' }).waitFor();
     equal(await page.getByRole('button', { name: /^(Pause|Resume|Delete)$/ }).count(), 0);
+    const list = await open('/popups?q=deletable');
+    await row(list, 'deletable').getByText('Deleted', { exact: true }).waitFor();
+    await list.close();
     await keyTo(page, 'button', 'Bring back', 'Enter');
     await page.getByRole('dialog', { name: 'Bring deletable back?' }).waitFor();
     for (const key of ['Tab', 'Enter']) await press(page, key);

@@ -4,12 +4,13 @@
 //! balancer does not get in there.
 
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::net::{self, AddressFamily, SocketType};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -37,7 +38,7 @@ const LISTEN: [&str; 2] = ["--listen", "127.0.0.1:0 proxy_protocol"];
 fn setup(networks: &str) -> Setup {
     let config = format!(
         "lame_duck = \"1s\"\n[proxy_protocol]\nnetworks = {networks}\n\
-         [limits]\nread_deadline = \"2s\"\n"
+         [log]\nusers = [\"ann\"]\n[limits]\nread_deadline = \"2s\"\n"
     );
     Setup::new(WELCOME).config(&config).flags(&["--shards", "2", "--no-pin"]).flags(&LISTEN)
 }
@@ -322,4 +323,61 @@ fn nginx(address: SocketAddr, nodes: &[SocketAddr], folder: &Path) -> Command {
     let mut command = Command::new("nginx");
     command.arg("-p").arg(folder).arg("-c").arg(path);
     logged(command, folder)
+}
+
+/// Addresses that the log has of those who asked.
+fn askers(server: &Server) -> Vec<String> {
+    server.logged("asked").iter().map(|line| line.text("source").to_owned()).collect()
+}
+
+#[test]
+fn the_log_has_the_address_of_the_header_and_names_who_sends_none() {
+    let setup = setup("[\"127.0.0.0/8\"]");
+    let server = setup.start();
+    let mut client = Client::connect(server.others[0]);
+    client.send(&[LINE, &request("GET", "/v1/decide?user=ann", "")].concat());
+    let token = client.answer().expect(200).token().unwrap();
+    client.event(&token, "shown").expect(202);
+    client.get("/v1/decide?user=bob").expect(200);
+    // Nobody says whose this one is, nor is it the one before.
+    server.client().decide("ann").expect(204);
+    until("both of ann's requests", || (server.logged("decided").len() == 2).then_some(()));
+    assert_eq!(askers(&server), ["192.0.2.7", "192.0.2.7"], "{}", server.said());
+    let mut stranger = Client::connect(server.others[0]);
+    stranger.send(&request("GET", "/health", ""));
+    assert!(is_gone(&mut stranger));
+    let refused = server.await_logged("proxy_refused");
+    assert_eq!((refused.text("cause"), refused.text("peer")), ("missing", "127.0.0.1"));
+    server.stop();
+}
+
+/// A client that connects from this address.
+fn client_at(source: Ipv4Addr, to: SocketAddr) -> Client {
+    let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    net::bind(&socket, &SocketAddr::from((source, 0))).unwrap();
+    net::connect(&socket, &to).unwrap();
+    Client::of(socket.into()).unwrap()
+}
+
+#[test]
+fn behind_haproxy_the_log_has_the_client() {
+    if !is_there("haproxy", "-v") {
+        return eprintln!("skipped: no haproxy (tools/test installs it)");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let setups = [(); 2].map(|()| setup("[\"127.0.0.1\"]"));
+    let servers = setups.each_ref().map(Setup::start);
+    let nodes = [servers[0].others[0], servers[1].others[0]];
+    let path = folder.path().to_owned();
+    let make = move |address| haproxy(address, &nodes, &path);
+    let balancer = Process::start(Box::new(make), || log_of(&folder));
+    // Each of the two nodes is told in another version of the protocol.
+    until("ann on both nodes", || {
+        client_at(Ipv4Addr::new(127, 0, 0, 77), balancer.address()).decide("ann");
+        servers.iter().all(|server| !askers(server).is_empty()).then_some(())
+    });
+    for server in servers {
+        assert!(askers(&server).iter().all(|source| source == "127.0.0.77"), "{}", server.said());
+        server.stop();
+    }
 }

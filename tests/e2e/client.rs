@@ -77,7 +77,11 @@ impl Client {
 
     /// Connects, if somebody listens.
     pub fn try_connect(address: SocketAddr) -> io::Result<Client> {
-        let stream = TcpStream::connect_timeout(&address, ANSWER_TIMEOUT)?;
+        Client::of(TcpStream::connect_timeout(&address, ANSWER_TIMEOUT)?)
+    }
+
+    /// Over a connection that stands.
+    pub fn of(stream: TcpStream) -> io::Result<Client> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
         stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;

@@ -166,6 +166,37 @@ fn who_signs_in_may_what_the_token_may_until_it_is_revoked() {
 }
 
 #[test]
+fn sessions_outlive_a_restart_and_an_upgrade_and_what_has_ended_stays_so() {
+    let setup = reachable();
+    let mut server = setup.start();
+    let page = own(&server);
+    let (kept, out) = (sign_in(&server, OWNER), sign_in(&server, OWNER));
+    let written = format!("{kept}{page}");
+    let made = ask(&server, "POST /v1/tokens", &written, "{\"name\":\"ann\",\"role\":\"viewer\"}");
+    let made = made.expect(201).json();
+    let ann = sign_in(&server, made["token"].as_str().unwrap());
+    ask(&server, "DELETE /v1/session", &format!("{out}{page}"), "").expect(204);
+    let status = |server: &Server, cookie: &str| ask(server, "GET /v1/popups", cookie, "").status;
+    let all = |server: &Server| [&kept, &out, &ann].map(|cookie| status(server, cookie));
+    assert_eq!(all(&server), [200, 401, 200]);
+    server.hand_over();
+    assert_eq!(all(&server), [200, 401, 200], "after an upgrade");
+    ask(&server, "DELETE /v1/tokens?name=ann", &written, "").expect(200);
+    assert_eq!(all(&server), [200, 401, 401]);
+    // At the same port, as a browser names the cookie by it.
+    let setup = setup.admin(&format!("0.0.0.0:{}", server.admin.port()));
+    server.stop();
+    let server = setup.start();
+    assert_eq!(all(&server), [200, 401, 401], "after a restart");
+    let file = setup.data().join("sessions");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let secret = kept.trim_end().rsplit('=').next().unwrap().as_bytes().to_vec();
+    let text = fs::read(&file).unwrap();
+    assert!(!text.windows(secret.len()).any(|part| part == secret), "hashes alone");
+    server.stop();
+}
+
+#[test]
 fn a_console_that_is_read_only_or_off_is_so_at_a_reload() {
     let setup = Setup::new(WELCOME).flags(&ALONE).config("[console]\naccess = \"read-only\"\n");
     let server = setup.start();

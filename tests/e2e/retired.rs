@@ -1,11 +1,13 @@
 //! Property: what a retired node's journal still holds is brought to SQL by `nudged drain`, each
-//! record once, however often it runs; not while the node runs, and to no other node's store.
+//! record once, however often it runs; not while the node runs, and to no other node's store. What
+//! only a running node could bring there is lost when somebody says so, and nothing else with it.
 //! What it does with damage stands in `journal`.
 
 use std::fs;
 
+use crate::cluster::{Cluster, Plan, in_turn};
 use crate::database;
-use crate::harness::{Setup, WELCOME, run};
+use crate::harness::{Setup, WELCOME, run, until};
 use crate::journal::{SHOWN, after_shows, remove_database};
 
 #[test]
@@ -57,4 +59,43 @@ fn what_is_no_data_directory_is_refused_and_stays_as_it_is() {
     let exit = run(&setup.path("empty"), &["drain", "../unused"]);
     assert_eq!(exit.code, Some(4), "{exit:?}");
     assert!(exit.stderr.contains("[mysql]") && exit.stderr.contains("--config"), "{exit:?}");
+}
+
+#[test]
+fn what_was_to_be_merged_into_redis_is_given_up_only_when_told() {
+    let popups = in_turn(1);
+    let cluster = Cluster::new(Plan::impatient(&popups));
+    let setup = cluster.node();
+    let mut server = setup.start();
+    server.allow("\"level\":\"error\"");
+    let mut client = server.client();
+    let token = until("a show", || client.decide("ann").token());
+    cluster.redis.freeze();
+    let taken = client.event(&token, "clicked").expect(202).json();
+    assert_eq!(taken["accepted"], 1, "{taken}");
+    server.kill();
+    let rows = |action: &str| {
+        let who = format!("user_id = 'ann' AND action = '{action}'");
+        cluster.number(&format!("SELECT COUNT(*) FROM events WHERE {who}"))
+    };
+    let drain = |flags: &[&str]| {
+        let command = ["drain", "--config", "nudged.toml", "data"];
+        setup.run(&[&command[..], flags].concat())
+    };
+    let refused = drain(&[]);
+    assert_eq!(refused.code, Some(4), "{refused:?}");
+    for part in ["1 shows and events", "first_unmerged", "--unmerged-lost"] {
+        assert!(refused.stderr.contains(part), "{refused:?}");
+    }
+    // What stands before it is there, as often as one likes.
+    assert_eq!((rows("decided"), rows("clicked")), (1, 0));
+    assert_eq!(drain(&[]).code, Some(4));
+    let given_up = drain(&["--unmerged-lost"]);
+    assert_eq!(given_up.code, Some(0), "{given_up:?}");
+    assert_eq!((rows("decided"), rows("clicked")), (1, 0));
+    let again = drain(&[]);
+    assert_eq!(again.code, Some(0), "nothing waits any more: {again:?}");
+    assert!(again.stdout.contains("nothing to do"), "{again:?}");
+    cluster.redis.thaw();
+    cluster.check_sql();
 }

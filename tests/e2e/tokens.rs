@@ -36,7 +36,12 @@ fn ask(server: &Server, token: &str, method: &str, target: &str, body: &str) -> 
 
 /// Makes a token; its id and its text.
 fn make(server: &Server, by: &str, name: &str, role: &str) -> (String, String) {
-    let body = format!("{{\"name\":\"{name}\",\"role\":\"{role}\"}}");
+    make_for(server, by, (name, role), "3650d")
+}
+
+/// The same of one that expires.
+fn make_for(server: &Server, by: &str, (name, role): (&str, &str), time: &str) -> (String, String) {
+    let body = format!("{{\"name\":\"{name}\",\"role\":\"{role}\",\"expires_in\":\"{time}\"}}");
     let made = ask(server, by, "POST", "/v1/tokens", &body).expect(201).json();
     let text = |member: &str| made[member].as_str().unwrap().to_owned();
     assert_eq!((made["name"].as_str(), made["role"].as_str()), (Some(name), Some(role)));
@@ -66,6 +71,12 @@ fn may(server: &Server, token: &str) -> [u16; 6] {
         asked("DELETE", "/v1/users/nobody", ""),
         asked("GET", "/v1/tokens", ""),
     ]
+}
+
+/// Why a token is refused, if it is.
+fn refusal(server: &Server, token: &str) -> Option<Value> {
+    let answer = ask(server, token, "GET", "/v1/status", "");
+    (answer.status == 401).then(|| answer.json()["error"]["code"].clone())
 }
 
 fn is_in(server: &Server, token: &str) -> bool {
@@ -152,19 +163,24 @@ fn a_revoked_token_stays_so_over_restarts_and_the_files_token_always_works() {
     let (kept_id, kept) = make(&server, OWNER, "kept", "viewer");
     let (gone_id, gone) = make(&server, OWNER, "gone", "admin");
     assert!(is_in(&server, &kept) && is_in(&server, &gone) && is_in(&server, OWNER));
+    let (_, brief) = make_for(&server, OWNER, ("brief", "viewer"), "1s");
     let revoked = ask(&server, &gone, "DELETE", &format!("/v1/tokens/{gone_id}"), "").expect(200);
     assert_eq!(revoked.json()["revoked_by"], "gone (127.0.0.1)", "{revoked:?}");
     assert!(!is_in(&server, &gone), "at once");
     ask(&server, OWNER, "DELETE", &format!("/v1/tokens/{gone_id}"), "").expect(404);
-    assert_eq!(names(&server, OWNER), ["kept"]);
+    assert_eq!(names(&server, OWNER), ["kept", "brief"]);
     server.kill();
     let mut server = setup.start();
     server.allow("admin_refused");
     assert!(is_in(&server, &kept) && !is_in(&server, &gone) && is_in(&server, OWNER));
+    let expired = Some(Value::from("token_expired"));
+    until("its time to be up", || (refusal(&server, &brief) == expired).then_some(()));
+    assert_eq!(refusal(&server, &gone), Some(Value::from("wrong_token")));
     // What the file has lost, SQL remembers.
     until("both in SQL", || {
         let listed = ask(&server, OWNER, "GET", "/v1/tokens", "").expect(200).json();
-        (listed["tokens"][0]["stored"] == "sql").then_some(())
+        let tokens = listed["tokens"].as_array().unwrap();
+        tokens.iter().all(|token| token["stored"] == "sql").then_some(())
     });
     server.stop();
     fs::remove_file(setup.data().join("tokens")).unwrap();
@@ -172,6 +188,7 @@ fn a_revoked_token_stays_so_over_restarts_and_the_files_token_always_works() {
     server.allow("admin_refused");
     until("the token of SQL", || is_in(&server, &kept).then_some(()));
     assert!(!is_in(&server, &gone));
+    until("the expired token of SQL", || (refusal(&server, &brief) == expired).then_some(()));
     ask(&server, OWNER, "DELETE", "/v1/tokens?name=kept", "").expect(200);
     assert!(!is_in(&server, &kept), "{kept_id}");
     server.stop();
@@ -199,6 +216,10 @@ fn tokens_reach_every_node_and_need_no_sql() {
     let paused = ask(&nodes[1].1, &early, "POST", "/v1/popups/banner/pause", "").expect(200);
     assert_eq!(paused.json()["effective_status"], "paused", "{paused:?}");
     let (late_id, late) = make(&nodes[1].1, "", "late", "viewer");
+    let (_, brief) = make_for(&nodes[1].1, "", ("brief", "viewer"), "1s");
+    until("its time to be up on the other node", || {
+        (refusal(&nodes[0].1, &brief)? == "token_expired").then_some(())
+    });
     until_within("a token that SQL does not know", KNOWN_WITHIN, || {
         is_in(&nodes[0].1, &late).then_some(())
     });
@@ -209,6 +230,10 @@ fn tokens_reach_every_node_and_need_no_sql() {
         (!is_in(&nodes[1].1, &late) && !is_in(&nodes[1].1, &early)).then_some(())
     });
     cluster.mariadb().thaw();
+    until("an expiry in SQL", || {
+        let expiring = "SELECT COUNT(*) FROM operator_tokens WHERE expires_at = at + 1000";
+        (cluster.number(expiring) == 1).then_some(())
+    });
     until("both ends in SQL", || {
         let ended = "SELECT COUNT(*) FROM operator_tokens WHERE ended_at IS NOT NULL";
         (cluster.number(ended) == 2).then_some(())

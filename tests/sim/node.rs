@@ -197,7 +197,11 @@ impl Node {
             Effect::Hop { to, hop } => {
                 let one_in = scene.config.one_in_hop_refused;
                 if scene.is_fault(|streams| &mut streams.schedule, one_in) {
-                    self.push(shard, RETURNED, Input::HopRefused(hop), scene);
+                    // The lane was full, or it was not and there is no time.
+                    match hop.ticket % 2 {
+                        0 => self.push(shard, RETURNED, Input::HopRefused(hop), scene),
+                        _ => self.push(to.index(), LANES + shard, Input::ShedHop(hop), scene),
+                    }
                 } else {
                     self.push(to.index(), LANES + shard, Input::Hop(hop), scene);
                 }

@@ -20,10 +20,9 @@ use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_domain::catalog::compile;
 use nudged_domain::catalog::snapshot::Settings;
-use nudged_domain::decide::timetable::Timetable;
-use nudged_http::connection::{Answer, Timeouts};
+use nudged_http::connection::Answer;
 use nudged_http::head::Request;
-use nudged_http::reply::{self, ImfDate};
+use nudged_http::reply;
 use nudged_runtime::shard::driver::{Driver, Setup};
 use nudged_runtime::shard::entrance::Entrance;
 use nudged_runtime::shard::listener;
@@ -81,7 +80,9 @@ impl Step for Constant {
             // A floor of one shard has no state, no journal, no Redis and no operator. All of them
             // are named, so that a new input is thought of here before it arrives.
             Input::Connected { .. }
+            | Input::Source { .. }
             | Input::Hop(_)
+            | Input::ShedHop(_)
             | Input::HopReply(_)
             | Input::HopRefused(_)
             | Input::Acked(_)
@@ -122,25 +123,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let counters: Arc<ShardCounters> = Arc::default();
     let secret = Secret { id: 1, created_at: WallMs(0), bytes: [0; 32], moved_at: None };
     let snapshot = compile::compile(&[], Settings::default(), 1).map_err(|_| "no catalog")?;
-    let view = View {
-        shard: ShardId(0),
-        shards: 1,
-        times: Timetable::default(),
-        snapshot: Arc::new(snapshot),
-        previewed: None,
-        rules: Arc::new(Rules {
-            access: Vec::new(),
-            cors: Cors::default(),
-            visitors: VisitorRules::default(),
-        }),
-        keys: Arc::new(Keys::new(&[secret])),
-        timeouts: Timeouts::DEFAULT,
-        ready: true,
-        stopping: false,
-        disk_lack: None,
-        closing: false,
-        date: ImfDate::of(WallMs(0)),
-    };
+    let rules =
+        Rules { access: Vec::new(), cors: Cors::default(), visitors: VisitorRules::default() };
+    let keys = Keys::new(&[secret]);
+    let view = View::new((ShardId(0), 1), Arc::new(snapshot), Arc::new(rules), Arc::new(keys), 1);
     let connections = Connections::new(CONNECTIONS, UNSENT_BYTES_DEFAULT, Arc::clone(&counters));
     let mono = clocks::mono();
     let setup = Setup {

@@ -158,7 +158,7 @@ fn what_is_no_popup_is_refused_with_every_error_and_changes_nothing() {
     for (body, field) in [
         ("{\"id\":\"other\"}", json!("id")),
         ("", json!("body")),
-        ("[1]", json!("1")),
+        ("[1]", json!(null)),
         ("{", json!(null)),
         ("[[popup]]\nid = \"n\"\n[[popup]]\nid = \"m\"\n", json!(null)),
         ("popup = 3", json!(null)),

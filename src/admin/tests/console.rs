@@ -3,6 +3,7 @@
 //! page does.
 
 use super::*;
+use nudged_base::limits::CONSOLE_COOKIES_MAX;
 use nudged_config::ConsoleAccess;
 
 const OWN: &str = "Origin: http://localhost\r\n";
@@ -136,6 +137,15 @@ fn cookies_are_named_by_port_and_kept_to_tls() {
             "{name}"
         );
     }
+    // Who listens at another port of this host can have set others, which come first.
+    let junk = |count: usize| "nudged_session=zz; ".repeat(count);
+    for (count, want) in [(1, 200), (CONSOLE_COOKIES_MAX - 1, 200), (CONSOLE_COOKIES_MAX, 401)] {
+        let cookies = format!("Cookie: {}nudged_session={secret}", junk(count));
+        assert_eq!(node.said("GET /v1/status", &cookies).0, want, "{count} before it");
+    }
+    let both = format!("{OWN}Cookie: {}nudged_session={}\r\n", junk(1), secret.trim());
+    assert_eq!(node.said("DELETE /v1/session", &both).0, 204, "the good one ends");
+    assert_eq!(node.said("GET /v1/status", &cookie_of(&head)).0, 401);
     for value in ["", "0", "zz", &"0".repeat(64), &"f".repeat(4_096)] {
         let (status, code) =
             node.said("GET /v1/status", &format!("Cookie: nudged_session={value}\r\n"));
@@ -184,6 +194,13 @@ fn a_console_that_is_read_only_changes_nothing_without_a_token() {
     for line in changes {
         assert_eq!(node.said(line, OWN), (403, "read_only".to_owned()), "{line}");
     }
+    // What a browser only reads has no origin.
+    let reading = "Sec-Fetch-Site: same-origin\r\n";
+    for line in ["GET /v1/doctor", "GET /v1/tokens"] {
+        assert_eq!(node.said(line, reading), (403, "read_only".to_owned()), "{line}");
+    }
+    assert_eq!(node.said("GET /v1/popups", reading).0, 200);
+    assert_eq!(node.said("GET /v1/tokens", "").0, 200, "no page");
     let preview = node.send("POST /v1/preview", OWN, "{\"popup\":\"a\"}");
     assert_eq!(preview.0, 200, "it changes nothing: {}", preview.2);
     assert_eq!(node.said("POST /v1/popups/a/pause", "").0, 200, "no page");

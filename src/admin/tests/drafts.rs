@@ -216,3 +216,36 @@ fn a_node_of_the_version_before_may_put_drafts_beside_this_one() {
     assert_eq!((&draft["base_version"], &draft["outdated"]), (&json!(null), &json!(false)));
     assert_eq!(node.json("POST /v1/popups/m/publish")["version"], 2);
 }
+
+#[test]
+fn what_was_done_to_drafts_is_audited_and_no_change_of_the_popup() {
+    let node = node();
+    node.send("PUT /v1/popups/n", "Nudge-Who: ann\r\n", "{\"priority\":1}");
+    let before = node.json("GET /v1/popups/n")["updated_at"].clone();
+    let by = |who: &str, line: &str, body: &str| {
+        node.send(line, &format!("Nudge-Who: {who}\r\n"), body).0
+    };
+    assert_eq!(by("ben", "PUT /v1/popups/n/draft", "{\"priority\":2}"), 201);
+    assert_eq!(by("ben", "PUT /v1/popups/n/draft", "{\"priority\":2}"), 200);
+    assert_eq!(by("cat", "PUT /v1/popups/n/draft", "{\"priority\":2,\"max_shows\":3}"), 200);
+    assert_eq!(by("dan", "DELETE /v1/popups/n/draft", ""), 200);
+    assert_eq!(by("eve", "PUT /v1/popups/new/draft", "{\"priority\":5}"), 201);
+    let audit = node.json("GET /v1/audit?limit=4");
+    let told = audit["entries"].as_array().unwrap().iter().map(|entry| {
+        let who = entry["who"].as_str().unwrap().split(' ').next().unwrap();
+        json!([who, entry["popup"], entry["change"], entry["version"], entry["members"]])
+    });
+    let want = json!([
+        ["eve", "new", "drafted", 0, ["id", "priority"]],
+        ["dan", "n", "draft_deleted", 1, []],
+        ["cat", "n", "drafted", 1, ["max_shows"]],
+        ["ben", "n", "drafted", 1, ["priority"]],
+    ]);
+    assert_eq!(json!(told.collect::<Vec<_>>()), want, "{audit}");
+    assert_eq!(node.json("GET /v1/popups/n")["updated_at"], before);
+    let history = node.json("GET /v1/popups/n/history");
+    assert_eq!(history["history"].as_array().unwrap().len(), 1, "{history}");
+    node.json("POST /v1/popups/new/publish");
+    let (status, _, refused) = node.send("POST /v1/popups/new/rollback", "", "");
+    assert_eq!(status, 409, "there is no version before: {refused}");
+}

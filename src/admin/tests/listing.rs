@@ -36,6 +36,30 @@ fn popups_are_found_by_status_placement_and_text() {
 }
 
 #[test]
+fn what_is_gone_is_told_from_what_was_archived() {
+    let node = node();
+    for id in ["x", "y"] {
+        node.send(&format!("PUT /v1/popups/{id}"), "", "{}");
+    }
+    node.json("POST /v1/popups/x/archive");
+    node.json("DELETE /v1/popups/y");
+    node.directory.write_popups("[[popup]]\nid = \"a\"\npriority = 2\n");
+    node.json("POST /v1/reload");
+    let gone = |page: &Value| {
+        let popups = page["popups"].as_array().unwrap().iter();
+        let told = popups.map(|popup| (popup["id"].clone(), popup["gone"].clone()));
+        json!(told.collect::<Vec<_>>())
+    };
+    let want = json!([["a", false], ["b", true], ["x", false], ["y", true]]);
+    assert_eq!(gone(&node.json("GET /v1/popups")), want);
+    let want = json!([["b", true], ["x", false], ["y", true]]);
+    assert_eq!(gone(&node.json("GET /v1/popups?status=archived")), want);
+    assert_eq!(node.json("GET /v1/popups/y")["gone"], true);
+    node.send("PUT /v1/popups/y", "", "{}");
+    assert_eq!(node.json("GET /v1/popups/y")["gone"], false, "it is made again");
+}
+
+#[test]
 fn pages_have_each_popup_once_while_others_come() {
     let node = node();
     let first = node.json("GET /v1/popups?limit=1");

@@ -5,6 +5,7 @@ use std::io::BufRead as _;
 
 use super::described::{resolve, undescribed};
 use super::*;
+use nudged_domain::catalog::overrides::OverridePlace;
 
 /// A stream whose head has come.
 struct Stream(std::io::BufReader<TcpStream>);
@@ -88,6 +89,18 @@ fn a_followed_pause_ends_with_the_answer() {
     assert_eq!((status, &refused["error"]["code"]), (412, &json!("other_version")));
     let again = node.json("POST /v1/popups/a/pause");
     assert_eq!((&again["shards"], &again["nodes"]), (&json!([]), &json!([])), "all was so");
+    let follows = "Accept: text/event-stream\r\nContent-Length: 0\r\n";
+    // One more entry, which comes its own way to SQL although nothing is decided otherwise.
+    let mut stream = Stream::open(&node, "POST /v1/popups/a/pause", follows);
+    let mut events: Vec<(String, Value)> = std::iter::from_fn(|| stream.next()).collect();
+    let (_, done) = events.pop().unwrap();
+    assert_eq!((&done["stored"], &done["shards"]), (&json!("sql"), &json!([])), "{done}");
+    assert!(events.iter().all(|(name, _)| name == "stored"), "{events:?}");
+    assert_eq!(events.last().unwrap().1["stored"], "sql", "{events:?}");
+    let standing = node.publisher.with_overrides(|all| {
+        all.all().filter(|held| held.entry.end.is_none() && held.is_in(OverridePlace::Sql)).count()
+    });
+    assert_eq!(standing, 3, "each is in SQL by the time it is said");
     let resumed = node.json("POST /v1/popups/a/resume");
     assert_eq!(resumed["shards"].as_array().unwrap().len(), 2, "{resumed}");
 }

@@ -8,6 +8,7 @@ use crate::access::Access;
 use crate::cors::Cors;
 use crate::events::EventCode;
 use crate::fixture::{FRAME, NOW, get, keys, post, token_text};
+use crate::repeated::RepeatedRequests;
 use crate::routes::{RequestPolicy, Routed, route};
 use crate::visitors::VisitorRules;
 use nudged_base::time::{MonoNs, WallMs};
@@ -76,6 +77,7 @@ fn commanded<T>(request: &Request<'_>, look: impl FnOnce(Command<'_>) -> T) -> T
         access: &access,
         cors: &cors,
         visitors: &VisitorRules::default(),
+        repeated: &RepeatedRequests::new(1),
         keys: &keys,
         ready: true,
         disk_lack: None,
@@ -83,7 +85,7 @@ fn commanded<T>(request: &Request<'_>, look: impl FnOnce(Command<'_>) -> T) -> T
         mono: MonoNs(0),
     };
     match route(request, &policy, &bump, &FRAME, &mut Vec::new()) {
-        Routed::Command(command, _) => look(command),
+        Routed::Command(command, ..) => look(command),
         Routed::Answered(status) => panic!("answered with {status}"),
     }
 }

@@ -82,11 +82,12 @@ impl Node {
     }
 
     fn ask(&self, request: &Request<'_>) -> Outcome {
-        let (bump, keys) = (Bump::new(), keys());
+        let (bump, keys, repeated) = (Bump::new(), keys(), RepeatedRequests::new(1));
         let policy = RequestPolicy {
             access: &self.access,
             cors: &self.cors,
             visitors: &self.visitors,
+            repeated: &repeated,
             keys: &keys,
             ready: self.ready,
             disk_lack: None,
@@ -94,15 +95,20 @@ impl Node {
             mono: MonoNs(0),
         };
         let frame = ResponseFlags { head_only: request.method == Method::Head, ..FRAME };
-        let mut out = Vec::new();
+        // The third time its words are known, if they are kept.
+        let [mut first, mut second, mut out] = [const { Vec::new() }; 3];
+        for before in [&mut first, &mut second] {
+            route(request, &policy, &Bump::new(), &frame, before);
+        }
         let routed = route(request, &policy, &bump, &frame, &mut out);
+        assert_eq!((&first, &second), (&out, &out));
         let command = match routed {
             Routed::Answered(status) => {
                 let reply = FixtureReply::read(&out);
                 assert_eq!(reply.status, status, "the status is told as it is written");
                 return Outcome::Answered(reply);
             }
-            Routed::Command(command, _) => command,
+            Routed::Command(command, ..) => command,
         };
         assert!(out.is_empty(), "answered, or a command");
         match command {

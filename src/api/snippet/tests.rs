@@ -74,7 +74,7 @@ fn files_are_sent_as_the_client_takes_them() {
         (Some("gzip;q=0, *"), false),
         (Some("*, gzip ; q=0.000"), false),
         (Some("gzip;q=0.001"), true),
-        (Some("gzip;q="), true),
+        (Some("gzip;q="), false),
         (Some("identity"), false),
     ];
     for file in FILES {

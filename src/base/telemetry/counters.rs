@@ -213,9 +213,9 @@ pub const REFUSALS: [&str; 12] = [
 /// name it.
 const PROXY_REFUSALS: [&str; 8] =
     ["network", "missing", "malformed", "too_long", "checksum", "timeout", "cut", "other"];
-/// Why a request was shed: there were too many, it had waited too long, or its client had gone
-/// meanwhile.
-const SHED_CAUSES: [&str; 4] = ["early", "late", "gone", "other"];
+/// Why a request was shed: there were too many, it had waited too long, its client had gone
+/// meanwhile, or it had waited too long for the shard that was to execute it.
+const SHED_CAUSES: [&str; 5] = ["early", "late", "gone", "hop", "other"];
 const TLS_KINDS: [&str; 5] = ["tls13", "tls13_resumed", "tls12", "tls12_resumed", "other"];
 /// Why a connection of TLS failed, as `tls::connection` and the driver name it.
 const TLS_FAILURES: [&str; 13] = [

@@ -197,6 +197,8 @@ messages! {
     Warn AdminRefused "admin_refused" "an admin request had no valid token";
     Warn AdminForbidden "admin_forbidden" "an admin request's token has no right to it";
     Info SignedIn "signed_in" "an operator signed in to the console";
+    Warn SessionsUnkept "sessions_unkept"
+        "the file of the console's sessions can't be written or read: a restart signs people out";
     Info TokenChanged "token_changed" "an operator's token was made or revoked";
     Info PopupChanged "popup_changed" "an operator changed a popup";
     Info DraftChanged "draft_changed" "an operator changed a popup's draft";
@@ -210,6 +212,7 @@ messages! {
     Warn OverrideDropped "override_dropped"
         "a popup that an operator had set live is no longer live: its own status applies again";
     Info UserErased "user_erased" "a user was erased";
+    Debug Asked "asked" "a user asked, from this address";
     Debug Decided "decided" "a decision was made";
     Debug EventTaken "event_taken" "an event was taken";
     Warn KeeperFailed "keeper_failed" "a round of Redis recovery failed";

@@ -156,6 +156,9 @@ impl RequestDurations {
     /// The turn has ended after so many nanoseconds. Only the owning thread may.
     pub fn end_turn(&self, turn_ns: u64) {
         let mut touched = self.touched.get();
+        if touched == 0 && self.waited_count.get() == 0 {
+            return;
+        }
         while touched != 0 {
             let series = touched.trailing_zeros() as usize;
             touched &= touched - 1;

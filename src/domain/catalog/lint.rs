@@ -1,5 +1,6 @@
 //! What is allowed and still can't be meant: popups and variants that nobody can ever see, numbers
-//! that are compared as texts, and catalogs that need more memory of a user than there is.
+//! that are compared as texts, links that are scripts, and catalogs that need more memory of a user
+//! than there is.
 //!
 //! That nobody sees a popup is a proof, not a guess: where it can't be shown, nothing is said.
 //! Knows no clock: what has ended is told by the time that it is given. Off the hot path.
@@ -11,8 +12,10 @@ use nudged_base::limits::USER_POPUPS_MAX;
 use nudged_base::time::{DurationMs, Gap, WallMs};
 
 mod contradiction;
+mod links;
 
 use contradiction::{always_matches, never_matches};
+use links::running_links;
 
 /// Something that is allowed and still can't be meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +68,17 @@ pub enum LintProblem {
         /// The rule's text.
         text: String,
     },
+    /// A link of the content is a script, which a page that trusts it runs.
+    #[error(
+        "{field}: \"{member}\" is a script and no address: a page that opens it as a link runs it, \
+         and nudge.js leaves it out"
+    )]
+    LinkRuns {
+        /// The popup's member that has it.
+        field: &'static str,
+        /// The name that it has in the content.
+        member: String,
+    },
     /// A user may see more popups than are remembered, so that the oldest are forgotten.
     #[error(
         "{count} popups may be shown to one user, but only {USER_POPUPS_MAX} are remembered: \
@@ -87,6 +101,7 @@ impl LintProblem {
             LintProblem::Shadowed { .. } => "shadowed",
             LintProblem::VariantUnreachable { .. } => "variant_unreachable",
             LintProblem::NumberAsText { .. } => "number_as_text",
+            LintProblem::LinkRuns { .. } => "link_runs",
             LintProblem::TooManyToRemember { .. } => "too_many_to_remember",
         }
     }
@@ -99,6 +114,7 @@ impl LintProblem {
             LintProblem::Ended => "ends_at",
             LintProblem::WindowNeverOpens => "windows",
             LintProblem::VariantUnreachable { .. } => "variants",
+            LintProblem::LinkRuns { field, .. } => field,
             LintProblem::Shadowed { .. } | LintProblem::TooManyToRemember { .. } => "",
         }
     }
@@ -131,6 +147,7 @@ pub fn lint(snapshot: &Snapshot) -> Vec<Warning> {
         problems.extend(unseen(popup));
         popup.target.iter().for_each(|rule| add_numbers_as_texts(rule, &mut problems));
         problems.extend(unreachable_variants(popup));
+        problems.extend(running_links(popup));
         problems.extend(shadowed(snapshot, index));
         let warn = |problem| Warning { popup: Some(popup.id.to_string()), problem };
         warnings.extend(problems.into_iter().map(warn));

@@ -16,6 +16,7 @@
 use std::collections::BTreeMap;
 
 use super::snapshot::Status;
+use crate::ended::Ended;
 use nudged_base::hex;
 use nudged_base::limits::{OVERRIDES_ENDED_MAX, OVERRIDES_MAX, OVERRIDES_OF_POPUP_MAX};
 use nudged_base::time::WallMs;
@@ -73,15 +74,6 @@ impl OverrideKind {
     }
 }
 
-/// The end of an entry.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct OverrideEnd {
-    /// When it was resumed.
-    pub at: WallMs,
-    /// By whom.
-    pub who: Box<str>,
-}
-
 /// One pause or archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Override {
@@ -96,7 +88,7 @@ pub struct Override {
     /// By whom.
     pub who: Box<str>,
     /// Its end, if it has one.
-    pub end: Option<OverrideEnd>,
+    pub end: Option<Ended>,
 }
 
 impl Override {
@@ -109,10 +101,7 @@ impl Override {
         if rest(other) < rest(self) {
             *self = Override { end: self.end.take(), ..other.clone() };
         }
-        self.end = match (self.end.take(), other.end.clone()) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        };
+        self.end = Ended::join(self.end.take(), other.end.clone());
     }
 }
 
@@ -241,7 +230,7 @@ impl Overrides {
     }
 
     /// Ends every entry of a popup that stands; gives their number.
-    pub fn end(&mut self, popup: &str, end: &OverrideEnd) -> usize {
+    pub fn end(&mut self, popup: &str, end: &Ended) -> usize {
         let Some(standing) = self.standing.remove(popup) else { return 0 };
         for (_, id) in &standing {
             let held = self.held.get_mut(id).expect("what stands is held");
@@ -329,7 +318,7 @@ impl Overrides {
         let is_known =
             |held: &&HeldOverride| held.is_in(OverridePlace::Sql) && held.entry.end.is_some();
         let known = self.held.values().filter(is_known);
-        let mut oldest: Vec<(Option<OverrideEnd>, OverrideId)> =
+        let mut oldest: Vec<(Option<Ended>, OverrideId)> =
             known.map(|held| (held.entry.end.clone(), held.entry.id)).collect();
         oldest.sort();
         oldest.truncate(self.ended - OVERRIDES_ENDED_MAX);

@@ -12,6 +12,7 @@ use super::target::Rule;
 use nudged_base::event_kind::EventKind;
 use nudged_base::ids::PopupKey;
 use nudged_base::time::{DurationError, DurationMs, Gap, WallMs, parse_duration};
+use nudged_base::word;
 
 /// Everything a decision reads beside the user's state: popups, and the settings that hold across
 /// them. One decision uses one snapshot from start to end.
@@ -34,11 +35,24 @@ pub struct Snapshot {
     pub by_key: HashMap<PopupKey, u32>,
 }
 
+/// Placements that are compared each by itself, which is less than a hash costs.
+const PLACEMENTS_COMPARED_MAX: usize = 4;
+
 impl Snapshot {
+    /// A placement by its name; `None` where it has no live popup. Does not allocate.
+    pub(crate) fn placement(&self, name: &str) -> Option<&Placement> {
+        if self.placements.len() > PLACEMENTS_COMPARED_MAX {
+            return self.placements.get(name);
+        }
+        let mut all = self.placements.iter();
+        let found = all.find(|(known, _)| word::is_same(known.as_bytes(), name.as_bytes()));
+        found.map(|(_, placement)| placement)
+    }
+
     /// The live popups of a placement in the order in which they win; empty where there are none.
     /// Does not allocate.
     pub fn live(&self, placement: &str) -> &[u32] {
-        self.placements.get(placement).map_or(&[], |placement| &placement.live)
+        self.placement(placement).map_or(&[], |placement| &placement.live)
     }
 
     /// The popup of a key, archived ones too.

@@ -35,7 +35,8 @@ impl Version {
 
     /// How a version of a text orders against this one. Does not allocate.
     pub(crate) fn compare_parts(&self, of_text: &VersionParts<'_>) -> Ordering {
-        of_text.compare(&self.parts())
+        let numbers = of_text.numbers.cmp(&self.numbers);
+        numbers.then_with(|| compare_pre(of_text.pre, &self.pre))
     }
 
     /// How two versions order. Does not allocate.
@@ -64,23 +65,28 @@ impl VersionParts<'_> {
     /// Numbers and nothing else, in one pass: what most apps call themselves. `None` where the
     /// text is another version, or none.
     fn of_numbers(text: &str) -> Option<VersionParts<'_>> {
+        // So few digits can't leave the range of 64 bits.
+        const DIGITS_MAX: usize = 18;
+        if text.len() > DIGITS_MAX {
+            return None;
+        }
         let mut numbers = [0; VERSION_PARTS_MAX];
-        let (mut part, mut digits) = (0, 0);
+        // A digit is wanted: at the begin, and behind a dot.
+        let (mut part, mut number, mut wants_digit) = (0, 0, true);
         for byte in text.bytes() {
-            if byte == b'.' && digits > 0 {
-                (part, digits) = (part + 1, 0);
-                continue;
-            }
             let digit = byte.wrapping_sub(b'0');
-            let number = numbers.get_mut(part)?;
-            // So few digits can't leave the range of 64 bits.
-            if digit > 9 || digits == 18 {
+            if digit <= 9 {
+                number = number * 10 + u64::from(digit);
+                wants_digit = false;
+            } else if byte == b'.' && !wants_digit {
+                *numbers.get_mut(part)? = number;
+                (part, number, wants_digit) = (part + 1, 0, true);
+            } else {
                 return None;
             }
-            *number = *number * 10 + u64::from(digit);
-            digits += 1;
         }
-        (digits > 0).then_some(VersionParts { numbers, pre: "" })
+        *numbers.get_mut(part)? = number;
+        (!wants_digit).then_some(VersionParts { numbers, pre: "" })
     }
 
     fn of_any(text: &str) -> Option<VersionParts<'_>> {

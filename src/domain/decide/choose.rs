@@ -2,6 +2,7 @@
 //! request's placement in the order in which they win. Changes nothing: recording the show is
 //! `state::apply`'s business. Nothing here allocates after warm-up.
 
+use super::audience::Audience;
 use super::bucket;
 use super::candidates::Candidates;
 use super::context::Context;
@@ -50,7 +51,7 @@ pub enum Reason {
 
 impl Reason {
     /// Its name in answers and vectors.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Reason::None => "none",
             Reason::Gate(gate) => gate.as_str(),
@@ -68,7 +69,19 @@ pub fn decide<'a>(
     context: &'a Context<'a>,
     now: WallMs,
 ) -> Decision {
-    let Some(placement) = snapshot.placements.get(context.placement) else {
+    decide_for(snapshot, times, state, (context, None), now)
+}
+
+/// As [`decide`], where it may be known which targets match: `audience` is [`Audience::of`] this
+/// catalog and this context.
+pub fn decide_for<'a>(
+    snapshot: &'a Snapshot,
+    times: &Timetable,
+    state: impl Into<StateView<'a>>,
+    (context, audience): (&'a Context<'a>, Option<Audience>),
+    now: WallMs,
+) -> Decision {
+    let Some(placement) = snapshot.placement(context.placement) else {
         return nothing(&GateFailures::default(), now);
     };
     let mut visit = Visit::new(snapshot, state, context, now);
@@ -86,9 +99,13 @@ pub fn decide<'a>(
         asked += 1;
         let index = placement.live[place as usize];
         let popup = popup_at(snapshot, index);
-        let failure = match placement.has_user_zones && popup.is_in_user_zone() {
-            true => visit.failure_of_live(index),
-            false => visit.failure_of_open(index),
+        let failure = match audience {
+            _ if placement.has_user_zones && popup.is_in_user_zone() => {
+                visit.failure_of_live(index)
+            }
+            None => visit.failure_of_open(index),
+            Some(audience) if audience.has(place) => visit.failure_of_matching(popup),
+            Some(_) => Some(GateFailure::shut(Gate::Target)),
         };
         match failure {
             None => Some(show(index, popup, context)),

@@ -69,7 +69,7 @@ impl Gate {
     ];
 
     /// Its name in answers and vectors.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Gate::Status => "status",
             Gate::Schedule => "schedule",
@@ -162,7 +162,8 @@ pub fn next_show_at(popup: &Popup, entry: &PopupState, now: WallMs) -> NextShow 
     next_show_by(popup, entry.brief(), now)
 }
 
-fn next_show_by(popup: &Popup, entry: EntryBrief, now: WallMs) -> NextShow {
+/// The same by what is asked of the entry.
+pub fn next_show_by(popup: &Popup, entry: EntryBrief, now: WallMs) -> NextShow {
     let after_shown = NextShow::after(entry.latest_at, popup.after_shown);
     match outcome_by(popup, entry, now) {
         Some((outcome, at)) => after_shown.later_of(NextShow::after(at, popup.after(outcome))),
@@ -278,6 +279,11 @@ impl<'a> Visit<'a> {
     /// As [`Visit::failure_of_live`], for a popup whose time it is wherever the request comes from.
     pub(crate) fn failure_of_open(&mut self, index: u32) -> Option<GateFailure> {
         self.failure_for_request(index).or_else(|| self.failure_in_state(self.popup(index)))
+    }
+
+    /// As [`Visit::failure_of_open`], for a popup whose target matches.
+    pub(super) fn failure_of_matching(&mut self, popup: &Popup) -> Option<GateFailure> {
+        self.failure_behind_target(popup).or_else(|| self.failure_in_state(popup))
     }
 
     /// The popup of an index.

@@ -9,6 +9,7 @@ use super::context::AttributeValue;
 use crate::catalog::code::{ACCEPT, REJECT, TargetCode};
 use crate::catalog::target::{JsonNumber, Rule, Scalar, Test, join, parse_boolean, parse_number};
 use crate::catalog::version::{Version, VersionParts};
+use nudged_base::word;
 
 #[cfg(test)]
 mod tests;
@@ -109,7 +110,7 @@ impl<'a> RequestAttributes<'a> {
     }
 
     fn place_of_name(&self, name: &str) -> Option<usize> {
-        self.given.iter().position(|(given, _)| *given == name)
+        self.given.iter().position(|(given, _)| word::is_same(given.as_bytes(), name.as_bytes()))
     }
 
     /// What a test says of the attribute at a place; of an absent one where there is none.
@@ -141,6 +142,7 @@ impl<'a> RequestAttributes<'a> {
         }
     }
 
+    #[inline]
     fn equals(&mut self, place: usize, wanted: &Scalar) -> Option<bool> {
         match wanted {
             Scalar::Number(wanted) => self.number(place).map(|number| number == *wanted),
@@ -191,10 +193,11 @@ fn contains(value: AttributeValue<'_>, wanted: &Scalar) -> Option<bool> {
     }
 }
 
+#[inline]
 fn equals(value: AttributeValue<'_>, wanted: &Scalar) -> Option<bool> {
     let text = text(value)?;
     match wanted {
-        Scalar::Text(wanted) => Some(text == &**wanted),
+        Scalar::Text(wanted) => Some(word::is_same(text.as_bytes(), wanted.as_bytes())),
         Scalar::Number(wanted) => parse_number(text).map(|number| number == *wanted),
         Scalar::Boolean(wanted) => parse_boolean(text).map(|boolean| boolean == *wanted),
     }

@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::ended::Ended;
 
 fn token(id: u8, end: Option<i64>) -> OperatorToken {
     OperatorToken {
@@ -13,12 +14,13 @@ fn token(id: u8, end: Option<i64>) -> OperatorToken {
         hash: [id; 32],
         at: WallMs(id.into()),
         who: "ann".into(),
-        end: end.map(|at| Revocation { at: WallMs(at), who: "bob".into() }),
+        expires: None,
+        end: end.map(|at| Ended { at: WallMs(at), who: "bob".into() }),
     }
 }
 
-fn end() -> Revocation {
-    Revocation { at: WallMs(9), who: "bob".into() }
+fn end() -> Ended {
+    Ended { at: WallMs(9), who: "bob".into() }
 }
 
 #[test]
@@ -55,7 +57,7 @@ fn only_so_many_are_in_force_and_remembered() {
         tokens.take(&numbered(number, i64::try_from(number).ok()), OverridePlace::Sql);
     }
     assert_eq!(tokens.by_need().len(), OPERATOR_TOKENS_MAX + OPERATOR_TOKENS_REVOKED_MAX);
-    assert_eq!(tokens.in_force().count(), OPERATOR_TOKENS_MAX);
+    assert_eq!(tokens.count_in_force(WallMs(0)), OPERATOR_TOKENS_MAX);
     assert!(tokens.by_need()[0].end.is_none(), "what SQL lacks is first");
     // What SQL does not have is not forgotten.
     let mut unknown = OperatorTokens::default();
@@ -63,6 +65,57 @@ fn only_so_many_are_in_force_and_remembered() {
         unknown.take(&numbered(number, Some(1)), OverridePlace::Redis);
     }
     assert_eq!(unknown.by_need().len(), 2 * (OPERATOR_TOKENS_MAX + OPERATOR_TOKENS_REVOKED_MAX));
+}
+
+fn expiring(id: u8, expires: i64) -> OperatorToken {
+    OperatorToken { expires: Some(WallMs(expires)), ..token(id, None) }
+}
+
+#[test]
+fn a_token_whose_time_is_up_lets_nobody_in_and_takes_no_place() {
+    let mut tokens = OperatorTokens::default();
+    tokens.add(expiring(1, 100)).unwrap();
+    let found = tokens.find(&[1; 32]).unwrap();
+    assert!(found.is_in_force(WallMs(99)) && !found.is_in_force(WallMs(100)));
+    assert_eq!((tokens.count_in_force(WallMs(99)), tokens.count_in_force(WallMs(100))), (1, 0));
+    let again = OperatorToken { id: OperatorTokenId(7), hash: [7; 32], ..token(1, None) };
+    assert_eq!(tokens.add(again.clone()), Err(TokenNotMade::NameTaken));
+    tokens.add(OperatorToken { at: WallMs(100), ..again }).unwrap();
+    assert_eq!(tokens.standing().count(), 2, "both are listed");
+}
+
+#[test]
+fn every_node_ends_what_has_long_expired_alike_and_its_holder_learns_why() {
+    let kept = i64::try_from(OPERATOR_TOKENS_EXPIRED_KEPT_MS).unwrap();
+    let ended = |now: i64| {
+        let mut tokens = OperatorTokens::default();
+        tokens.add(expiring(1, 100)).unwrap();
+        tokens.add(token(2, None)).unwrap();
+        (tokens.end_expired(WallMs(now)), tokens)
+    };
+    assert_eq!(ended(100 + kept - 1).0, []);
+    let (one, tokens) = ended(100 + kept);
+    let (other, _) = ended(200 + kept);
+    assert_eq!((&one, one.len()), (&other, 1));
+    assert_eq!(one[0].end, Some(Ended { at: WallMs(100), who: EXPIRY.into() }));
+    assert_eq!(tokens.standing().count(), 1);
+    let found = tokens.find(&[1; 32]).unwrap();
+    assert!(found.is_expired(WallMs(200 + kept)), "it is said to be expired, not wrong");
+    let mut revoked = OperatorTokens::default();
+    revoked.add(expiring(1, 100)).unwrap();
+    revoked.revoke(OperatorTokenId(1), end()).unwrap();
+    assert_eq!(revoked.find(&[1; 32]), None);
+    assert_eq!(revoked.end_expired(WallMs(200 + kept)), []);
+}
+
+#[test]
+fn what_a_version_without_expiry_passes_on_does_not_prolong_a_token() {
+    let mut tokens = OperatorTokens::default();
+    tokens.take(&token(1, None), OverridePlace::Sql);
+    assert!(tokens.take(&expiring(1, 100), OverridePlace::Redis), "that is news");
+    assert!(!tokens.take(&token(1, None), OverridePlace::Sql));
+    assert!(tokens.take(&expiring(1, 50), OverridePlace::Redis));
+    assert_eq!(tokens.standing().next().unwrap().expires, Some(WallMs(50)));
 }
 
 #[test]
@@ -85,7 +138,7 @@ fn places_are_told_what_they_lack() {
 
 #[test]
 fn texts_read_back_and_others_are_none() {
-    for entry in [token(1, None), token(2, Some(5))] {
+    for entry in [token(1, None), token(2, Some(5)), expiring(3, 9)] {
         let text = encode(&entry);
         assert_eq!(text.contains("\"ended_at\":"), entry.end.is_some());
         assert_eq!(decode(&text), Some(entry));

@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{OperatorRole, OperatorToken, OperatorTokenId, Revocation};
+use super::{OperatorRole, OperatorToken, OperatorTokenId};
+use crate::ended::Ended;
 use nudged_base::hex;
 use nudged_base::limits::{WHO_BYTES_MAX, WHO_STORED_BYTES_MAX};
 use nudged_base::time::WallMs;
@@ -16,6 +17,8 @@ struct TokenText {
     hash: String,
     at: i64,
     who: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires_at: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ended_at: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -31,6 +34,7 @@ pub fn encode(token: &OperatorToken) -> String {
         hash: hex::encode(&token.hash),
         at: token.at.0,
         who: token.who.to_string(),
+        expires_at: token.expires.map(|expires| expires.0),
         ended_at: token.end.as_ref().map(|end| end.at.0),
         ended_by: token.end.as_ref().map(|end| end.who.to_string()),
     };
@@ -46,11 +50,12 @@ pub fn decode(text: &str) -> Option<OperatorToken> {
         && text.ended_by.as_deref().is_none_or(is_short);
     let end = match (text.ended_at, text.ended_by) {
         (None, None) => None,
-        (Some(at), Some(who)) => Some(Revocation { at: WallMs(at), who: who.into() }),
+        (Some(at), Some(who)) => Some(Ended { at: WallMs(at), who: who.into() }),
         _ => return None,
     };
     let (id, role) = (OperatorTokenId::parse(&text.id)?, OperatorRole::of_word(&text.role)?);
     let (hash, at) = (hex::decode_array(&text.hash)?, WallMs(text.at));
     let (name, who) = (text.name.into(), text.who.into());
-    is_fit.then_some(OperatorToken { id, name, role, hash, at, who, end })
+    let expires = text.expires_at.map(WallMs);
+    is_fit.then_some(OperatorToken { id, name, role, hash, at, who, expires, end })
 }

@@ -16,7 +16,7 @@ use nudged_base::limits::{
 };
 use nudged_base::time::WallMs;
 
-use super::user::{EncodedState, PopupState, Show, UserClocks, UserState};
+use super::user::{EncodedState, EntryBrief, PopupState, Show, UserClocks, UserState};
 
 mod late;
 #[cfg(test)]
@@ -99,8 +99,8 @@ pub struct ShowParts {
     pub revision: Revision,
     /// The clocks with it.
     pub clocks: UserClocks,
-    /// The popup's entry with it.
-    pub entry: PopupState,
+    /// The popup's entry with it, in brief.
+    pub entry: EntryBrief,
     /// Where the entry belongs in the state as it lies; empty for a new one.
     pub place: Range<usize>,
 }
@@ -156,23 +156,25 @@ pub fn show(
     ShowApplied { number, forgotten }
 }
 
-/// The same upon a state as it lies: gives what is other than in it. `None` where another popup has
-/// to be forgotten, for which all of the state has to be known. Does not allocate.
+/// The same upon a state as it lies: gives what is other than in it, and appends the popup's entry
+/// to `row`, encoded. `None` where another popup has to be forgotten or shows are counted to the
+/// end of their range: all of the state has to be decoded then. Allocates only where `row` has to
+/// grow.
 pub fn show_as_it_lies(
     state: &EncodedState<'_>,
     snapshot: &Snapshot,
     popup: &Popup,
     session: Option<&str>,
-    now: WallMs,
+    (now, row): (WallMs, &mut Vec<u8>),
 ) -> Option<ShowParts> {
-    let (mut entry, place) = state.entry_or_new(popup.key);
+    let (number, place) = state.entry_with_show(popup.key, now, row)?;
     if place.is_empty() && state.len() >= USER_POPUPS_MAX {
         return None;
     }
     let mut clocks = state.clocks();
-    let number = add_show(&mut entry, now);
     move_clocks(&mut clocks, snapshot, popup, session, now);
     let applied = ShowApplied { number, forgotten: None };
+    let entry = EntryBrief { shows_total: number, latest_at: now, outcome: None };
     Some(ShowParts { applied, revision: state.revision().next(), clocks, entry, place })
 }
 

@@ -166,7 +166,7 @@ impl Slice {
     }
 
     fn find(&self, user: &[u8]) -> Option<PageSlot> {
-        self.index.find(self.hash.of(user), |slot| self.pages.entry(slot).user == user)
+        self.index.find(self.hash.of(user), |slot| self.pages.is_of(slot, user))
     }
 
     fn has_room(&self, class: Class, inserting: bool) -> bool {

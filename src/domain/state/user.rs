@@ -6,6 +6,7 @@
 //! allocates after warm-up. Limits: `USER_POPUPS_MAX` popups,
 //! `SHOWS_REMEMBERED_MAX` shows of each, `STATE_BYTES_MAX` bytes encoded.
 
+mod adding;
 mod encoding;
 #[cfg(test)]
 mod tests;
@@ -69,13 +70,13 @@ pub struct PopupState {
 
 /// An entry in brief: what most gates ask of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct EntryBrief {
+pub struct EntryBrief {
     /// Shows, those no longer remembered included.
-    pub(crate) shows_total: u32,
+    pub shows_total: u32,
     /// The time of the latest show.
-    pub(crate) latest_at: WallMs,
+    pub latest_at: WallMs,
     /// The stored outcome of the latest show, with its time.
-    pub(crate) outcome: Option<(ShowOutcome, WallMs)>,
+    pub outcome: Option<(ShowOutcome, WallMs)>,
 }
 
 /// One remembered show.
@@ -111,7 +112,7 @@ impl PopupState {
     ///
     /// # Panics
     /// Where it has no show.
-    pub(crate) fn brief(&self) -> EntryBrief {
+    pub fn brief(&self) -> EntryBrief {
         let outcome = self.outcome.map(|outcome| (outcome, self.outcome_at));
         EntryBrief { shows_total: self.shows_total, latest_at: self.latest().at, outcome }
     }

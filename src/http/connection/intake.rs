@@ -118,7 +118,8 @@ impl Connection {
                     self.since = turn.now;
                     self.flags &= !flag::FRESH;
                 }
-                let found = reader.advance(bytes, self.body_bytes_max())?;
+                let known = turn.known.as_deref_mut();
+                let found = reader.advance(bytes, self.body_bytes_max(), known)?;
                 let Some((head, end)) = found else {
                     self.phase = Phase::Head(reader);
                     return Ok(None);
@@ -127,7 +128,7 @@ impl Connection {
                     return Ok(Some(self.begin_body(&head, &bytes[..end], turn)));
                 };
                 self.phase = BETWEEN;
-                self.hand_out(&head, &bytes[end..end + size], turn, handler);
+                self.hand_out(head, &bytes[end..end + size], turn, handler);
                 Ok(Some(end + size))
             }
             Phase::Sized { head_bytes, body_bytes } => {
@@ -136,7 +137,7 @@ impl Connection {
                 let Some(body) = bytes.get(end..end + size) else { return Ok(None) };
                 let head = head::parse(&bytes[..end], size)?;
                 self.phase = BETWEEN;
-                self.hand_out(&head, body, turn, handler);
+                self.hand_out(head, body, turn, handler);
                 Ok(Some(end + size))
             }
             Phase::Chunked { head_bytes, mut decoder } => {
@@ -147,7 +148,7 @@ impl Connection {
                     let input = mem::take(&mut self.input);
                     let head = head::parse(&input[..end], max)?;
                     self.phase = BETWEEN;
-                    self.hand_out(&head, &input[end..], turn, handler);
+                    self.hand_out(head, &input[end..], turn, handler);
                     turn.pool.give(input);
                 }
                 Ok(Some(used))
@@ -211,17 +212,17 @@ impl Connection {
     }
 
     /// Hands a whole request to the handler, and puts its answer where its turn is.
-    fn hand_out<H>(
+    fn hand_out<'b, H>(
         &mut self,
-        head: &Head<'_>,
-        body: &[u8],
+        head: Head<'b>,
+        body: &'b [u8],
         turn: &mut ConnectionTurn<'_>,
         handler: &mut H,
     ) where
         H: FnMut(&Request<'_>, u32, &mut Vec<u8>) -> Answer,
     {
-        let mut request = head.request;
-        let ambiguous = request.method.drops_body() && head.framing != Framing::Sized(0);
+        let Head { mut request, framing, .. } = head;
+        let ambiguous = request.method.drops_body() && framing != Framing::Sized(0);
         if ambiguous || self.has(flag::DRAINING) {
             request.close = true;
             self.flags |= flag::LINGER;

@@ -22,7 +22,7 @@ impl Client {
     }
 
     fn expire_at(&mut self, now: MonoNs) -> Expiry {
-        let mut turn = turn(now, &mut self.pool);
+        let mut turn = turn(now, (&mut self.pool, &mut self.known));
         self.connection.expire(&mut turn)
     }
 
@@ -40,7 +40,7 @@ impl Client {
     }
 
     fn drain(&mut self) {
-        let mut turn = turn(self.now, &mut self.pool);
+        let mut turn = turn(self.now, (&mut self.pool, &mut self.known));
         self.connection.drain(&mut turn);
     }
 }

@@ -12,6 +12,7 @@ mod random;
 use super::connection::{Answer, Connection, ConnectionEnd, ConnectionTurn, SendFailed, Timeouts};
 use super::early::{EarlyAnswers, HeadArrival};
 use super::head::{Method, Request};
+use super::known::KnownFields;
 use super::pool::BufferPool;
 use super::refusal::HttpRefusal;
 use super::reply::{self, ImfDate, ResponseFlags};
@@ -35,6 +36,7 @@ enum Mode {
 struct Client {
     connection: Connection,
     pool: BufferPool,
+    known: KnownFields,
     now: MonoNs,
     mode: Mode,
     pending: Vec<(u32, Vec<u8>)>,
@@ -50,7 +52,8 @@ impl Client {
     fn new(mode: Mode) -> Client {
         let now = MonoNs(1_000_000_000);
         let (connection, pool) = (Connection::new(now), BufferPool::new(8));
-        Client { connection, pool, now, mode, pending: vec![], handled: 0, sent: vec![] }
+        let (known, pending, sent) = (KnownFields::NONE, vec![], vec![]);
+        Client { connection, pool, known, now, mode, pending, handled: 0, sent }
     }
 
     /// Calls the connection with a turn and the handler.
@@ -58,8 +61,8 @@ impl Client {
         &mut self,
         act: impl FnOnce(&mut Connection, &mut ConnectionTurn<'_>, &mut dyn FnMut(Handed<'_>) -> Answer),
     ) {
-        let Client { connection, pool, now, mode, pending, handled, .. } = self;
-        let mut turn = turn(*now, pool);
+        let Client { connection, pool, known, now, mode, pending, handled, .. } = self;
+        let mut turn = turn(*now, (pool, known));
         let mut handler = |(request, slot, out): Handed<'_>| {
             *handled += 1;
             let body = echo(request);
@@ -112,7 +115,7 @@ impl Client {
     }
 
     fn answer(&mut self, slot: u32, body: &[u8]) -> bool {
-        let mut turn = turn(self.now, &mut self.pool);
+        let mut turn = turn(self.now, (&mut self.pool, &mut self.known));
         self.connection.answer(slot, &mut turn, |out, frame| write_echo(out, body, frame))
     }
 
@@ -125,12 +128,12 @@ impl Client {
     }
 
     fn sent_back(&mut self, buffer: Vec<u8>, result: Result<usize, SendFailed>) {
-        let mut turn = turn(self.now, &mut self.pool);
+        let mut turn = turn(self.now, (&mut self.pool, &mut self.known));
         self.connection.sent(buffer, result, &mut turn);
     }
 
     fn peer_closed(&mut self) {
-        let mut turn = turn(self.now, &mut self.pool);
+        let mut turn = turn(self.now, (&mut self.pool, &mut self.known));
         self.connection.peer_closed(&mut turn);
         self.go_on();
     }
@@ -144,8 +147,12 @@ impl Client {
     }
 }
 
-fn turn(now: MonoNs, pool: &mut BufferPool) -> ConnectionTurn<'_> {
-    ConnectionTurn { now, date: &ImfDate::EPOCH, timeouts: &Timeouts::DEFAULT, pool, early: &Early }
+fn turn<'t>(
+    now: MonoNs,
+    (pool, known): (&'t mut BufferPool, &'t mut KnownFields),
+) -> ConnectionTurn<'t> {
+    let (date, timeouts) = (&ImfDate::EPOCH, &Timeouts::DEFAULT);
+    ConnectionTurn { now, date, timeouts, pool, early: &Early, known: Some(known) }
 }
 
 /// Names what it was told of a refused request, and knows one path that is none.

@@ -75,11 +75,11 @@ fn a_batch_closes_with_the_write_before_it_and_at_64_kib() {
     appender.complete(disk.carry_out(&prepare));
     assert_eq!(appender.next_command(), None, "one write is under way");
     appender.complete(disk.carry_out(&first));
-    let sync = appender.next_command().unwrap();
-    assert!(matches!(sync, DiskCommand::Sync { .. }));
     let DiskCommand::Write { bytes, .. } = appender.next_command().unwrap() else { panic!() };
     let (found, _) = super::super::batch::decode(SET.tag(), &bytes).unwrap();
     assert_eq!((found.header.first, found.header.count), (Sequence(2), 2), "beside the sync");
+    let sync = appender.next_command().unwrap();
+    assert!(matches!(sync, DiskCommand::Sync { .. }));
 
     let (mut appender, mut disk) = ready(small_config());
     let ids: Vec<u64> = (1..=100).collect();
@@ -94,6 +94,26 @@ fn a_batch_closes_with_the_write_before_it_and_at_64_kib() {
     assert!(sizes.iter().all(|size| *size <= super::super::batch::ENCODED_BYTES_MAX));
     assert!(sizes[1] > 60_000, "one full batch after the opening: {sizes:?}");
     assert_eq!(appender.next_ack().unwrap().upto_sequence, Sequence(100), "one for all of it");
+}
+
+#[test]
+fn one_sync_covers_all_that_could_be_written_before_it() {
+    let (mut appender, mut disk) = ready(synced_config());
+    settle(&mut appender, &mut disk);
+    let ids: Vec<u64> = (1..=300).collect();
+    appender.offer(lane_batch(0, 1, &ids, 1_000));
+    let (mut writes, mut syncs) = (0, 0);
+    while let Some(command) = appender.next_command() {
+        assert!(syncs > 0 || appender.next_ack().is_none(), "before the sync");
+        match command {
+            DiskCommand::Write { .. } => writes += 1,
+            DiskCommand::Sync { .. } => syncs += 1,
+            _ => {}
+        }
+        appender.complete(disk.carry_out(&command));
+    }
+    assert!(writes > 4, "{writes} writes");
+    assert_eq!((syncs, appender.next_ack().unwrap().upto_sequence), (1, Sequence(300)));
 }
 
 #[test]

@@ -261,7 +261,5 @@ fn lock_own(config: &Config, from: &Path) -> Result<Option<JournalDirectory>, Fa
         return Ok(None);
     }
     let locked = JournalDirectory::open(&journal);
-    locked.map(Some).map_err(|error| {
-        Failure::directory(&config.data)(format!("{error}: stop the nodes of mysql.url first"))
-    })
+    locked.map(Some).map_err(Failure::directory(&config.data))
 }

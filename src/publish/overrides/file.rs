@@ -3,16 +3,15 @@
 //! those that SQL has are left out, the ended ones first.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Destination;
+use super::entry::{CarriedEntry, fill};
 use nudged_base::limits::{OPERATOR_TOKENS_FILE_BYTES, OVERRIDES_FILE_BYTES, OVERRIDES_RETRY_MS};
 use nudged_base::telemetry::log::Message;
-use nudged_domain::catalog::overrides::{
-    HeldOverride, Override, OverridePlace, Overrides, decode, encode,
-};
-use nudged_domain::operators::{self, OperatorToken, OperatorTokens};
+use nudged_domain::catalog::overrides::{HeldOverride, Override, OverridePlace, Overrides};
+use nudged_domain::operators::{OperatorToken, OperatorTokens};
 use nudged_runtime::two_copies::{self, TwoCopies};
 
 /// The file's name in the data directory.
@@ -25,9 +24,7 @@ pub(super) const TOKENS_NAME: &str = "tokens";
 /// # Errors
 /// What the system says of a file that is there.
 pub(super) fn read(directory: &Path) -> io::Result<Vec<Override>> {
-    let body = two_copies::read(&directory.join(FILE_NAME), OVERRIDES_FILE_BYTES)?;
-    let text = body.and_then(|body| String::from_utf8(body).ok()).unwrap_or_default();
-    Ok(text.lines().filter_map(decode).collect())
+    read_lines(&directory.join(FILE_NAME), OVERRIDES_FILE_BYTES)
 }
 
 /// The tokens of the file; none where there is no file. A line that is no token is passed over.
@@ -35,97 +32,108 @@ pub(super) fn read(directory: &Path) -> io::Result<Vec<Override>> {
 /// # Errors
 /// What the system says of a file that is there.
 pub(super) fn read_tokens(directory: &Path) -> io::Result<Vec<OperatorToken>> {
-    let body = two_copies::read(&directory.join(TOKENS_NAME), OPERATOR_TOKENS_FILE_BYTES)?;
+    read_lines(&directory.join(TOKENS_NAME), OPERATOR_TOKENS_FILE_BYTES)
+}
+
+fn read_lines<E: CarriedEntry>(path: &Path, bytes: usize) -> io::Result<Vec<E>> {
+    let body = two_copies::read(path, bytes)?;
     let text = body.and_then(|body| String::from_utf8(body).ok()).unwrap_or_default();
-    Ok(text.lines().filter_map(operators::decode).collect())
+    Ok(text.lines().filter_map(E::decode).collect())
 }
 
 /// Keeps the files, until it is stopped.
 pub(super) fn run(destination: Destination, directory: &Path) {
-    let (path, tokens_path) = (directory.join(FILE_NAME), directory.join(TOKENS_NAME));
-    let (mut file, mut tokens): (Option<TwoCopies>, Option<TwoCopies>) = (None, None);
+    let mut overrides = KeptFile::new(directory.join(FILE_NAME), OVERRIDES_FILE_BYTES);
+    let mut tokens = KeptFile::new(directory.join(TOKENS_NAME), OPERATOR_TOKENS_FILE_BYTES);
+    let rest = Duration::from_millis(OVERRIDES_RETRY_MS);
     while !destination.is_stopped() {
-        if let Err(error) = keep_tokens(&destination, &tokens_path, &mut tokens) {
-            tokens = None;
-            let text = format!("operators' tokens: {}: {error}", tokens_path.display());
-            destination.failed(Message::OverridesFile, &text);
-            destination.rest(Duration::from_millis(OVERRIDES_RETRY_MS));
+        if !keep_tokens(&destination, &mut tokens) {
+            destination.rest(rest);
         }
-        match keep(&destination, &path, &mut file) {
-            Ok(()) => {
-                destination.succeeded();
-                destination.wait(Duration::from_millis(OVERRIDES_RETRY_MS));
-            }
-            Err(error) => {
-                file = None;
-                destination.failed(Message::OverridesFile, &format!("{}: {error}", path.display()));
-                destination.rest(Duration::from_millis(OVERRIDES_RETRY_MS));
-            }
+        if keep_overrides(&destination, &mut overrides) {
+            destination.succeeded();
+            destination.wait(rest);
+        } else {
+            destination.rest(rest);
         }
     }
     // What was paused while this one was told to end is for the process that comes next.
-    if let Err(error) = keep_tokens(&destination, &tokens_path, &mut tokens) {
-        let text = format!("operators' tokens: {}: {error}", tokens_path.display());
-        destination.failed(Message::OverridesFile, &text);
-    }
-    if let Err(error) = keep(&destination, &path, &mut file) {
-        destination.failed(Message::OverridesFile, &format!("{}: {error}", path.display()));
-    }
+    keep_tokens(&destination, &mut tokens);
+    keep_overrides(&destination, &mut overrides);
 }
 
-/// Opens the file, and writes it where it lacks anything.
-fn keep(destination: &Destination, path: &Path, file: &mut Option<TwoCopies>) -> io::Result<()> {
-    let open = match file {
-        Some(open) => open,
-        None => file.insert(TwoCopies::open(path, OVERRIDES_FILE_BYTES)?.0),
-    };
-    let bytes_max = open.body_bytes_max();
-    let (body, entries, has_all) = destination.publisher.with_overrides(|overrides| {
-        let is_due = overrides.not_in(OverridePlace::Node).next().is_some();
-        if is_due { lines(overrides, bytes_max) } else { (String::new(), Vec::new(), true) }
+/// Makes the file of overrides, which is there before it is needed, and writes it where it lacks
+/// any; whether that works.
+fn keep_overrides(destination: &Destination, file: &mut KeptFile) -> bool {
+    let kept = file.open().map(drop).and_then(|()| {
+        file.keep(destination, |bytes_max| {
+            destination.publisher.with_overrides(|overrides| lines(overrides, bytes_max))
+        })
     });
-    if entries.is_empty() {
-        return Ok(());
-    }
-    open.write(body.as_bytes())?;
-    // It survives the end of the process by now, and the machine's once it is synced.
-    destination.mark(&entries);
-    open.sync()?;
-    if has_all { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
+    file.tell(destination, "", kept)
 }
 
-/// Writes the file of tokens where it lacks any; there is none before the first.
-fn keep_tokens(
-    destination: &Destination,
-    path: &Path,
-    file: &mut Option<TwoCopies>,
-) -> io::Result<()> {
-    if destination.due_tokens().is_empty() {
-        return Ok(());
+/// Writes the file of tokens where it lacks any; there is none before the first. Whether that
+/// works.
+fn keep_tokens(destination: &Destination, file: &mut KeptFile) -> bool {
+    let kept = file.keep(destination, |bytes_max| {
+        destination.publisher.with_tokens(|tokens| token_lines(tokens, bytes_max))
+    });
+    file.tell(destination, "operators' tokens: ", kept)
+}
+
+/// A file that is kept; open once it was needed.
+struct KeptFile {
+    path: PathBuf,
+    bytes: usize,
+    file: Option<TwoCopies>,
+}
+
+impl KeptFile {
+    fn new(path: PathBuf, bytes: usize) -> KeptFile {
+        KeptFile { path, bytes, file: None }
     }
-    let open = match file {
-        Some(open) => open,
-        None => file.insert(TwoCopies::open(path, OPERATOR_TOKENS_FILE_BYTES)?.0),
-    };
-    let bytes_max = open.body_bytes_max();
-    let (body, kept, has_all) =
-        destination.publisher.with_tokens(|tokens| token_lines(tokens, bytes_max));
-    open.write(body.as_bytes())?;
-    destination.publisher.mark_tokens(&kept, destination.place);
-    open.sync()?;
-    if has_all { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
+
+    fn open(&mut self) -> io::Result<&mut TwoCopies> {
+        Ok(match &mut self.file {
+            Some(open) => open,
+            none => none.insert(TwoCopies::open(&self.path, self.bytes)?.0),
+        })
+    }
+
+    /// Writes what `lines` gives, where the file lacks any of it.
+    fn keep<E: CarriedEntry>(
+        &mut self,
+        destination: &Destination,
+        lines: impl FnOnce(usize) -> (String, Vec<E>, bool),
+    ) -> io::Result<()> {
+        if E::due(destination, 1).is_empty() {
+            return Ok(());
+        }
+        let open = self.open()?;
+        let (body, kept, has_all) = lines(open.body_bytes_max());
+        open.write(body.as_bytes())?;
+        // It survives the end of the process by now, and the machine's once it is synced.
+        E::mark(destination, &kept);
+        open.sync()?;
+        if has_all { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
+    }
+
+    /// Reports what failed; the file is opened anew. Whether nothing did.
+    fn tell(&mut self, destination: &Destination, what: &str, kept: io::Result<()>) -> bool {
+        let Err(error) = kept else { return true };
+        self.file = None;
+        let text = format!("{what}{}: {error}", self.path.display());
+        destination.failed(Message::OverridesFile, &text);
+        false
+    }
 }
 
 /// As many tokens as fit, those first that are needed most; and whether all are among them that SQL
 /// does not have. More than fit are so many only where SQL has been away for ever so long.
 fn token_lines(tokens: &OperatorTokens, bytes_max: usize) -> (String, Vec<OperatorToken>, bool) {
-    let all = tokens.by_need();
-    let lines = all.iter().map(|token| {
-        let is_in_sql = tokens.stored(token.id) == OverridePlace::Sql;
-        (operators::encode(token), is_in_sql)
-    });
-    let (body, kept, has_all) = fill(lines, bytes_max);
-    (body, kept.into_iter().map(|place| all[place].clone()).collect(), has_all)
+    let all = tokens.by_need().into_iter();
+    fill(all.map(|token| (token, tokens.stored(token.id) == OverridePlace::Sql)), bytes_max)
 }
 
 /// As many entries as fit, those first that nobody else may know; and whether all are among them
@@ -133,41 +141,20 @@ fn token_lines(tokens: &OperatorTokens, bytes_max: usize) -> (String, Vec<Operat
 fn lines(overrides: &Overrides, bytes_max: usize) -> (String, Vec<Override>, bool) {
     let mut all: Vec<&HeldOverride> = overrides.all().collect();
     all.sort_by_key(|held| (held.is_in(OverridePlace::Sql), held.entry.end.is_some()));
-    let lines = all.iter().map(|held| (encode(&held.entry), held.is_in(OverridePlace::Sql)));
-    let (body, kept, has_all) = fill(lines, bytes_max);
-    (body, kept.into_iter().map(|place| all[place].entry.clone()).collect(), has_all)
-}
-
-/// As many lines as fit, each given with whether SQL has it; the places of those that are kept,
-/// here or there; and whether all are.
-fn fill(
-    lines: impl Iterator<Item = (String, bool)>,
-    bytes_max: usize,
-) -> (String, Vec<usize>, bool) {
-    let (mut body, mut kept, mut has_all) = (String::new(), Vec::new(), true);
-    for (place, (line, is_in_sql)) in lines.enumerate() {
-        if body.len() + line.len() < bytes_max {
-            body.push_str(&line);
-            body.push('\n');
-        } else if !is_in_sql {
-            has_all = false;
-            continue;
-        }
-        // What SQL has needs no place here.
-        kept.push(place);
-    }
-    (body, kept, has_all)
+    let all = all.iter().map(|held| (&held.entry, held.is_in(OverridePlace::Sql)));
+    fill(all, bytes_max)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use nudged_base::time::WallMs;
-    use nudged_domain::catalog::overrides::{OverrideEnd, OverrideId, OverrideKind};
+    use nudged_domain::catalog::overrides::{OverrideId, OverrideKind, decode, encode};
+    use nudged_domain::ended::Ended;
     use nudged_domain::operators::{OperatorRole, OperatorTokenId};
 
     fn entry(id: u128, ended: bool) -> Override {
-        let end = ended.then(|| OverrideEnd { at: WallMs(9), who: "bob".into() });
+        let end = ended.then(|| Ended { at: WallMs(9), who: "bob".into() });
         let (popup, who) = ("p".repeat(64).into(), "w".repeat(100).into());
         Override { id: OverrideId(id), popup, kind: OverrideKind::Archive, at: WallMs(1), who, end }
     }
@@ -202,6 +189,7 @@ mod tests {
                 hash: [u8::try_from(id).unwrap(); 32],
                 at: WallMs(1),
                 who: "ann".into(),
+                expires: None,
                 end: None,
             };
             tokens.take(&token, place);

@@ -3,9 +3,11 @@
 //! node remembers. Asked for one field at each look; read whole where that has changed.
 
 use std::collections::BTreeSet;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::Destination;
+use super::entry::CarriedEntry;
 use super::nodes::SharedViews;
 use crate::publisher::Publisher;
 use nudged_base::limits::{
@@ -14,14 +16,12 @@ use nudged_base::limits::{
 };
 use nudged_base::telemetry::log::Message;
 use nudged_config::Config;
-use nudged_domain::catalog::overrides::{Override, OverridePlace, decode, encode};
-use nudged_domain::operators::{self, OperatorToken};
+use nudged_domain::catalog::overrides::Override;
+use nudged_domain::operators::OperatorToken;
 use nudged_redis::link::LinkSettings;
 use nudged_redis::request::{OwnedReply, RedisError};
 use nudged_runtime::redis_client::BlockingRedis;
 
-const KEY: &[u8] = b"nudged:overrides";
-const TOKENS_KEY: &[u8] = b"nudged:tokens";
 /// The field that differs after each change.
 const MARK: &[u8] = b"#";
 const SCRIPT: &str = include_str!("overrides.lua");
@@ -29,10 +29,8 @@ const SCRIPT: &str = include_str!("overrides.lua");
 /// The entries as Redis has them.
 pub(super) struct SharedOverrides {
     redis: BlockingRedis,
-    /// The mark of what was read last; none at first, and where Redis has nothing.
-    seen: Option<Vec<u8>>,
-    /// The same of the tokens.
-    seen_tokens: Option<Vec<u8>>,
+    overrides: SharedHash<Override>,
+    tokens: SharedHash<OperatorToken>,
     /// What nodes say that they decide by.
     views: SharedViews,
 }
@@ -46,62 +44,29 @@ impl SharedOverrides {
         let timeout = Duration::from_millis(CATALOG_REDIS_TIMEOUT_MS);
         let redis = BlockingRedis::new(address, settings, timeout);
         let views = SharedViews::default();
-        Some(SharedOverrides { redis, seen: None, seen_tokens: None, views })
+        let (overrides, tokens) = (SharedHash::default(), SharedHash::default());
+        Some(SharedOverrides { redis, overrides, tokens, views })
     }
 
-    /// Every entry. A field that is no entry is passed over.
+    /// Every entry of a kind. A field that is none is passed over.
     ///
     /// # Errors
     /// Where Redis does not answer.
-    pub(super) fn load(&mut self) -> Result<Vec<Override>, RedisError> {
-        self.load_hash(KEY, decode)
-    }
-
-    /// Every token of an operator. A field that is none is passed over.
-    ///
-    /// # Errors
-    /// Where Redis does not answer.
-    pub(super) fn load_tokens(&mut self) -> Result<Vec<OperatorToken>, RedisError> {
-        self.load_hash(TOKENS_KEY, operators::decode)
-    }
-
-    fn load_hash<T>(
-        &mut self,
-        key: &[u8],
-        read: impl Fn(&str) -> Option<T>,
-    ) -> Result<Vec<T>, RedisError> {
-        let answer = self.redis.ask(&[b"HGETALL", key])?;
-        let OwnedReply::List(words) = answer else { return Ok(Vec::new()) };
-        let texts = words.chunks_exact(2).filter_map(|pair| match pair {
-            [OwnedReply::Text(field), OwnedReply::Text(text)] if field != MARK => {
-                read(str::from_utf8(text).ok()?)
-            }
-            _ => None,
-        });
-        Ok(texts.collect())
-    }
-
-    /// What differs after each change of a hash.
-    fn mark_of(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, RedisError> {
-        Ok(match self.redis.ask(&[b"HGET", key, MARK])? {
-            OwnedReply::Text(mark) => Some(mark),
-            _ => None,
-        })
+    pub(super) fn load<E: CarriedEntry>(&mut self) -> Result<Vec<E>, RedisError> {
+        load(&mut self.redis)
     }
 
     /// Keeps Redis and this node alike, until it is stopped.
     pub(super) fn run(mut self, destination: Destination) {
         while !destination.is_stopped() {
-            // First what locks somebody out.
-            let round = self.round_of_tokens(&destination);
-            match round.and_then(|()| self.round(&destination)) {
+            match self.round(&destination) {
                 Ok(()) => {
                     destination.succeeded();
                     self.tell_views(&destination.publisher);
                 }
                 Err(error) => {
                     // A server that rests was told of when it failed.
-                    (self.seen, self.seen_tokens) = (None, None);
+                    (self.overrides.seen, self.tokens.seen) = (None, None);
                     destination.publisher.redis_failed(&error);
                     destination.failed(Message::OverridesWait, &error.to_string());
                     destination.rest(Duration::from_millis(OVERRIDES_REDIS_POLL_MS));
@@ -121,80 +86,12 @@ impl SharedOverrides {
 
     /// Takes in what is new in Redis, and puts there what it lacks.
     fn round(&mut self, destination: &Destination) -> Result<(), RedisError> {
-        let mark = self.mark_of(KEY)?;
-        if mark.is_none() || mark != self.seen {
-            let entries = self.load()?;
-            self.forget_missing(destination, &entries);
-            destination.take(&entries);
+        // First what locks somebody out.
+        self.tokens.round(&mut self.redis, destination)?;
+        if let Some(entries) = self.overrides.round(&mut self.redis, destination)? {
             self.trim(destination, &entries)?;
-            self.seen = mark;
         }
-        loop {
-            let due = destination.due(OVERRIDES_PUT_MAX);
-            if due.is_empty() {
-                return Ok(());
-            }
-            self.put(&due)?;
-            destination.mark(&due);
-        }
-    }
-
-    /// The same of tokens.
-    fn round_of_tokens(&mut self, destination: &Destination) -> Result<(), RedisError> {
-        let mark = self.mark_of(TOKENS_KEY)?;
-        if mark.is_none() || mark != self.seen_tokens {
-            let tokens = self.load_tokens()?;
-            // What Redis has lost is put again.
-            destination.publisher.with_tokens(|all| all.unmark_others(destination.place, &tokens));
-            destination.publisher.take_tokens(&tokens, destination.place);
-            self.seen_tokens = mark;
-        }
-        let due = destination.due_tokens();
-        if due.is_empty() {
-            return Ok(());
-        }
-        let rows = due
-            .iter()
-            .map(|token| (token.id.to_string(), operators::encode(token), token.end.is_some()));
-        self.put_hash(TOKENS_KEY, rows)?;
-        destination.publisher.mark_tokens(&due, destination.place);
         Ok(())
-    }
-
-    /// What Redis has lost is put again: it may be another run.
-    fn forget_missing(&self, destination: &Destination, entries: &[Override]) {
-        let there: BTreeSet<_> = entries.iter().map(|entry| entry.id).collect();
-        destination.publisher.with_overrides(|overrides| {
-            let held = overrides.all().filter(|held| held.is_in(OverridePlace::Redis));
-            let gone = held.map(|held| held.entry.id).filter(|id| !there.contains(id));
-            for id in gone.collect::<Vec<_>>() {
-                overrides.unmark(id, OverridePlace::Redis);
-            }
-        });
-    }
-
-    fn put(&mut self, entries: &[Override]) -> Result<(), RedisError> {
-        let rows =
-            entries.iter().map(|entry| (entry.id.to_string(), encode(entry), entry.end.is_some()));
-        self.put_hash(KEY, rows)
-    }
-
-    fn put_hash(
-        &mut self,
-        key: &[u8],
-        rows: impl Iterator<Item = (String, String, bool)>,
-    ) -> Result<(), RedisError> {
-        let mut mark = [0; 8];
-        // Without the system's random numbers others learn of it by the next change.
-        let _ = getrandom::fill(&mut mark);
-        let mut words: Vec<Vec<u8>> =
-            vec![format!("{:016x}", u64::from_le_bytes(mark)).into_bytes()];
-        for (id, text, is_ended) in rows {
-            words.extend([id.into_bytes(), text.into_bytes()]);
-            words.push(if is_ended { b"1".to_vec() } else { b"0".to_vec() });
-        }
-        let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-        self.redis.script(SCRIPT, &[key], &words).map(drop)
     }
 
     /// Drops ended entries that this node has forgotten, since SQL remembers them, where Redis has
@@ -210,10 +107,78 @@ impl SharedOverrides {
         let forgotten = forgotten.filter(|entry| !known.contains(&entry.id));
         let ids: Vec<String> = forgotten.map(|entry| entry.id.to_string()).collect();
         for ids in ids.chunks(OVERRIDES_PUT_MAX) {
-            let mut words: Vec<&[u8]> = vec![b"HDEL", KEY];
+            let mut words: Vec<&[u8]> = vec![b"HDEL", Override::KEY];
             words.extend(ids.iter().map(String::as_bytes));
             self.redis.ask(&words)?;
         }
         Ok(())
     }
+}
+
+/// One hash, as this node has seen it.
+struct SharedHash<E> {
+    /// The mark of what was read last; none at first, and where Redis has nothing.
+    seen: Option<Vec<u8>>,
+    entries: PhantomData<E>,
+}
+
+impl<E> Default for SharedHash<E> {
+    fn default() -> SharedHash<E> {
+        SharedHash { seen: None, entries: PhantomData }
+    }
+}
+
+impl<E: CarriedEntry> SharedHash<E> {
+    /// Takes in what is new, and puts what is lacking; gives what was read, if it was.
+    fn round(
+        &mut self,
+        redis: &mut BlockingRedis,
+        destination: &Destination,
+    ) -> Result<Option<Vec<E>>, RedisError> {
+        let mark = match redis.ask(&[b"HGET", E::KEY, MARK])? {
+            OwnedReply::Text(mark) => Some(mark),
+            _ => None,
+        };
+        let mut read = None;
+        if mark.is_none() || mark != self.seen {
+            let entries = load(redis)?;
+            // What Redis has lost is put again: it may be another run.
+            E::take_whole(destination, &entries);
+            read = Some(entries);
+            self.seen = mark;
+        }
+        loop {
+            let due = E::due(destination, OVERRIDES_PUT_MAX);
+            if due.is_empty() {
+                return Ok(read);
+            }
+            put(redis, &due)?;
+            E::mark(destination, &due);
+        }
+    }
+}
+
+fn load<E: CarriedEntry>(redis: &mut BlockingRedis) -> Result<Vec<E>, RedisError> {
+    let answer = redis.ask(&[b"HGETALL", E::KEY])?;
+    let OwnedReply::List(words) = answer else { return Ok(Vec::new()) };
+    let entries = words.chunks_exact(2).filter_map(|pair| match pair {
+        [OwnedReply::Text(field), OwnedReply::Text(text)] if field != MARK => {
+            E::decode(str::from_utf8(text).ok()?)
+        }
+        _ => None,
+    });
+    Ok(entries.collect())
+}
+
+fn put<E: CarriedEntry>(redis: &mut BlockingRedis, entries: &[E]) -> Result<(), RedisError> {
+    let mut mark = [0; 8];
+    // Without the system's random numbers others learn of it by the next change.
+    let _ = getrandom::fill(&mut mark);
+    let mut words = vec![format!("{:016x}", u64::from_le_bytes(mark))];
+    for entry in entries {
+        let is_ended = if entry.is_ended() { "1" } else { "0" };
+        words.extend([entry.id_text(), entry.encode(), is_ended.to_owned()]);
+    }
+    let words: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
+    redis.script(SCRIPT, &[E::KEY], &words).map(drop)
 }

@@ -86,6 +86,7 @@ impl Courier {
     /// Brings tokens, and learns of those that others brought. Whether SQL was asked.
     fn round_of_tokens(&mut self, destination: &Destination) -> Result<bool, StoreError> {
         let (publisher, place) = (&destination.publisher, destination.place);
+        publisher.end_expired_tokens();
         let due = destination.due_tokens();
         if !due.is_empty() {
             self.store.put_operator_tokens(&due)?;

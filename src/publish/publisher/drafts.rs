@@ -101,7 +101,8 @@ impl Publisher {
         let known = current.find(context.id);
         let is_expected = |present: Option<&StoredDraft>| is_expected(present, context.expected);
         // One that was put before the file had the popup may go.
-        match changing.store.delete_draft(context.id, is_expected)? {
+        let by = (context.who, clocks::wall());
+        match changing.store.delete_draft(context.id, is_expected, by)? {
             Some(DraftChange::Other(present)) => {
                 return Err(PublishError::OtherRevision(present.map(Box::new)));
             }

@@ -13,9 +13,11 @@ use super::Publisher;
 use nudged_base::hex;
 use nudged_base::limits::TOKENS_TOLD_MS;
 use nudged_base::telemetry::log::{LogValue, Message};
+use nudged_base::time::DurationMs;
 use nudged_domain::catalog::overrides::OverridePlace;
+use nudged_domain::ended::Ended;
 use nudged_domain::operators::{
-    OperatorRole, OperatorToken, OperatorTokenId, OperatorTokens, Revocation, TokenNotMade,
+    OperatorRole, OperatorToken, OperatorTokenId, OperatorTokens, TokenNotMade,
 };
 use nudged_runtime::clocks;
 
@@ -50,7 +52,7 @@ pub struct MadeToken {
 /// Tokens that were just revoked.
 #[derive(Clone, Debug)]
 pub struct RevokedTokens {
-    /// Those that were in force, with how far their ends are stored.
+    /// Those that had not ended, with how far their ends are stored.
     pub tokens: Vec<(OperatorToken, OverridePlace)>,
     /// What the operator should know of it.
     pub warnings: Vec<String>,
@@ -63,8 +65,8 @@ impl Publisher {
     /// [`TokenNotMade`]: nothing was made.
     pub fn make_token(
         &self,
-        name: &str,
-        role: OperatorRole,
+        (name, role): (&str, OperatorRole),
+        expires_in: Option<DurationMs>,
         who: &str,
     ) -> Result<MadeToken, TokenNotMade> {
         let (mut random, mut id) = ([0; RANDOM_BYTES], [0; 16]);
@@ -72,13 +74,15 @@ impl Publisher {
         let filled = getrandom::fill(&mut random).and_then(|()| getrandom::fill(&mut id));
         filled.map_err(|_| TokenNotMade::NoRandomness)?;
         let secret = format!("{PREFIX}{}", hex::encode(&random));
+        let now = clocks::wall();
         let token = OperatorToken {
             id: OperatorTokenId(u128::from_le_bytes(id)),
             name: name.into(),
             role,
             hash: Sha256::digest(secret.as_bytes()).into(),
-            at: clocks::wall(),
+            at: now,
             who: who.into(),
+            expires: expires_in.map(|time| now.plus(time)),
             end: None,
         };
         let live = self.live.lock();
@@ -92,16 +96,22 @@ impl Publisher {
         Ok(MadeToken { token, secret, stored, warnings })
     }
 
-    /// Revokes those tokens in force that are chosen, all at once; nothing where none is.
+    /// Ends tokens whose time has been up for long.
+    pub(crate) fn end_expired_tokens(&self) {
+        let ended = self.with_tokens(|tokens| tokens.end_expired(clocks::wall()));
+        ended.iter().for_each(|token| self.log_token(token, OverridePlace::Memory));
+    }
+
+    /// Revokes those tokens that are chosen and have not ended, all at once; nothing where none is.
     pub fn revoke_tokens(
         &self,
         is_chosen: impl Fn(&OperatorToken) -> bool,
         who: &str,
     ) -> RevokedTokens {
-        let end = Revocation { at: clocks::wall(), who: who.into() };
+        let end = Ended { at: clocks::wall(), who: who.into() };
         let live = self.live.lock();
         let revoked: Vec<OperatorToken> = self.with_tokens(|tokens| {
-            let chosen = tokens.in_force().filter(|token| is_chosen(token));
+            let chosen = tokens.standing().filter(|token| is_chosen(token));
             let ids: Vec<OperatorTokenId> = chosen.map(|token| token.id).collect();
             let revoke = |id: OperatorTokenId| tokens.revoke(id, end.clone()).cloned();
             ids.into_iter().filter_map(revoke).collect()

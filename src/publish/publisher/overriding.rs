@@ -12,10 +12,9 @@ use super::published::{KnownPopup, Published};
 use super::{PublishError, Publisher};
 use crate::shards::ShardAnswered;
 use nudged_base::limits::OVERRIDES_TOLD_MS;
-use nudged_domain::catalog::overrides::{
-    Override, OverrideEnd, OverrideId, OverrideKind, OverridePlace,
-};
+use nudged_domain::catalog::overrides::{Override, OverrideId, OverrideKind, OverridePlace};
 use nudged_domain::catalog::snapshot::Status;
+use nudged_domain::ended::Ended;
 use nudged_runtime::clocks;
 
 /// What an operator asks of a popup's overrides.
@@ -139,7 +138,7 @@ impl Publisher {
                 live.overrides.add(entry)?
             }
             OverrideRequest::Resume => {
-                let end = OverrideEnd { at: clocks::wall(), who: context.who.into() };
+                let end = Ended { at: clocks::wall(), who: context.who.into() };
                 let count = live.overrides.end(context.id, &end);
                 if count == 0 && known.own != Status::Live {
                     return Err(PublishError::OwnStatus(self.where_own_status_is(known)));

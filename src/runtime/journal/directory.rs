@@ -24,7 +24,7 @@ const STAGED_SUFFIX: &str = ".new";
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
     /// Another process uses it.
-    #[error("{path} is in use by {holder}")]
+    #[error("{path} is in use by {holder}: stop the node first")]
     Locked {
         /// The lock's path.
         path: PathBuf,
@@ -32,13 +32,34 @@ pub enum DirectoryError {
         holder: String,
     },
     /// The system refused something.
-    #[error("{path}: {source}")]
+    #[error("{path}: {source}{}", mend_of(source))]
     Io {
         /// What could not be used.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
+}
+
+/// What mends it that the system refuses something in a data directory; nothing where its word says
+/// enough.
+pub fn mend_of(source: &io::Error) -> String {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => {
+            let user = rustix::process::geteuid().as_raw();
+            format!(
+                ": this runs as user {user}: run it as the owner of the data directory, or give \
+                 the directory and all in it to the user of the node (`chown -R`)"
+            )
+        }
+        io::ErrorKind::NotADirectory => ": a file stands where a directory is wanted".to_owned(),
+        io::ErrorKind::NotFound => ": it can't be made there".to_owned(),
+        io::ErrorKind::ReadOnlyFilesystem => {
+            ": mount it for writing, or name another place with --data (unit: `ReadWritePaths=`)"
+                .to_owned()
+        }
+        _ => String::new(),
+    }
 }
 
 /// A journal directory that this process has for itself.
@@ -250,11 +271,30 @@ mod tests {
         let error = JournalDirectory::open(&path).unwrap_err();
         assert!(matches!(error, DirectoryError::Locked { .. }));
         let text = error.to_string();
-        assert!(text.ends_with(&format!("lock is in use by process {}", std::process::id())));
+        let process = std::process::id();
+        let said = format!("lock is in use by process {process}: stop the node first");
+        assert!(text.ends_with(&said), "{text}");
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(&path.join("lock"))), (0o700, 0o600));
         drop(directory);
         JournalDirectory::open(&path).unwrap();
+    }
+
+    #[test]
+    fn what_the_system_refuses_is_said_with_what_mends_it() {
+        let temporary = tempfile::tempdir().unwrap();
+        let file = temporary.path().join("file");
+        std::fs::write(&file, b"").unwrap();
+        for (path, said) in [
+            (file.join("journal"), "a file stands where a directory is wanted"),
+            ("/proc/nudged/journal".into(), "it can't be made there"),
+        ] {
+            let text = JournalDirectory::open(&path).unwrap_err().to_string();
+            assert!(text.contains(said), "{text}");
+        }
+        let mend = mend_of(&io::ErrorKind::PermissionDenied.into());
+        let user = rustix::process::geteuid().as_raw();
+        assert!(mend.contains(&format!("user {user}")) && mend.contains("chown"), "{mend}");
     }
 
     #[test]

@@ -8,6 +8,10 @@
 //!             +---- completion <-----+    wakes: completion · eventfd of the lanes · timer
 //! ```
 //!
+//! While no command has a task the executor has nothing to wait for, and the thread sleeps by
+//! itself on the lanes' waker (`JournalCore::rest`): one system call to sleep and one to wake it,
+//! where the executor takes ten and a barrier across all cores.
+//!
 //! Files are buffered: a page-cache write is what `ack = written` asks for, and direct writes gain
 //! nothing with fdatasync behind them (src/journal/FORMAT.md has the figures). Direct files would
 //! also run into the executor's probe for polled devices, which an empty file misleads for good.
@@ -51,7 +55,7 @@ use crate::wake::Waker;
 use nudged_base::clock::NodeClock;
 use nudged_base::ids::ShardId;
 use nudged_base::telemetry::log::Log;
-use nudged_journal::appender::{Appender, AppenderConfig, AppenderStart, Poison};
+use nudged_journal::appender::{AckLevel, Appender, AppenderConfig, AppenderStart, Poison};
 use nudged_journal::disk::{DiskCommand, DiskCompletion};
 
 /// Registered memory of the executor; its default of 10 MiB a ring is for direct reads.
@@ -241,6 +245,7 @@ impl JournalCore {
     ) -> JournalCore {
         let (lanes, wakers) = ends;
         let latency = Latency::NotImportant;
+        let is_sync_awaited = appender.ack() == AckLevel::Synced;
         JournalCore {
             appender,
             clock,
@@ -251,6 +256,8 @@ impl JournalCore {
                 open: RefCell::default(),
                 completions: RefCell::default(),
                 signal: Signal::default(),
+                under_way: Cell::new(0),
+                is_sync_awaited,
                 is_over: Cell::new(false),
             }),
             lanes,
@@ -278,15 +285,7 @@ impl JournalCore {
             if self.appender.is_finished() && self.is_ending() {
                 break;
             }
-            self.lanes.core().announce_sleep();
-            if self.has_work() {
-                self.lanes.core().announce_awake();
-                // Syncs and preparations are tasks, and have to come in between.
-                executor().yield_task_queue_now().await;
-                continue;
-            }
-            self.sleep().await;
-            self.lanes.core().announce_awake();
+            self.rest().await;
         }
         // The listener reads once more and sees that it is over.
         self.files.is_over.set(true);
@@ -306,13 +305,37 @@ impl JournalCore {
         self.lanes.is_stopping() && (self.lanes.is_empty() || self.appender.poison().is_some())
     }
 
+    /// Sleeps until there is something to do: in the executor where that may come from a command's
+    /// task, else without it.
+    async fn rest(&self) {
+        let core = self.lanes.core();
+        if self.files.under_way.get() == 0 {
+            return match self.wake_in() {
+                Some(limit) => core.sleep_for_unless(limit, || self.has_work()),
+                None => core.sleep_unless(|| self.has_work()),
+            };
+        }
+        core.announce_sleep();
+        if self.has_work() {
+            core.announce_awake();
+            // Syncs and preparations are tasks, and have to come in between.
+            executor().yield_task_queue_now().await;
+            return;
+        }
+        self.sleep_in_executor().await;
+        core.announce_awake();
+    }
+
     /// Whether something came since the last turn that has no wake of its own.
     fn has_work(&self) -> bool {
+        let is_stopping = self.lanes.is_stopping();
+        let is_stop_new = is_stopping && !self.appender.is_stopping() && self.lanes.is_empty();
         (self.appender.has_room() && !self.lanes.is_empty())
             || !self.files.completions.borrow().is_empty()
             || self.lanes.applied() > self.appender.applied_sequence()
             || self.lanes.promised_bytes() != self.appender.promised_bytes()
-            || (self.lanes.is_stopping() && self.appender.is_finished())
+            || is_stop_new
+            || (is_stopping && self.appender.is_finished())
     }
 
     /// One round: what has come in, what is to be done, what goes out. Returns whether there may
@@ -397,22 +420,29 @@ impl JournalCore {
             DiskCommand::Prepare { .. } | DiskCommand::Remove { .. } => self.housekeeping_queue,
         };
         let files = Rc::clone(&self.files);
+        files.under_way.update(|count| count + 1);
         let task = async move {
             let completion = files.carry_out(command).await;
+            files.under_way.update(|count| count - 1);
             files.completions.borrow_mut().push_back(completion);
             files.signal.set();
         };
         spawn_local_into(task, queue).expect("queues live as long as the executor").detach();
     }
 
-    async fn sleep(&self) {
+    /// How long until the appender has something to do by itself.
+    fn wake_in(&self) -> Option<Duration> {
+        let at = self.appender.wake_at()?;
+        Some(Duration::from_nanos(at.0.saturating_sub(clocks::mono().0)))
+    }
+
+    async fn sleep_in_executor(&self) {
         let signal = self.files.signal.wait();
-        match self.appender.wake_at() {
+        match self.wake_in() {
             None => signal.await,
-            Some(at) => {
-                let left = at.0.saturating_sub(clocks::mono().0);
+            Some(limit) => {
                 let timer = async {
-                    Timer::new(Duration::from_nanos(left)).await;
+                    Timer::new(limit).await;
                 };
                 signal.or(timer).await;
             }
@@ -420,7 +450,7 @@ impl JournalCore {
     }
 }
 
-/// Reads the eventfd, over and over: the one place where this thread waits for other threads.
+/// Reads the eventfd, over and over: where this thread waits for other threads in its executor.
 async fn listen(lanes: Arc<JournalLanes>, files: Rc<Files>) {
     let eventfd = lanes.core().eventfd().as_fd().try_clone_to_owned();
     let eventfd = eventfd.expect("a descriptor for the journal's eventfd").into_raw_fd();

@@ -327,11 +327,6 @@ impl<S: Step> Driver<S> {
         ports.tell_watermarks(|input| step.step(*now, input, outbox));
     }
 
-    fn take_lanes(&mut self) {
-        let Driver { ports, step, outbox, now, .. } = self;
-        ports.drain(LANE_BUDGET, |input| step.step(*now, input, outbox));
-    }
-
     fn take_time(&mut self) -> io::Result<()> {
         let deadline = self.step.next_deadline().unwrap_or(MonoNs(u64::MAX));
         if self.now.mono >= self.tick_due || self.now.mono >= deadline {

@@ -2,40 +2,40 @@
 //! no ring and no clock.
 //!
 //! ```text
-//!   ordinary ── each wait above the target, for 100 ms ──► overloaded
-//!      ▲                                                       │
-//!      └──────────── nothing left waiting, for 100 ms ─────────┘
+//!   ordinary ── each wait above the target, for 100 ms ──► holding: all served, the oldest first
+//!      ▲                                                     │   ▲
+//!      │◄──────── nothing left waiting, for 100 ms ──────────┤   │ nothing late, nothing old,
+//!      │                        the oldest above 45 ms, for 100 ms │ for 100 ms
+//!      │                                                     ▼   │
+//!      └──────────── nothing left waiting, for 100 ms ──── shedding
 //!
-//!   held ──► fresh ──► served: the oldest, or, where they are too many, the newest
-//!              │ └───► refused early, one for some that were served
-//!              └ 45 ms ──► late ──► refused, as there is time
+//!   shedding:  arrives ──► refused at once, one for some that were served
+//!                 └──► fresh ──► served: the newest
+//!                        └ 45 ms ──► late ──► refused, where there is nothing to serve
 //! ```
 //!
+//! A queue that is long and served in time is no harm: while it only holds, nothing is refused.
 //! What waits is a client's first bytes since it was answered: whoever has sent a request sends
 //! none before its answer comes, so that holding it costs nothing more, however long. Limits:
 //! `SHED_HELD_BYTES_MAX` a connection.
 
-use std::collections::{HashMap, VecDeque};
+mod standing;
+mod waiting;
 
+use self::standing::StandingDelay;
+use self::waiting::Waiting;
 use nudged_base::limits::{
     OVERLOAD_INTERVAL_MS, QUEUE_PROBE_PERIOD_MS, QUEUE_PROBE_TURN_PART, SHED_BACKLOG_MS,
-    SHED_HELD_BYTES_MAX, SHED_LATE_MS, SHED_REFUSALS_AT_ONCE, SHED_SERVED_A_REFUSAL,
-    SHED_SLICE_REQUESTS_MIN, SHED_SLICE_US, SHED_WAITING_MIN,
+    SHED_LATE_MS, SHED_REFUSALS_AT_ONCE, SHED_SERVED_A_REFUSAL, SHED_SLICE_REQUESTS_MIN,
+    SHED_SLICE_US, SHED_WAITING_MIN,
 };
 use nudged_base::time::MonoNs;
 
 /// Nanoseconds of a millisecond.
 const MS: u64 = 1_000_000;
-/// What a request is taken to cost while none was seen, in nanoseconds.
-const COST_FIRST_NS: u64 = MS / 4;
-/// What one may be taken to cost, in nanoseconds.
-const COST_MAX_NS: u64 = 10 * MS;
 /// Those that have waited too long are refused in parts of so many where there is time, so that
 /// what comes meanwhile does not wait for them.
 const LATE_AT_ONCE: usize = 2;
-
-/// A turn refuses at most one for so many that it has served, and one more.
-const REFUSED_PART: usize = 4;
 
 /// What became of bytes that were to wait.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub(super) enum Hold {
     Kept,
     /// They were too many: these and those before them are the shard's now.
     Full(Vec<u8>),
+    /// They are refused at once.
+    Refused,
 }
 
 /// Why a request is refused, as metrics name it.
@@ -57,6 +59,8 @@ pub(super) enum ShedCause {
     Late,
     /// Its client has ended its direction meanwhile.
     Gone,
+    /// It has waited too long for this shard, which was to execute it for another.
+    Hop,
 }
 
 impl ShedCause {
@@ -66,22 +70,17 @@ impl ShedCause {
             ShedCause::Early => "early",
             ShedCause::Late => "late",
             ShedCause::Gone => "gone",
+            ShedCause::Hop => "hop",
         }
     }
 }
 
-/// A connection whose bytes wait.
-#[derive(Clone, Copy, Debug)]
-struct HeldPlace {
-    slot: u32,
-    ticket: u64,
-    since: MonoNs,
-}
-
-#[derive(Debug)]
-struct HeldBytes {
-    ticket: u64,
-    bytes: Vec<u8>,
+/// How much a shard has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Ordinary,
+    Holding,
+    Shedding,
 }
 
 /// The state of one shard.
@@ -91,24 +90,26 @@ pub(super) struct Overload {
     target_ns: Option<u64>,
     probe_sent: Option<MonoNs>,
     probe_due: MonoNs,
-    /// Since when each wait that was measured was too long.
-    above_since: Option<MonoNs>,
-    is_shedding: bool,
+    stage: Stage,
+    /// How long samples waited before the shard saw them.
+    unseen: StandingDelay,
+    /// How long the oldest that is held waits.
+    held: StandingDelay,
+    /// How long other shards' commands waited for this one.
+    hops: StandingDelay,
+    are_hops_late: bool,
+    /// Since when the stage is more than is needed.
     calm_since: Option<MonoNs>,
-    /// By their connections.
-    held: HashMap<u32, HeldBytes>,
-    /// The oldest first. Those that are held no more are passed over.
-    fresh: VecDeque<HeldPlace>,
-    late: VecDeque<HeldPlace>,
-    ticket: u64,
+    waiting: Waiting,
+    seen: u64,
+    /// Of what waits not all can be served in time.
+    is_behind: bool,
     is_newest_first: bool,
-    turn_begun: MonoNs,
-    /// What this turn may still serve.
-    slice: usize,
+    slice_ends: MonoNs,
     served: usize,
-    refused: usize,
-    /// What one request costs, in nanoseconds, as the turns of this overload have shown.
-    cost_ns: Option<u64>,
+    refused_late: usize,
+    /// Some were refused as they came since the last turn was served.
+    has_refused: bool,
     /// Served since the last refusal.
     credit: u32,
 }
@@ -120,19 +121,20 @@ impl Overload {
             target_ns,
             probe_sent: None,
             probe_due: MonoNs(0),
-            above_since: None,
-            is_shedding: false,
+            stage: Stage::Ordinary,
+            unseen: StandingDelay::default(),
+            held: StandingDelay::default(),
+            hops: StandingDelay::default(),
+            are_hops_late: false,
             calm_since: None,
-            held: HashMap::new(),
-            fresh: VecDeque::new(),
-            late: VecDeque::new(),
-            ticket: 0,
+            waiting: Waiting::default(),
+            seen: 0,
+            is_behind: false,
             is_newest_first: false,
-            turn_begun: MonoNs(0),
-            slice: 0,
+            slice_ends: MonoNs(0),
             served: 0,
-            refused: 0,
-            cost_ns: None,
+            refused_late: 0,
+            has_refused: false,
             credit: 0,
         }
     }
@@ -146,195 +148,185 @@ impl Overload {
     /// sample is then under way until [`Overload::probed`]. It counts from the turn's begin, as the
     /// wait of a request does that the turn has just missed.
     pub(super) fn begins_probe(&mut self, now: MonoNs) -> bool {
-        let is_wanted = self.target_ns.is_some() && !self.is_shedding;
+        let is_wanted = self.target_ns.is_some() && !self.is_holding();
         if !is_wanted || self.probe_sent.is_some() || now < self.probe_due {
             return false;
-        }
-        // It was not busy in between.
-        if now > self.probe_due.plus_ms(OVERLOAD_INTERVAL_MS) {
-            self.above_since = None;
         }
         self.probe_sent = Some(now);
         true
     }
 
     /// The sample has come through; gives how long it took, in nanoseconds. From then on the shard
-    /// may be overloaded.
+    /// may hold requests.
     pub(super) fn probed(&mut self, now: MonoNs) -> Option<u64> {
         let sent = self.probe_sent.take()?;
         let delay_ns = now.0.saturating_sub(sent.0);
         self.probe_due = now.plus_ms(QUEUE_PROBE_PERIOD_MS);
-        if delay_ns <= self.target_ns.unwrap_or(u64::MAX) {
-            self.above_since = None;
-            return Some(delay_ns);
-        }
-        let since = *self.above_since.get_or_insert(sent);
-        if !self.is_shedding && now >= since.plus_ms(OVERLOAD_INTERVAL_MS) {
-            self.is_shedding = true;
-            self.above_since = None;
-            (self.cost_ns, self.served, self.refused) = (None, 0, 0);
+        let target_ns = self.target_ns.unwrap_or(u64::MAX);
+        if self.unseen.take(now, delay_ns, target_ns) && !self.is_holding() {
+            self.enter(Stage::Holding);
         }
         Some(delay_ns)
     }
 
+    fn enter(&mut self, stage: Stage) {
+        self.stage = stage;
+        self.calm_since = None;
+        self.credit = 0;
+        (self.is_behind, self.is_newest_first) = (false, false);
+    }
+
     /// Whether bytes are held.
+    pub(super) fn is_holding(&self) -> bool {
+        self.stage >= Stage::Holding
+    }
+
+    /// Whether requests are refused.
     pub(super) fn is_shedding(&self) -> bool {
-        self.is_shedding
+        self.stage == Stage::Shedding || self.are_hops_late
     }
 
     /// Requests that wait.
     pub(super) fn waiting(&self) -> usize {
-        self.held.len()
+        self.waiting.count()
     }
 
-    /// Requests that were held so far.
-    pub(super) fn held_so_far(&self) -> u64 {
-        self.ticket
+    /// Requests that were held or refused as they came, so far.
+    pub(super) fn seen(&self) -> u64 {
+        self.seen
     }
 
-    /// Has bytes of a connection wait, where the shard is overloaded. Those that ask how the node
-    /// is do not.
+    /// Has bytes of a connection wait, where there is more to do than can be done at once. Those
+    /// that ask how the node is do not. Some are refused before anything is done for them: what is
+    /// refused later, or costs more to refuse, is worth less to whoever asks.
     pub(super) fn hold(&mut self, slot: u32, bytes: &[u8], now: MonoNs) -> Hold {
-        if !self.is_shedding {
+        if !self.is_holding() {
             return Hold::Passed;
         }
-        if let Some(held) = self.held.get_mut(&slot) {
-            held.bytes.extend_from_slice(bytes);
-            if held.bytes.len() <= SHED_HELD_BYTES_MAX {
-                return Hold::Kept;
-            }
-            return self.remove(slot).map_or(Hold::Kept, Hold::Full);
+        if self.waiting.holds(slot) {
+            return self.waiting.add(slot, bytes).map_or(Hold::Kept, Hold::Full);
         }
         if asks_for_health(bytes) {
             return Hold::Passed;
         }
-        self.ticket += 1;
-        let ticket = self.ticket;
-        self.held.insert(slot, HeldBytes { ticket, bytes: bytes.to_vec() });
-        self.fresh.push_back(HeldPlace { slot, ticket, since: now });
+        if self.is_behind && self.credit >= SHED_SERVED_A_REFUSAL {
+            self.credit -= SHED_SERVED_A_REFUSAL;
+            self.has_refused = true;
+            self.seen += 1;
+            return Hold::Refused;
+        }
+        self.waiting.push(slot, bytes, now);
+        self.seen += 1;
         Hold::Kept
     }
 
     /// Takes out what waits of a connection.
     pub(super) fn remove(&mut self, slot: u32) -> Option<Vec<u8>> {
-        // Nothing waits but in an overload.
-        if self.held.is_empty() {
-            return None;
-        }
-        self.held.remove(&slot).map(|held| held.bytes)
+        self.waiting.remove(slot)
+    }
+
+    /// Bytes that were held are not needed any more.
+    pub(super) fn give_back(&mut self, bytes: Vec<u8>) {
+        self.waiting.give_back(bytes);
+    }
+
+    /// Whether requests were refused as they came since this was last asked.
+    pub(super) fn has_refused(&mut self) -> bool {
+        std::mem::take(&mut self.has_refused)
     }
 
     /// Begins the part of a turn in which requests that wait are served.
     pub(super) fn begin_serving(&mut self, now: MonoNs) {
-        let done = (self.served + self.refused) as u64;
-        if done >= SHED_SLICE_REQUESTS_MIN as u64 {
-            let sample_ns = (now.0.saturating_sub(self.turn_begun.0) / done).min(COST_MAX_NS);
-            let cost_ns = self.cost_ns.unwrap_or(sample_ns);
-            self.cost_ns = Some(cost_ns - cost_ns / 8 + sample_ns / 8);
+        (self.served, self.refused_late) = (0, 0);
+        self.slice_ends = MonoNs(now.0 + SHED_SLICE_US * 1_000);
+        let oldest_ns = self.oldest_ns(now);
+        if self.held.take(now, oldest_ns, SHED_LATE_MS * MS) && self.stage == Stage::Holding {
+            self.enter(Stage::Shedding);
         }
-        (self.turn_begun, self.served, self.refused) = (now, 0, 0);
-        while let Some(place) = self.fresh.front()
-            && (place.since.plus_ms(SHED_LATE_MS) <= now || !self.is_held(place))
-        {
-            let place = self.fresh.pop_front().expect("it was there");
-            if self.is_held(&place) {
-                self.late.push_back(place);
-            }
+        if self.stage == Stage::Shedding {
+            self.waiting.expire(MonoNs(now.0.saturating_sub(SHED_LATE_MS * MS)));
+            self.is_behind = self.waiting.has_late() || oldest_ns > SHED_BACKLOG_MS * MS;
+            self.is_newest_first = self.is_behind && self.waiting.fresh_count() > SHED_WAITING_MIN;
         }
-        let cost_ns = self.cost_ns.unwrap_or(COST_FIRST_NS).max(1);
-        let backlog_ns = (self.fresh.len() as u64).saturating_mul(cost_ns);
-        let is_behind = backlog_ns > SHED_BACKLOG_MS * MS || !self.late.is_empty();
-        self.is_newest_first = is_behind && self.fresh.len() > SHED_WAITING_MIN;
-        let slice = usize::try_from(SHED_SLICE_US * 1_000 / cost_ns).unwrap_or(0);
-        self.slice = slice.max(SHED_SLICE_REQUESTS_MIN);
     }
 
-    fn is_held(&self, place: &HeldPlace) -> bool {
-        self.held.get(&place.slot).is_some_and(|held| held.ticket == place.ticket)
+    fn oldest_ns(&mut self, now: MonoNs) -> u64 {
+        self.waiting.oldest().map_or(0, |place| now.0.saturating_sub(place.since.0))
     }
 
     /// The next connection of the turn whose bytes are served, and how long they have waited, in
     /// nanoseconds.
-    pub(super) fn next_served(&mut self) -> Option<(u32, Vec<u8>, u64)> {
-        if self.slice == 0 {
+    pub(super) fn next_served(&mut self, now: MonoNs) -> Option<(u32, Vec<u8>, u64)> {
+        if now >= self.slice_ends && self.served >= SHED_SLICE_REQUESTS_MIN {
             return None;
         }
-        let (place, bytes) = self.pop_fresh(MonoNs(0))?;
-        self.slice -= 1;
+        let (place, bytes) = self.waiting.pop_fresh(self.is_newest_first)?;
         self.served += 1;
         self.credit = (self.credit + 1).min(SHED_SERVED_A_REFUSAL * SHED_REFUSALS_AT_ONCE);
-        Some((place.slot, bytes, self.turn_begun.0.saturating_sub(place.since.0)))
+        Some((place.slot, bytes, now.0.saturating_sub(place.since.0)))
     }
 
-    /// The next connection of the turn whose bytes are refused, once all are served that can be.
-    pub(super) fn next_refused(&mut self) -> Option<(u32, Vec<u8>, ShedCause)> {
-        let is_idle = self.served == 0 && self.refused < LATE_AT_ONCE;
-        // Nor may many of them at once make a turn long.
-        let is_due =
-            self.credit >= SHED_SERVED_A_REFUSAL && self.refused <= self.served / REFUSED_PART;
-        if !is_due && !is_idle {
+    /// The next connection of the turn whose bytes are refused since they are too late, where there
+    /// was nothing to serve.
+    pub(super) fn next_late(&mut self) -> Option<(u32, Vec<u8>)> {
+        if self.served > 0 || self.refused_late >= LATE_AT_ONCE {
             return None;
         }
-        // Who has waited for longer than that is not told at once any more.
-        let at_once = MonoNs(self.turn_begun.0.saturating_sub(self.target_ns.unwrap_or(0)));
-        let early = if self.is_newest_first { self.pop_fresh(at_once) } else { None };
-        let found = match early {
-            Some((place, bytes)) => (place.slot, bytes, ShedCause::Early),
-            None => {
-                let (slot, bytes) = self.pop_late()?;
-                (slot, bytes, ShedCause::Late)
-            }
-        };
-        self.credit = self.credit.saturating_sub(SHED_SERVED_A_REFUSAL);
-        self.refused += 1;
-        Some(found)
-    }
-
-    /// The one whose turn it is, if it came since then.
-    fn pop_fresh(&mut self, since: MonoNs) -> Option<(HeldPlace, Vec<u8>)> {
-        loop {
-            let next = if self.is_newest_first { self.fresh.back() } else { self.fresh.front() };
-            let place = *next.filter(|place| place.since >= since)?;
-            match self.is_newest_first {
-                true => self.fresh.pop_back(),
-                false => self.fresh.pop_front(),
-            };
-            if self.is_held(&place) {
-                return Some((place, self.remove(place.slot)?));
-            }
-        }
-    }
-
-    fn pop_late(&mut self) -> Option<(u32, Vec<u8>)> {
-        loop {
-            let place = self.late.pop_front()?;
-            if self.is_held(&place) {
-                return Some((place.slot, self.remove(place.slot)?));
-            }
-        }
+        let (place, bytes) = self.waiting.pop_late()?;
+        self.refused_late += 1;
+        Some((place.slot, bytes))
     }
 
     /// Takes out any connection that waits.
     pub(super) fn remove_any(&mut self) -> Option<(u32, Vec<u8>)> {
-        let slot = *self.held.keys().next()?;
-        Some((slot, self.remove(slot)?))
+        let fresh = self.waiting.pop_fresh(false);
+        let (place, bytes) = fresh.or_else(|| self.waiting.pop_late())?;
+        Some((place.slot, bytes))
     }
 
     /// Ends the part of a turn in which requests that wait are served: the overload may be over.
     pub(super) fn end_serving(&mut self, now: MonoNs) {
-        if !self.held.is_empty() {
+        let is_over = self.waiting.count() == 0;
+        let is_calm = match self.stage {
+            Stage::Shedding => {
+                !self.waiting.has_late() && self.oldest_ns(now) < SHED_BACKLOG_MS * MS
+            }
+            _ => is_over,
+        };
+        if !is_calm {
             self.calm_since = None;
             return;
         }
-        self.fresh.clear();
-        self.late.clear();
         let since = *self.calm_since.get_or_insert(now);
-        if now >= since.plus_ms(OVERLOAD_INTERVAL_MS) {
-            self.is_shedding = false;
-            self.calm_since = None;
-            // What the burst has made them need goes back.
-            (self.held, self.fresh, self.late) = Default::default();
+        if now < since.plus_ms(OVERLOAD_INTERVAL_MS) {
+            return;
         }
+        if is_over {
+            self.enter(Stage::Ordinary);
+            // What the burst has made it need goes back.
+            self.waiting.shrink();
+        } else {
+            self.enter(Stage::Holding);
+        }
+    }
+
+    /// Takes the oldest command of another shard of this turn, which it has sent at `since`. Only
+    /// where each of them has waited above the target for an interval are there too many.
+    pub(super) fn look_at_hops(&mut self, now: MonoNs, since: MonoNs) {
+        let delay_ns = now.0.saturating_sub(since.0);
+        let Some(target_ns) = self.target_ns else { return };
+        let stands = self.hops.take(now, delay_ns, target_ns);
+        self.are_hops_late = stands || self.are_hops_late && delay_ns > target_ns;
+    }
+
+    /// Another shard has asked for nothing in this turn.
+    pub(super) fn no_hops(&mut self) {
+        self.are_hops_late = false;
+    }
+
+    /// Whether such a command is refused: of too many the oldest, since they wait in one queue.
+    pub(super) fn refuses_hop(&self, now: MonoNs, since: MonoNs) -> bool {
+        self.are_hops_late && now.0.saturating_sub(since.0) > SHED_BACKLOG_MS * MS
     }
 }
 

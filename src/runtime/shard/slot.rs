@@ -2,6 +2,7 @@
 //! way for each. A slot of the descriptor table is reused only after the last of these operations
 //! has completed.
 
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -53,6 +54,8 @@ pub enum Passage {
         reader: ProxyReader,
         /// TLS is spoken behind it.
         is_tls: bool,
+        /// The balancer that connected.
+        peer: Option<IpAddr>,
     },
     /// Records of TLS.
     Tls(Box<Secured>),

@@ -28,7 +28,9 @@ impl Core {
             }
             self.delivering = delivering;
         }
-        outbox.effects.append(&mut self.users.effects);
+        if !self.users.effects.is_empty() {
+            outbox.effects.append(&mut self.users.effects);
+        }
     }
 
     fn deliver_one(&mut self, now: Now, Done { origin, outcome }: Done, outbox: &mut Outbox) {

@@ -8,6 +8,7 @@ mod pace;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use early::ShardEarlyAnswers;
@@ -24,6 +25,7 @@ use nudged_base::time::MonoNs;
 use nudged_http::connection::{self, Answer, Connection, SendFailed};
 use nudged_http::early::HeadArrival;
 use nudged_http::head::Request;
+use nudged_http::known::HeadMemory;
 use nudged_http::pool::BufferPool;
 use nudged_http::reply::ResponseFlags;
 
@@ -68,9 +70,9 @@ impl ConnectionEntry {
     }
 
     /// Where its requests come in, by their slots.
-    fn arrived(&self, connection: u32) -> impl Fn(u32) -> Arrived + use<> {
+    fn arrived(&self, connection: u32, source: Option<IpAddr>) -> impl Fn(u32) -> Arrived + use<> {
         let (generation, listener) = (self.generation, self.listener);
-        move |slot| Arrived { slot: RequestSlot { connection, generation, slot }, listener }
+        move |slot| Arrived { slot: RequestSlot { connection, generation, slot }, listener, source }
     }
 }
 
@@ -90,6 +92,8 @@ pub struct Connections {
     entries: Vec<ConnectionEntry>,
     /// By connection, in ticks: apart from the entries, so that a look at all of them is cheap.
     deadlines: Vec<u32>,
+    /// By connection, as far as any is known: none where nobody says whose connections are.
+    sources: Vec<Option<IpAddr>>,
     dirty: Vec<u32>,
     open: u32,
     open_max: u32,
@@ -105,6 +109,7 @@ pub struct Connections {
     /// Connections were reset for what they owed since that was last asked for.
     is_cut: bool,
     pool: BufferPool,
+    heads: HeadMemory,
     counters: Arc<ShardCounters>,
 }
 
@@ -115,6 +120,7 @@ impl Connections {
         Connections {
             entries: Vec::new(),
             deadlines: Vec::new(),
+            sources: Vec::new(),
             dirty: Vec::new(),
             open: 0,
             open_max,
@@ -125,6 +131,7 @@ impl Connections {
             is_tls_seen: false,
             is_cut: false,
             pool: BufferPool::new(BUFFERS_POOLED_MAX),
+            heads: HeadMemory::default(),
             counters,
         }
     }
@@ -143,6 +150,9 @@ impl Connections {
         }
         let entry = &mut self.entries[index];
         assert!(!entry.is_open, "the driver gives a number again only after its close");
+        if let Some(source) = self.sources.get_mut(index) {
+            *source = None;
+        }
         self.counters.connections_accepted.add(1);
         let of_listener = self.counters.listeners.at(listener);
         of_listener.accepted.increment();
@@ -164,12 +174,22 @@ impl Connections {
             }
             return false;
         }
+        self.heads.of(number).forget();
         entry.http.expect_answers_of(self.answer_bytes);
         if turn.view.closing {
             entry.http.lame_duck();
         }
         self.mark(number);
         true
+    }
+
+    /// Takes whose a connection is.
+    pub(crate) fn set_source(&mut self, number: u32, source: IpAddr) {
+        let index = number as usize;
+        if self.sources.len() <= index {
+            self.sources.resize(index + 1, None);
+        }
+        self.sources[index] = Some(source);
     }
 
     /// Tells a connection beyond the bound so, once. `bytes` are the first of its request, where
@@ -204,7 +224,7 @@ impl Connections {
             return self.answer_refused(turn, number, bytes);
         }
         entry.http.spare(is_sparing);
-        let arrived = entry.arrived(number);
+        let arrived = entry.arrived(number, source_of(&self.sources, number));
         let was_refused = entry.http.refusal().is_some();
         let is_tls = self.with_http(turn, number, |http, turn| {
             http.receive(bytes, turn, &mut |request: &Request<'_>, slot, out: &mut Vec<u8>| {
@@ -223,12 +243,13 @@ impl Connections {
         number: u32,
         act: impl FnOnce(&mut Connection, &mut connection::ConnectionTurn<'_>) -> R,
     ) -> R {
-        let Connections { entries, pool, counters, .. } = self;
-        let entry = &mut entries[number as usize];
+        let Connections { entries, pool, heads, counters, .. } = self;
+        let (entry, known) = (&mut entries[number as usize], Some(heads.of(number)));
         let ShardTurn { view, now, .. } = *turn;
         let early = &ShardEarlyAnswers { view, now, listener: entry.listener, counters };
         let (date, timeouts) = (&view.date, &view.timeouts);
-        let mut turn = connection::ConnectionTurn { now: now.mono, date, timeouts, pool, early };
+        let now = now.mono;
+        let mut turn = connection::ConnectionTurn { now, date, timeouts, pool, early, known };
         act(&mut entry.http, &mut turn)
     }
 
@@ -261,7 +282,8 @@ impl Connections {
     where
         S: FnMut(&Request<'_>, Arrived, &mut Vec<u8>) -> Answer,
     {
-        let arrived = self.entries[number as usize].arrived(number);
+        let source = source_of(&self.sources, number);
+        let arrived = self.entries[number as usize].arrived(number, source);
         self.with_http(turn, number, |http, turn| {
             http.resume(turn, &mut |request: &Request<'_>, slot, out: &mut Vec<u8>| {
                 serve(request, arrived(slot), out)
@@ -398,6 +420,10 @@ impl Connections {
             self.dirty.push(number);
         }
     }
+}
+
+fn source_of(sources: &[Option<IpAddr>], number: u32) -> Option<IpAddr> {
+    sources.get(number as usize).copied().flatten()
 }
 
 /// The tick that a time falls into.

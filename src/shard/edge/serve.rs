@@ -1,6 +1,8 @@
 //! From a request to its command, and the command to whoever executes it, whole or in part: this
 //! shard, or those that own its users. An outcome that is there at once is written at once.
 
+use std::net::IpAddr;
+
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
@@ -8,6 +10,7 @@ use crate::origin::{Origin, RequestSlot};
 use crate::seam::{Effect, Hop};
 use crate::users::Turn;
 use crate::users::evaluate::RequestContext;
+use crate::users::memory::Users;
 use crate::users::waiting::StateAccess;
 use crate::view::View;
 use nudged_api::command::{Command, EncodedCommand, EventsRequest, PlacedEvent};
@@ -19,10 +22,11 @@ use nudged_api::routes::{self, Routed};
 use nudged_api::snippet::is_of_snippet;
 use nudged_api::verdict::{PlacedVerdict, Verdict};
 use nudged_base::clock::Now;
-use nudged_base::ids::{ShardId, UserKey};
+use nudged_base::ids::ShardId;
 use nudged_base::limits::HOPS_OUTSTANDING_MAX;
 use nudged_base::slab::{Handle, Slab};
 use nudged_base::telemetry::counters::{DECIDE_ROUTE, EVENTS_ROUTE, PREVIEW_ROUTE, ShardCounters};
+use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_base::telemetry::{RequestOutcome, RequestRoute};
 use nudged_domain::decide::choose::{Decision, Reason};
 use nudged_http::connection::Answer;
@@ -35,6 +39,8 @@ pub struct Arrived {
     pub slot: RequestSlot,
     /// The listener that its connection came in by.
     pub listener: u16,
+    /// Whose the connection is, where that is known.
+    pub source: Option<IpAddr>,
 }
 
 /// What a request is served with: the shard's parts, lent for one step.
@@ -69,8 +75,8 @@ impl RequestServer<'_> {
             return Answer::Now;
         }
         let policy = view.policy(arrived.listener, *now);
-        let (command, grant) = match routes::route(request, &policy, bump, &frame, out) {
-            Routed::Command(command, grant) => (command, grant),
+        let (command, grant, words) = match routes::route(request, &policy, bump, &frame, out) {
+            Routed::Command(command, grant, words) => (command, grant, words),
             Routed::Answered(status) => {
                 count_answered(&users.counters, request, status);
                 return Answer::Now;
@@ -81,10 +87,14 @@ impl RequestServer<'_> {
             Command::Look(_) => RequestRoute::Other,
             _ => RequestRoute::Decide,
         };
+        if let Some(source) = arrived.source {
+            log_asker(users, *now, &command, source);
+        }
         let origin = Origin::Connection { slot: arrived.slot, grant, route, since: now.mono };
         let (until, access) = (arbitration.deadline(users, now.mono), StateAccess::Cached);
         let (now, tries, counted) = (*now, 0, 0);
-        let context = RequestContext { view, now, bump, origin, until, tries, counted, access };
+        let context =
+            RequestContext { view, now, bump, origin, until, tries, counted, access, words };
         let outcome = coordinator.coordinate(&context, command);
         let Some(outcome) = outcome else { return Answer::Later };
         let durations = &coordinator.turn.users.counters.request_durations;
@@ -161,8 +171,8 @@ impl Coordinator<'_> {
                 if request.anonymous {
                     request.context.user = users.mint(context.view, context.bump);
                 }
-                let user = UserKey::of(request.context.user.as_bytes());
-                self.coordinate_decision(context, &command, user)
+                let home = context.view.home_of(request.context.user);
+                self.coordinate_decision(context, &command, home)
             }
             Command::Look(request) => {
                 users.counters.requests.at(PREVIEW_ROUTE).add(1);
@@ -170,8 +180,8 @@ impl Coordinator<'_> {
                 if !request.has_user {
                     return self.turn.look(context, request);
                 }
-                let user = UserKey::of(request.context.user.as_bytes());
-                self.coordinate_decision(context, &command, user)
+                let home = context.view.home_of(request.context.user);
+                self.coordinate_decision(context, &command, home)
             }
             // Operators ask by `Input::Control`.
             Command::ReadUser { .. } | Command::EraseUser { .. } | Command::ForgetUser { .. } => {
@@ -184,9 +194,8 @@ impl Coordinator<'_> {
         &mut self,
         context: &RequestContext<'a, '_>,
         command: &Command<'a>,
-        user: UserKey,
+        to: ShardId,
     ) -> Option<Outcome<'a>> {
-        let to = context.view.home(user);
         if to == context.view.shard {
             return self.turn.execute(context, command);
         }
@@ -194,7 +203,7 @@ impl Coordinator<'_> {
             self.turn.users.counters.hops_refused.add(1);
             return Some(Outcome::Overloaded);
         }
-        self.hop(context.view.shard, to, Outstanding::Decision(context.origin), command);
+        self.hop(context, to, Outstanding::Decision(context.origin), command);
         None
     }
 
@@ -236,7 +245,7 @@ impl Coordinator<'_> {
             let outcome = self.turn.execute(&RequestContext { origin, ..*context }, &command);
             self.turn.users.fanouts.add_part(handle, outcome.as_ref());
         } else if self.may_hop() {
-            self.hop(context.view.shard, shard, Outstanding::Part(handle), &command);
+            self.hop(context, shard, Outstanding::Part(handle), &command);
             self.turn.users.fanouts.add_part(handle, None);
         }
     }
@@ -247,12 +256,43 @@ impl Coordinator<'_> {
     }
 
     /// Sends a command to the shard that owns its users.
-    fn hop(&mut self, from: ShardId, to: ShardId, what: Outstanding, command: &Command<'_>) {
+    fn hop(
+        &mut self,
+        context: &RequestContext<'_, '_>,
+        to: ShardId,
+        what: Outstanding,
+        command: &Command<'_>,
+    ) {
         let handle = self.hops.0.insert(what).expect("`may_hop` was asked");
         self.turn.users.counters.hops_sent.add(1);
         let command = EncodedCommand::new(command, self.turn.users.buffer());
-        let hop = Hop { from, ticket: handle.to_bits(), command };
+        let (from, since) = (context.view.shard, context.now.mono);
+        let hop = Hop { from, ticket: handle.to_bits(), since, command };
         self.turn.users.effects.push(Effect::Hop { to, hop });
+    }
+}
+
+/// Says from where a user asks, where the log has their requests.
+fn log_asker(users: &Users, now: Now, command: &Command<'_>, source: IpAddr) {
+    let log = |user: &str| {
+        if !user.is_empty() && users.log.wants(Message::Asked, Some(user)) {
+            let source = source.to_string();
+            let fields = [("user", LogValue::User(user)), ("source", LogValue::Text(&source))];
+            users.log(now, Message::Asked, &fields);
+        }
+    };
+    match command {
+        Command::Decide(request) => log(request.context.user),
+        Command::Events(request) => {
+            let askers = request.events.iter().map(|placed| placed.event.token.user);
+            let mut last = "";
+            for user in askers {
+                if std::mem::replace(&mut last, user) != user {
+                    log(user);
+                }
+            }
+        }
+        _ => {}
     }
 }
 
@@ -269,7 +309,7 @@ fn verdicts_before<'a>(
 }
 
 fn home_of(view: &View, placed: &PlacedEvent<'_>) -> ShardId {
-    view.home(UserKey::of(placed.event.token.user.as_bytes()))
+    view.home_of(placed.event.token.user)
 }
 
 /// The shards that own the users of these events, each once, ascending.

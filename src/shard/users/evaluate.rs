@@ -13,6 +13,7 @@ use nudged_api::command::{Command, EncodedCommand};
 use nudged_api::decide::DecideRequest;
 use nudged_api::events::{Element, Event};
 use nudged_api::outcome::{Candidate, Decided, EncodedOutcome, Outcome};
+use nudged_api::repeated::KnownWords;
 use nudged_api::token::Token;
 use nudged_api::verdict::Verdict;
 use nudged_base::clock::Now;
@@ -21,10 +22,11 @@ use nudged_base::ids::{LaneSequence, PopupKey, Revision};
 use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_domain::catalog::snapshot::Snapshot;
+use nudged_domain::decide::audience::Audience;
 use nudged_domain::decide::choose::{self, Decision, Reason};
 use nudged_domain::decide::gates::{self, Gate};
 use nudged_domain::state::apply::{self, EventVerdict, ShowApplied, ShowId};
-use nudged_domain::state::user::{self, EncodedState, PopupState};
+use nudged_domain::state::user::{self, EncodedState, EntryBrief};
 use nudged_journal::record::{self, Impression, Record};
 
 /// What a command is executed with.
@@ -46,6 +48,8 @@ pub(crate) struct RequestContext<'a, 'v> {
     pub counted: u8,
     /// Upon what it is run.
     pub access: StateAccess,
+    /// Which words it says, where they are kept and it has just come.
+    pub words: Option<KnownWords>,
 }
 
 impl RequestContext<'_, '_> {
@@ -160,8 +164,10 @@ pub(super) fn decide_as_it_lies(
     if !request.events.is_empty() || request.explain {
         return None;
     }
-    let View { snapshot, times, .. } = context.view;
-    Some(choose::decide(snapshot, times, state, &request.context, now))
+    let View { snapshot, times, audiences, .. } = context.view;
+    let make = || Audience::of(snapshot, &request.context);
+    let audience = context.words.and_then(|words| audiences.of(words, make));
+    Some(choose::decide_for(snapshot, times, state, (&request.context, audience), now))
 }
 
 impl Scratch {
@@ -223,32 +229,32 @@ impl Scratch {
         let snapshot = &*context.view.snapshot;
         let (popup, now) = (&snapshot.popups[popup as usize], context.now.wall);
         let session = request.context.session;
-        let Some(mut parts) = apply::show_as_it_lies(state, snapshot, popup, session, now) else {
+        self.row.clear();
+        let to = (now, &mut self.row);
+        let Some(mut parts) = apply::show_as_it_lies(state, snapshot, popup, session, to) else {
             return false;
         };
         parts.revision.epoch = epoch;
         let parts = self.shown.insert(parts);
         self.clocks.clear();
         user::encode_clocks(&parts.clocks, &mut self.clocks);
-        self.row.clear();
-        user::encode_popup(&parts.entry, &mut self.row);
         let entry = (&parts.place, &self.row[..]);
         state.splice(parts.revision, &self.clocks, entry, &mut self.encoded);
         true
     }
 
     /// The parts of the record of what happened to the entry of a popup, and the revision.
-    fn encode_parts(&mut self, popup: PopupKey) -> (Revision, &PopupState) {
+    fn encode_parts(&mut self, popup: PopupKey) -> (Revision, EntryBrief) {
         let Scratch { state, shown, clocks, row, .. } = self;
         if let Some(parts) = shown {
-            return (parts.revision, &parts.entry);
+            return (parts.revision, parts.entry);
         }
         let entry = state.popup(popup).expect("the change left an entry");
         clocks.clear();
         user::encode_clocks(&state.clocks, clocks);
         row.clear();
         user::encode_popup(entry, row);
-        (state.revision, entry)
+        (state.revision, entry.brief())
     }
 
     /// Every popup with its gate, where the answer is to explain itself.
@@ -282,7 +288,7 @@ impl Users {
         let (revision, entry) = scratch.encode_parts(popup_key);
         let next_show_at = snapshot
             .popup(popup_key)
-            .and_then(|popup| gates::next_show_at(popup, entry, at).time());
+            .and_then(|popup| gates::next_show_by(popup, entry, at).time());
         let Scratch { clocks, row, uncommitted_records, .. } = scratch;
         let forgotten = forgotten.and_then(|key| snapshot.popup(key)).map_or("", |popup| &popup.id);
         let record = Record::Impression(Impression {
@@ -409,6 +415,9 @@ impl Users {
         user: &str,
         decided: &Decided<'_>,
     ) {
+        if !self.log.wants(Message::Decided, Some(user)) {
+            return;
+        }
         let (popup, reason): (&str, _) = match decided.decision {
             Decision::Show { popup, .. } => (&snapshot.popups[popup as usize].id, ""),
             Decision::Nothing { reason, .. } => ("", reason.as_str()),

@@ -16,12 +16,13 @@ use nudged_base::time::WallMs;
 use nudged_config::Config;
 
 /// The files in order; the one at index `i` makes schema `i + 1`.
-pub(super) const FILES: [&str; 5] = [
+pub(super) const FILES: [&str; 6] = [
     include_str!("../schema/mysql/0001_init.sql"),
     include_str!("../schema/mysql/0002_overrides.sql"),
     include_str!("../schema/mysql/0003_signing_keys.sql"),
     include_str!("../schema/mysql/0004_drafts.sql"),
     include_str!("../schema/mysql/0005_base_versions.sql"),
+    include_str!("../schema/mysql/0006_token_expiry.sql"),
 ];
 /// The schema from which on no override makes a popup live.
 const OVERRIDES_VERSION: i64 = 2;
@@ -178,6 +179,7 @@ mod tests {
             (include_str!("../schema/0003_overrides.sql"), FILES[1]),
             (include_str!("../schema/0005_drafts.sql"), FILES[3]),
             (include_str!("../schema/0006_base_versions.sql"), FILES[4]),
+            (include_str!("../schema/0007_token_expiry.sql"), FILES[5]),
         ] {
             let mysql = of(mysql);
             for name in of(sqlite) {

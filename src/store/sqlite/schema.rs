@@ -9,13 +9,14 @@ use crate::error::StoreError;
 use nudged_base::limits::SCHEMAS_AHEAD_MAX;
 
 /// The files in order; the one at index `i` makes schema `i + 1`.
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     include_str!("../schema/0001_init.sql"),
     include_str!("../schema/0002_catalog_version.sql"),
     include_str!("../schema/0003_overrides.sql"),
     include_str!("../schema/0004_signing_keys.sql"),
     include_str!("../schema/0005_drafts.sql"),
     include_str!("../schema/0006_base_versions.sql"),
+    include_str!("../schema/0007_token_expiry.sql"),
 ];
 
 /// Brings the database to the newest schema of this binary; whether it was an older one. The next

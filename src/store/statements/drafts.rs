@@ -1,11 +1,13 @@
 //! Rows of `popup_drafts`: pending definitions, one a popup. Knows columns; what a draft is checked
 //! for is the publisher's. Each change locks the row of `catalog_version` first, as changes of
-//! popups do, and does not raise it: nothing that nodes decide by is another.
+//! popups do, and does not raise it: nothing that nodes decide by is another. What operators did to
+//! drafts is told in `popup_history`, in lines without a definition.
 
+use crate::catalog::{NO_TEXT, difference};
 use crate::error::StoreError;
 use crate::session::Session;
 use crate::statement::{ColumnChange, Insert, OnConflict};
-use crate::statements::popups::lock_version;
+use crate::statements::popups::{INSERT_LINE, lock_version};
 use crate::stored::{DraftChange, StoredDraft};
 use crate::value::{Row, Unreadable};
 use crate::{Store, StoreReader};
@@ -46,30 +48,35 @@ impl Store {
     ) -> Result<DraftChange, StoreError> {
         self.session.get_mut().transaction(|session| {
             lock_version(session)?;
-            let present = draft_of(session, &draft.id)?;
-            if !is_expected(present.as_ref()) {
-                return Ok(DraftChange::Other(present));
+            let before = text_before(session, &draft.id)?;
+            let change = keep(session, draft, &is_expected, most)?;
+            if let DraftChange::Done { draft, is_new } = &change
+                && (*is_new || before.as_ref() != Some(&draft.text))
+            {
+                let diff = difference(&draft.id, before.as_deref(), &draft.text)?;
+                tell(session, "drafted", draft, &diff.to_string())?;
             }
-            let is_new = present.is_none();
-            if present.as_ref() == Some(draft) {
-                return Ok(DraftChange::Done { draft: draft.clone(), is_new });
-            }
-            let count = "SELECT COUNT(*) FROM popup_drafts";
-            let count = session.query_one(ACTION, count, &[], |row| row.take_unsigned())?;
-            if is_new && count.unwrap_or(0) >= u64::try_from(most).unwrap_or(u64::MAX) {
-                return Ok(DraftChange::TooMany);
-            }
-            let behind = present.map(|present| WallMs(present.at.0.saturating_add(1)));
-            let at = draft.at.max(behind.unwrap_or(draft.at));
-            let draft = StoredDraft { at, ..draft.clone() };
-            let StoredDraft { id, text, base_version, at, who } = &draft;
-            let row = [id.into(), text.into(), (*base_version).into(), (*at).into(), who.into()];
-            session.insert(ACTION, &INSERT, [row].into_iter())?;
-            Ok(DraftChange::Done { draft, is_new })
+            Ok(change)
         })
     }
 
-    /// Takes a popup's draft away where it `is_expected`; gives `None` where it has none.
+    /// The same of a draft that another store had, which has told of it.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn take_draft(
+        &mut self,
+        draft: &StoredDraft,
+        most: usize,
+    ) -> Result<DraftChange, StoreError> {
+        self.session.get_mut().transaction(|session| {
+            lock_version(session)?;
+            keep(session, draft, &|_| true, most)
+        })
+    }
+
+    /// Takes a popup's draft away where it `is_expected`, and tells who did; gives `None` where it
+    /// has none.
     ///
     /// # Errors
     /// Where the database fails.
@@ -77,6 +84,7 @@ impl Store {
         &mut self,
         id: &str,
         is_expected: impl Fn(Option<&StoredDraft>) -> bool,
+        (who, at): (&str, WallMs),
     ) -> Result<Option<DraftChange>, StoreError> {
         self.session.get_mut().transaction(|session| {
             lock_version(session)?;
@@ -86,6 +94,8 @@ impl Store {
             }
             let delete = "DELETE FROM popup_drafts WHERE popup_id = ?";
             session.execute(ACTION, delete, &[id.into()])?;
+            let by = StoredDraft { at, who: who.to_owned(), ..present.clone() };
+            tell(session, "draft_deleted", &by, "{}")?;
             Ok(Some(DraftChange::Done { draft: present, is_new: false }))
         })
     }
@@ -153,6 +163,60 @@ impl StoreReader {
 fn all(session: &mut Session, columns: &str) -> Result<Vec<StoredDraft>, StoreError> {
     let query = format!("SELECT {columns} FROM popup_drafts ORDER BY popup_id");
     session.query("read drafts", &query, &[], read_draft)
+}
+
+/// Keeps a draft; the catalog's version is locked.
+fn keep(
+    session: &mut Session,
+    draft: &StoredDraft,
+    is_expected: &dyn Fn(Option<&StoredDraft>) -> bool,
+    most: usize,
+) -> Result<DraftChange, StoreError> {
+    let present = draft_of(session, &draft.id)?;
+    if !is_expected(present.as_ref()) {
+        return Ok(DraftChange::Other(present));
+    }
+    let is_new = present.is_none();
+    if present.as_ref() == Some(draft) {
+        return Ok(DraftChange::Done { draft: draft.clone(), is_new });
+    }
+    let count = "SELECT COUNT(*) FROM popup_drafts";
+    let count = session.query_one(ACTION, count, &[], |row| row.take_unsigned())?;
+    if is_new && count.unwrap_or(0) >= u64::try_from(most).unwrap_or(u64::MAX) {
+        return Ok(DraftChange::TooMany);
+    }
+    let behind = present.map(|present| WallMs(present.at.0.saturating_add(1)));
+    let at = draft.at.max(behind.unwrap_or(draft.at));
+    let draft = StoredDraft { at, ..draft.clone() };
+    let StoredDraft { id, text, base_version, at, who } = &draft;
+    let row = [id.into(), text.into(), (*base_version).into(), (*at).into(), who.into()];
+    session.insert(ACTION, &INSERT, [row].into_iter())?;
+    Ok(DraftChange::Done { draft, is_new })
+}
+
+/// What a draft of a popup changes: the one that is there, else the popup.
+fn text_before(session: &mut Session, id: &str) -> Result<Option<String>, StoreError> {
+    if let Some(draft) = draft_of(session, id)? {
+        return Ok(Some(draft.text));
+    }
+    let query = "SELECT definition FROM popups WHERE popup_id = ?";
+    session.query_one("read a popup", query, &[id.into()], |row| row.take())
+}
+
+/// Tells in the history what was done to a draft, when and by whom.
+fn tell(
+    session: &mut Session,
+    change: &str,
+    StoredDraft { id, at, who, .. }: &StoredDraft,
+    diff: &str,
+) -> Result<(), StoreError> {
+    let query = "SELECT version FROM popups WHERE popup_id = ?";
+    let version: Option<u32> =
+        session.query_one("read a popup", query, &[id.into()], |row| row.take())?;
+    let (version, text) = (version.unwrap_or(0).into(), NO_TEXT.into());
+    let row = [id.into(), version, change.into(), (*at).into(), who.into(), diff.into(), text];
+    session.insert(ACTION, &INSERT_LINE, [row].into_iter())?;
+    Ok(())
 }
 
 fn draft_of(session: &mut Session, id: &str) -> Result<Option<StoredDraft>, StoreError> {

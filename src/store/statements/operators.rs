@@ -9,27 +9,38 @@ use crate::{Store, StoreReader};
 use nudged_base::hex;
 use nudged_base::limits::{OPERATOR_TOKENS_MAX, OPERATOR_TOKENS_REVOKED_MAX};
 use nudged_base::time::WallMs;
-use nudged_domain::operators::{OperatorRole, OperatorToken, OperatorTokenId, Revocation};
+use nudged_domain::ended::Ended;
+use nudged_domain::operators::{OperatorRole, OperatorToken, OperatorTokenId};
 
 const READ: &str = "read operators' tokens";
 const WRITE: &str = "store operators' tokens";
 
 /// The columns of a token's row, in the order of [`read_row`].
-const COLUMNS: &str = "token_id, name, role, hash, at, who, ended_at, ended_by";
+const COLUMNS: &str = "token_id, name, role, hash, at, who, expires_at, ended_at, ended_by";
 
 /// A token of its row; `None` where somebody else wrote what is none: it lets nobody in.
 fn read_row(row: &mut Row<'_>) -> Result<Option<OperatorToken>, Unreadable> {
     let (id, name, role) = (row.take::<String>()?, row.take::<String>()?, row.take::<String>()?);
     let (hash, at, who) = (row.take::<String>()?, row.take_time()?, row.take::<String>()?);
+    let expires = row.take_maybe_time()?;
     let (ended_at, ended_by) = (row.take_maybe_time()?, row.take::<Option<String>>()?);
-    let end = ended_at.map(|at| Revocation { at, who: ended_by.unwrap_or_default().into() });
+    let end = ended_at.map(|at| Ended { at, who: ended_by.unwrap_or_default().into() });
     let (name, who) = (name.into(), who.into());
     let parts = OperatorTokenId::parse(&id).zip(OperatorRole::of_word(&role));
     let token = parts.zip(hex::decode_array(&hash));
-    Ok(token.map(|((id, role), hash)| OperatorToken { id, name, role, hash, at, who, end }))
+    Ok(token.map(|((id, role), hash)| OperatorToken {
+        id,
+        name,
+        role,
+        hash,
+        at,
+        who,
+        expires,
+        end,
+    }))
 }
 
-fn values<'v>(id: &'v str, hash: &'v str, token: &'v OperatorToken) -> [SqlValue<'v>; 8] {
+fn values<'v>(id: &'v str, hash: &'v str, token: &'v OperatorToken) -> [SqlValue<'v>; 9] {
     [
         id.into(),
         SqlValue::Text(&token.name),
@@ -37,6 +48,7 @@ fn values<'v>(id: &'v str, hash: &'v str, token: &'v OperatorToken) -> [SqlValue
         hash.into(),
         token.at.into(),
         SqlValue::Text(&token.who),
+        token.expires.into(),
         token.end.as_ref().map(|end| end.at).into(),
         token.end.as_ref().map(|end| &*end.who).into(),
     ]
@@ -55,7 +67,10 @@ impl Store {
             table: "operator_tokens",
             columns: COLUMNS,
             key: "token_id",
-            on_conflict: OnConflict::Update(&[("ended_by, ended_at", ColumnChange::First)]),
+            on_conflict: OnConflict::Update(&[
+                ("expires_at", ColumnChange::First),
+                ("ended_by, ended_at", ColumnChange::First),
+            ]),
         };
         self.session.get_mut().transaction(|session| {
             let rows = texts.iter().zip(tokens).map(|((id, hash), token)| values(id, hash, token));

@@ -11,7 +11,8 @@ use crate::statements::popups::{lock_version, raise_version};
 use crate::stored::Dropped;
 use crate::value::{Row, SqlValue, Unreadable};
 use nudged_base::limits::{OVERRIDES_MAX, SQL_ROWS_READ_MAX};
-use nudged_domain::catalog::overrides::{Override, OverrideEnd, OverrideId, OverrideKind};
+use nudged_domain::catalog::overrides::{Override, OverrideId, OverrideKind};
+use nudged_domain::ended::Ended;
 
 const READ: &str = "read pauses and archives";
 const WRITE: &str = "store pauses and archives";
@@ -28,7 +29,7 @@ fn read_row(row: &mut Row<'_>) -> Result<Option<Override>, Unreadable> {
     let (id, popup, kind) = (row.take::<String>()?, row.take::<String>()?, row.take::<String>()?);
     let (at, who) = (row.take_time()?, row.take::<String>()?);
     let (ended_at, ended_by) = (row.take_maybe_time()?, row.take::<Option<String>>()?);
-    let end = ended_at.map(|at| OverrideEnd { at, who: ended_by.unwrap_or_default().into() });
+    let end = ended_at.map(|at| Ended { at, who: ended_by.unwrap_or_default().into() });
     // A word that somebody else wrote stops the popup.
     let kind = OverrideKind::of_word(&kind).unwrap_or(OverrideKind::Pause);
     let (popup, who) = (popup.into(), who.into());

@@ -27,7 +27,10 @@ const INSERT: Insert<'_> = Insert {
 /// What of a line of history is read, in the order of [`read_line`].
 const LINE: &str = "id, version, `change`, at, who, diff, definition";
 
-const INSERT_LINE: Insert<'_> = Insert {
+/// Which lines are of the popup itself, and not of its draft.
+const OF_POPUP: &str = "`change` NOT IN ('drafted', 'draft_deleted')";
+
+pub(super) const INSERT_LINE: Insert<'_> = Insert {
     table: "popup_history",
     columns: "popup_id, version, `change`, at, who, diff, definition",
     key: "id",
@@ -120,11 +123,14 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub fn version_before(&mut self, id: &str, version: u32) -> Result<Option<u32>, StoreError> {
-        let query = "SELECT MAX(version) FROM popup_history WHERE popup_id = ? AND version < ?";
+        let query = format!(
+            "SELECT MAX(version) FROM popup_history \
+             WHERE popup_id = ? AND version < ? AND {OF_POPUP}"
+        );
         let session = self.session.get_mut();
         let values = [id.into(), version.into()];
         let found =
-            session.query_one("read a popup's history", query, &values, |row| row.take())?;
+            session.query_one("read a popup's history", &query, &values, |row| row.take())?;
         Ok(found.flatten())
     }
 
@@ -211,7 +217,7 @@ impl StoreReader {
     ) -> Result<Vec<HistoryEntry>, StoreError> {
         let before = before.map_or(i64::MAX, |before| i64::try_from(before).unwrap_or(i64::MAX));
         let query = format!(
-            "SELECT {LINE} FROM popup_history WHERE popup_id = ? AND id < ? \
+            "SELECT {LINE} FROM popup_history WHERE popup_id = ? AND id < ? AND {OF_POPUP} \
              ORDER BY id DESC LIMIT {count}"
         );
         // Not from a replica: who has just changed a popup looks for the change.
@@ -219,8 +225,9 @@ impl StoreReader {
         session.query("read a history", &query, &[popup.into(), before.into()], read_line)
     }
 
-    /// The latest changes of all popups, those before the one of a number where one is given:
-    /// newest first, `count` at most, each beside its popup and without its definition.
+    /// The latest changes of all popups and of their drafts, those before the one of a number where
+    /// one is given: newest first, `count` at most, each beside its popup and without its
+    /// definition.
     ///
     /// # Errors
     /// Where the database fails.
@@ -264,11 +271,13 @@ impl StoreReader {
         if newest.unwrap_or(0) <= number {
             return Ok(Vec::new());
         }
-        let query = "SELECT line.popup_id, line.id, line.at FROM \
-                     (SELECT MAX(id) AS id FROM popup_history WHERE id > ? GROUP BY popup_id) \
-                     AS latest JOIN popup_history AS line ON line.id = latest.id";
+        let query = format!(
+            "SELECT line.popup_id, line.id, line.at FROM \
+             (SELECT MAX(id) AS id FROM popup_history WHERE id > ? AND {OF_POPUP} \
+              GROUP BY popup_id) AS latest JOIN popup_history AS line ON line.id = latest.id"
+        );
         let number = SqlValue::Number(i64::try_from(number).unwrap_or(i64::MAX));
-        session.query(action, query, &[number], |row| {
+        session.query(action, &query, &[number], |row| {
             Ok((row.take()?, row.take_unsigned()?, row.take_time()?))
         })
     }
@@ -278,9 +287,12 @@ impl StoreReader {
     /// # Errors
     /// Where the database fails.
     pub fn changed_at(&self, popup: &str) -> Result<Option<WallMs>, StoreError> {
-        let query = "SELECT at FROM popup_history WHERE popup_id = ? ORDER BY id DESC LIMIT 1";
+        let query = format!(
+            "SELECT at FROM popup_history WHERE popup_id = ? AND {OF_POPUP} \
+             ORDER BY id DESC LIMIT 1"
+        );
         let mut session = self.session.borrow_mut();
-        session.query_one("read changes", query, &[popup.into()], |row| row.take_time())
+        session.query_one("read changes", &query, &[popup.into()], |row| row.take_time())
     }
 
     /// Changes of some popups up to a moment, newest first, `count` of each at most, without what
@@ -296,7 +308,8 @@ impl StoreReader {
     ) -> Result<Vec<(String, HistoryEntry)>, StoreError> {
         let query = format!(
             "SELECT popup_id, id, version, `change`, at, who FROM popup_history \
-             WHERE popup_id = ? AND at <= ? ORDER BY at DESC, id DESC LIMIT {count}"
+             WHERE popup_id = ? AND at <= ? AND {OF_POPUP} \
+             ORDER BY at DESC, id DESC LIMIT {count}"
         );
         let mut changes = Vec::new();
         let mut session = self.reports().borrow_mut();

@@ -11,7 +11,7 @@ use super::{Node, config, database, shared};
 use crate::support::mariadb::shared_database;
 
 /// The schema of this binary.
-const NEWEST: i64 = 5;
+const NEWEST: i64 = 6;
 
 #[test]
 fn migrations_at_once_and_again_do_it_once() {

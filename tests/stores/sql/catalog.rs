@@ -3,7 +3,8 @@
 use super::*;
 use nudged_base::ids::PopupKey;
 use nudged_base::time::WallMs;
-use nudged_domain::catalog::overrides::{Override, OverrideEnd, OverrideId, OverrideKind};
+use nudged_domain::catalog::overrides::{Override, OverrideId, OverrideKind};
+use nudged_domain::ended::Ended;
 use nudged_store::{CatalogChange, HistoryEntry, ImportedPopup, PopupOrigin, StoredPopup};
 
 /// What the tests do most: changes on whatever version there is.
@@ -165,7 +166,7 @@ fn entry(id: u128, popup: &str, kind: OverrideKind) -> Override {
 }
 
 fn ended(entry: &Override, at: i64) -> Override {
-    Override { end: Some(OverrideEnd { at: WallMs(at), who: "bob".into() }), ..entry.clone() }
+    Override { end: Some(Ended { at: WallMs(at), who: "bob".into() }), ..entry.clone() }
 }
 
 #[test]

@@ -302,3 +302,22 @@ fn live_popups_that_have_ended_are_warned_of_by_the_time_given() {
     assert_eq!(ended(&snapshot, WallMs(end.0 + 1)).len(), 2);
     assert!(lint(&snapshot).is_empty());
 }
+
+#[test]
+fn a_link_that_is_a_script_is_warned_of_wherever_it_stands() {
+    let script = "javascript:alert(1)";
+    let told = |popup: Value| warnings(&[popup]);
+    let of = |field: &str, member: &str| {
+        let rest = "is a script and no address: a page that opens it as a link runs it, and \
+                    nudge.js leaves it out";
+        vec![format!("popup \"p\": {field}: \"{member}\" {rest}")]
+    };
+    assert_eq!(told(json!({"id": "p", "content": {"url": script}})), of("content", "url"));
+    let locales = json!({"de": {"imageUrl": script}, "fr": {"imageUrl": script}});
+    assert_eq!(told(json!({"id": "p", "locales": locales})), of("content", "imageUrl"));
+    let variants = json!([{"key": "a"}, {"key": "b", "content": {"link": script}}]);
+    assert_eq!(told(json!({"id": "p", "variants": variants})), of("variants", "link"));
+    let plain =
+        json!({"title": "JavaScript: an introduction", "url": "https://example.com/", "n": 1});
+    assert_eq!(told(json!({"id": "p", "content": plain})), Vec::<String>::new());
+}

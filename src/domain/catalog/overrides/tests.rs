@@ -4,14 +4,15 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::ended::Ended;
 
 fn entry(id: u128, popup: &str, kind: OverrideKind) -> Override {
     let at = WallMs(i64::try_from(id).unwrap());
     Override { id: OverrideId(id), popup: popup.into(), kind, at, who: "ann".into(), end: None }
 }
 
-fn end(at: i64) -> OverrideEnd {
-    OverrideEnd { at: WallMs(at), who: "bob".into() }
+fn end(at: i64) -> Ended {
+    Ended { at: WallMs(at), who: "bob".into() }
 }
 
 fn hear(overrides: &mut Overrides, told: &[Override]) {

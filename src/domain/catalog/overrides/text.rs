@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Override, OverrideEnd, OverrideId, OverrideKind};
+use super::{Override, OverrideId, OverrideKind};
+use crate::ended::Ended;
 use nudged_base::limits::{POPUP_ID_BYTES_MAX, WHO_STORED_BYTES_MAX};
 use nudged_base::time::WallMs;
 
@@ -40,7 +41,7 @@ impl<'a> OverrideText<'a> {
             && self.ended_by.as_deref().is_none_or(is_short);
         let end = match (self.ended_at, self.ended_by) {
             (None, None) => None,
-            (Some(at), Some(who)) => Some(OverrideEnd { at: WallMs(at), who: who.into() }),
+            (Some(at), Some(who)) => Some(Ended { at: WallMs(at), who: who.into() }),
             _ => return None,
         };
         let (id, kind) = (OverrideId::parse(&self.id)?, OverrideKind::of_word(self.kind)?);

@@ -89,7 +89,8 @@ fn a_show_upon_a_state_as_it_lies_does_the_same() {
         let (mut bytes, mut spliced, mut changed) = (Vec::new(), Vec::new(), Vec::new());
         user::encode(&state, &mut bytes);
         let lying = EncodedState::new(&bytes);
-        let parts = show_as_it_lies(&lying, &snapshot, popup, session, now);
+        let (mut clocks, mut row) = (Vec::new(), Vec::new());
+        let parts = show_as_it_lies(&lying, &snapshot, popup, session, (now, &mut row));
         let applied = show(&mut state, &snapshot, popup, session, now);
         let Some(parts) = parts else {
             assert!(applied.forgotten.is_some(), "only where one is forgotten it has to be known");
@@ -97,10 +98,9 @@ fn a_show_upon_a_state_as_it_lies_does_the_same() {
         };
         assert_eq!((parts.applied, parts.revision), (applied, state.revision));
         assert_eq!(parts.clocks, state.clocks);
-        assert_eq!(Some(&parts.entry), state.popup(popup.key));
-        let (mut clocks, mut row) = (Vec::new(), Vec::new());
+        let entry = state.popup(popup.key).unwrap();
+        assert_eq!((parts.entry, user::decode_popup(&row).as_ref()), (entry.brief(), Ok(entry)));
         user::encode_clocks(&parts.clocks, &mut clocks);
-        user::encode_popup(&parts.entry, &mut row);
         lying.splice(parts.revision, &clocks, (&parts.place, &row), &mut spliced);
         user::encode(&state, &mut changed);
         assert_eq!(spliced, changed);
@@ -116,6 +116,11 @@ fn shows_are_counted_up_to_the_end_of_their_range() {
         assert_eq!(applied.number, u32::MAX);
     }
     assert_eq!(state.popups[0].shows_total, u32::MAX);
+    let (mut bytes, mut row) = (Vec::new(), Vec::new());
+    user::encode(&state, &mut bytes);
+    let (lying, popup) = (EncodedState::new(&bytes), &snapshot.popups[0]);
+    assert!(show_as_it_lies(&lying, &snapshot, popup, None, (later(4), &mut row)).is_none());
+    assert!(row.is_empty());
 }
 
 #[test]

@@ -10,6 +10,7 @@
 
 use nudged_base::ids::LaneSequence;
 use nudged_base::limits::SLICE_PAGE_BYTES;
+use nudged_base::word;
 
 /// A slot: page number above 11 bits of position in the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +70,7 @@ impl Class {
 const TAKEN: u8 = 1;
 const MARKED: u8 = 2;
 const PINNED: u8 = 4;
+const ID_LENGTH_AT: usize = 10;
 const FLAGS_AT: usize = 11;
 
 /// No slot, at the end of a page's list.
@@ -289,6 +291,16 @@ impl Pages {
         let state_bytes = usize::from(u16::from_le_bytes([header[8], header[9]]));
         let (user, rest) = rest.split_at(usize::from(header[10]));
         PageEntry { user, state: &rest[..state_bytes], last_change: LaneSequence(last_change) }
+    }
+
+    /// Whether the entry of a taken slot is a user's.
+    #[inline]
+    pub(super) fn is_of(&self, slot: PageSlot, user: &[u8]) -> bool {
+        let (number, at) = self.place(slot);
+        let bytes = &self.pages[number as usize].bytes[at..];
+        let id = bytes.get(HEADER_BYTES..HEADER_BYTES + user.len());
+        usize::from(bytes[ID_LENGTH_AT]) == user.len()
+            && id.is_some_and(|id| word::is_same(id, user))
     }
 
     /// The class of a slot's page.

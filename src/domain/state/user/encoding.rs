@@ -136,6 +136,23 @@ pub(super) fn put_count(popups: usize, out: &mut Vec<u8>) {
     put_varint(out, popups as u64);
 }
 
+/// The entry of a popup up to its shows: so many in all, so many that are remembered, without an
+/// outcome. Asks for the room of the longest entry at once.
+pub(super) fn put_entry_begin(popup: PopupKey, (total, used): (u32, usize), row: &mut Vec<u8>) {
+    debug_assert!((1..=SHOWS_REMEMBERED_MAX).contains(&used));
+    row.reserve(1 + ENTRY_BYTES_MAX);
+    row.push(VERSION);
+    row.extend_from_slice(&popup.0.to_le_bytes());
+    put_varint(row, u64::from(total));
+    row.push(u8::try_from(used << 3).expect("16 shows at most"));
+}
+
+/// A show so long after the one before, or after 1970. Its number may follow.
+pub(super) fn put_show(flags: u8, after_ms: i64, row: &mut Vec<u8>) {
+    row.push(flags);
+    put_varint(row, zigzag(after_ms));
+}
+
 fn put_clocks(out: &mut Vec<u8>, clocks: &UserClocks) {
     let has_session = clocks.session != 0;
     debug_assert!(has_session || clocks.session_shows == 0);
@@ -254,6 +271,32 @@ fn read_user(bytes: &[u8], state: &mut UserState) -> Result<(), StateError> {
     reader.end()
 }
 
+/// The bits of eight bytes of varints that say that another one follows.
+pub(super) const CONTINUED: u64 = 0x8080_8080_8080_8080;
+
+/// The first eight bytes, the first one lowest, with zeros behind where there are fewer.
+#[inline]
+pub(super) fn first_eight(bytes: &[u8]) -> u64 {
+    match bytes.first_chunk() {
+        Some(eight) => u64::from_le_bytes(*eight),
+        None => match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+            (Some(low), Some(high)) => {
+                let number = |four: &[u8; 4]| u64::from(u32::from_le_bytes(*four));
+                number(low) | number(high) << (8 * (bytes.len() - 4))
+            }
+            _ => bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)),
+        },
+    }
+}
+
+/// The number whose digits to the base of 128 are the lower bits of eight bytes.
+#[inline]
+fn sevens(bytes: u64) -> u64 {
+    let pairs = (bytes & 0x007f_007f_007f_007f) | (bytes & 0x7f00_7f00_7f00_7f00) >> 1;
+    let fours = (pairs & 0x0000_3fff_0000_3fff) | (pairs & 0x3fff_0000_3fff_0000) >> 2;
+    (fours & 0x0fff_ffff) | (fours & 0x0fff_ffff_0000_0000) >> 4
+}
+
 /// The bytes that are not read yet.
 pub(super) struct StateReader<'a> {
     pub(super) rest: &'a [u8],
@@ -296,7 +339,25 @@ impl<'a> StateReader<'a> {
         }
     }
 
+    /// A varint of more than one byte: in one step where it has no more than eight, as every time
+    /// has.
     fn long_varint(&mut self) -> Result<u64, StateError> {
+        let word = first_eight(self.rest);
+        let ends = !word & CONTINUED;
+        let length = ends.trailing_zeros() as usize / 8 + 1;
+        if ends == 0 || length > self.rest.len() {
+            return self.longest_varint();
+        }
+        // Up to the end of the last byte, which goes on with no other.
+        let own = word & (ends ^ (ends - 1));
+        self.rest = &self.rest[length..];
+        let is_shortest = own >> (8 * (length - 1)) != 0;
+        if is_shortest { Ok(sevens(own)) } else { Err(StateError::OutOfRange) }
+    }
+
+    /// A varint that is longer, or cut short.
+    #[cold]
+    fn longest_varint(&mut self) -> Result<u64, StateError> {
         let mut number: u64 = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -395,4 +456,38 @@ impl<'a> StateReader<'a> {
 pub(super) fn outcome_of(number: u8) -> Result<Option<ShowOutcome>, StateError> {
     let Some(place) = usize::from(number).checked_sub(1) else { return Ok(None) };
     ShowOutcome::ALL.get(place).copied().map(Some).ok_or(StateError::OutOfRange)
+}
+
+#[cfg(test)]
+mod varint_tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_any_length_are_read_whatever_follows() {
+        let lengths = (0..64).flat_map(|bits: u32| [(1 << bits) - 1, 1 << bits, u64::MAX >> bits]);
+        for number in lengths.chain([0, 0x0123_4567_89ab_cdef, 1_800_000_000_000]) {
+            for behind in 0..12 {
+                let mut bytes = Vec::new();
+                put_varint(&mut bytes, number);
+                let length = bytes.len();
+                bytes.resize(length + behind, 0xff);
+                let mut reader = StateReader { rest: &bytes };
+                assert_eq!(reader.varint(), Ok(number));
+                assert_eq!(reader.rest.len(), behind, "{number}");
+                let cut = StateReader { rest: &bytes[..length - 1] }.varint();
+                assert_eq!(cut, Err(StateError::Truncated), "{number}");
+            }
+        }
+    }
+
+    #[test]
+    fn other_forms_of_a_number_are_none() {
+        for length in 1..10 {
+            for behind in 0..10 {
+                let long = [&vec![0x80; length][..], &[0], &vec![1; behind]].concat();
+                let read = StateReader { rest: &long }.varint();
+                assert_eq!(read, Err(StateError::OutOfRange), "{length} {behind}");
+            }
+        }
+    }
 }

@@ -8,7 +8,8 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use super::encoding::{
-    COUNTED, ERASED, NUMBERED, SESSION, StateReader, outcome_of, put_begin, put_count, unzigzag,
+    CONTINUED, COUNTED, ERASED, NUMBERED, SESSION, StateReader, first_eight, outcome_of, put_begin,
+    put_count, unzigzag,
 };
 use super::{EntryBrief, PopupState, UserClocks, UserState, decode};
 use nudged_base::ids::{PopupKey, Revision};
@@ -72,7 +73,7 @@ impl StateView<'_> {
 /// The bytes of a state, and where its entries begin, as far as they were looked for.
 #[derive(Debug)]
 pub struct EncodedState<'a> {
-    bytes: &'a [u8],
+    pub(super) bytes: &'a [u8],
     clocks: u16,
     /// Where the first entry begins.
     first: u16,
@@ -86,7 +87,7 @@ pub struct EncodedState<'a> {
 }
 
 /// Why a reader of our own bytes can't fail.
-const OURS: &str = "a state in memory was encoded by us";
+pub(super) const OURS: &str = "a state in memory was encoded by us";
 
 impl<'a> EncodedState<'a> {
     /// A view of a state.
@@ -146,18 +147,6 @@ impl<'a> EncodedState<'a> {
         self.count
     }
 
-    /// The entry of a popup, and where it lies; for a popup that is not remembered an empty one,
-    /// behind the last.
-    pub(crate) fn entry_or_new(&self, key: PopupKey) -> (PopupState, Range<usize>) {
-        let mut entry = PopupState::empty(key);
-        let Some(mut reader) = self.find(key) else {
-            return (entry, self.bytes.len()..self.bytes.len());
-        };
-        let begin = usize::from(reader.place_in(self.bytes)) - size_of::<PopupKey>();
-        reader.popup(&mut entry).expect(OURS);
-        (entry, begin..usize::from(reader.place_in(self.bytes)))
-    }
-
     /// Appends the encoding of this state with other parts in place of its own: another revision,
     /// clocks as [`encode_clocks`](super::encode_clocks) has written them, and an entry of
     /// [`encode_popup`](super::encode_popup) where `place` says. Allocates only where `out` has to
@@ -192,7 +181,7 @@ impl<'a> EncodedState<'a> {
     }
 
     /// The entry of a popup, from behind its key.
-    fn find(&self, key: PopupKey) -> Option<StateReader<'a>> {
+    pub(super) fn find(&self, key: PopupKey) -> Option<StateReader<'a>> {
         for at in &self.entries[..self.found.get()] {
             let mut reader = self.reader(at);
             if reader.fixed() == Ok(key.0) {
@@ -225,16 +214,25 @@ impl<'a> EncodedState<'a> {
 
 impl StateReader<'_> {
     /// Where in all of the bytes it is.
-    fn place_in(&self, bytes: &[u8]) -> u16 {
+    pub(super) fn place_in(&self, bytes: &[u8]) -> u16 {
         u16::try_from(bytes.len() - self.rest.len()).expect(OURS)
     }
 
-    fn skip_number(&mut self) {
-        let end = self.rest.iter().position(|byte| byte & 0x80 == 0).expect(OURS);
-        self.rest = &self.rest[end + 1..];
+    pub(super) fn skip_number(&mut self) {
+        if let [0..0x80, rest @ ..] = self.rest {
+            self.rest = rest;
+            return;
+        }
+        let ends = !first_eight(self.rest) & CONTINUED;
+        let length = match ends {
+            // The longest ones are longer.
+            0 => 1 + self.rest.iter().position(|byte| byte & 0x80 == 0).expect(OURS),
+            _ => ends.trailing_zeros() as usize / 8 + 1,
+        };
+        self.rest = &self.rest[length..];
     }
 
-    fn number(&mut self) -> i64 {
+    pub(super) fn number(&mut self) -> i64 {
         unzigzag(self.varint().expect(OURS))
     }
 

@@ -8,9 +8,8 @@ use super::*;
 use crate::overrides::Couriers;
 use nudged_base::limits::OVERRIDES_OF_POPUP_MAX;
 use nudged_base::time::WallMs;
-use nudged_domain::catalog::overrides::{
-    Override, OverrideEnd, OverrideId, OverrideKind, OverridePlace,
-};
+use nudged_domain::catalog::overrides::{Override, OverrideId, OverrideKind, OverridePlace};
+use nudged_domain::ended::Ended;
 
 fn context<'a>(id: &'a str, who: &'a str) -> EditContext<'a> {
     EditContext { id, who, expected: None }
@@ -311,11 +310,11 @@ fn what_makes_and_ends_no_entry_is_no_change() {
 fn of_what_others_did_only_that_is_news_which_changes_something_here() {
     let (directory, shards) = (NodeDirectory::with_popups(TWO), shards());
     let publisher = load(&directory, &shards.mesh).unwrap();
-    let entry = |id: u128, end: Option<OverrideEnd>| {
+    let entry = |id: u128, end: Option<Ended>| {
         let (popup, who) = ("a".into(), "x".into());
         Override { id: OverrideId(id), popup, kind: OverrideKind::Pause, at: WallMs(1), who, end }
     };
-    let end = || Some(OverrideEnd { at: WallMs(9), who: "y".into() });
+    let end = || Some(Ended { at: WallMs(9), who: "y".into() });
     // What is heard, whether it is news, and what holds then.
     let cases = [
         (entry(1, end()), false, Status::Live),

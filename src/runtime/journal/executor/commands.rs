@@ -1,7 +1,9 @@
 //! The journal's commands carried out over real files, each in a task of its own, except writes to
-//! a file that is open: these are plain calls. File systems other than XFS and Btrfs give a ring's
-//! buffered write to a worker thread, which costs several times what the copy into the page cache
-//! does; and whoever would be kept waiting here waits for that write.
+//! a file that is open, and syncs of it where acknowledgements wait for them: these are plain
+//! calls. File systems other than XFS and Btrfs give a ring's buffered write to a worker thread,
+//! which costs several times what the copy into the page cache does, and every kernel gives it a
+//! sync, which then is two more turns of threads; and whoever would be kept waiting here waits for
+//! that write, or for that sync and then for the next.
 //!
 //! Limits: two files open; a segment is zeroed in pieces of [`ZERO_BYTES`].
 
@@ -30,6 +32,10 @@ pub(super) struct Files {
     pub(super) open: RefCell<BTreeMap<SegmentId, Rc<BufferedFile>>>,
     pub(super) completions: RefCell<VecDeque<DiskCompletion>>,
     pub(super) signal: Signal,
+    /// Commands that have a task: while there is none, nothing is waited for but the lanes.
+    pub(super) under_way: Cell<usize>,
+    /// Acknowledgements wait for syncs.
+    pub(super) is_sync_awaited: bool,
     pub(super) is_over: Cell<bool>,
 }
 
@@ -65,7 +71,8 @@ impl Files {
         }
     }
 
-    /// Carries a write out on the spot, where its file is open; else gives the command back.
+    /// Carries a write out on the spot, or a sync that is waited for, where its file is open; else
+    /// gives the command back.
     pub(super) fn carry_out_now(
         &self,
         command: DiskCommand,
@@ -75,6 +82,9 @@ impl Files {
             DiskCommand::Write { segment, offset, bytes } if open.contains_key(segment) => {
                 let outcome = write_now(&open[segment], bytes, *offset);
                 Ok(DiskCompletion::Written(*segment, outcome))
+            }
+            DiskCommand::Sync { segment } if self.is_sync_awaited && open.contains_key(segment) => {
+                Ok(DiskCompletion::Synced(*segment, sync_now(&open[segment])))
             }
             _ => Err(command),
         }
@@ -148,10 +158,19 @@ async fn zero(file: &BufferedFile, header: SegmentHeader, bytes: u64) -> Result<
 
 /// One write into the page cache; gives how many bytes were taken.
 fn write_now(file: &BufferedFile, bytes: &[u8], offset: u64) -> Result<usize, DiskError> {
-    // SAFETY: the file is open and stays so while it is borrowed here.
-    let descriptor = unsafe { BorrowedFd::borrow_raw(file.as_raw_fd()) };
-    let written = rustix::io::pwrite(descriptor, bytes, offset);
+    let written = rustix::io::pwrite(descriptor_of(file), bytes, offset);
     written.map_err(|error| disk_error(&io::Error::from(error)))
+}
+
+/// Waits here until the file's bytes are durable.
+fn sync_now(file: &BufferedFile) -> Result<(), DiskError> {
+    let synced = rustix::fs::fdatasync(descriptor_of(file));
+    synced.map_err(|error| disk_error(&io::Error::from(error)))
+}
+
+fn descriptor_of(file: &BufferedFile) -> BorrowedFd<'_> {
+    // SAFETY: the file is open and stays so while it is borrowed.
+    unsafe { BorrowedFd::borrow_raw(file.as_raw_fd()) }
 }
 
 async fn write_all(file: &BufferedFile, bytes: Vec<u8>, offset: u64) -> Result<(), DiskError> {

@@ -84,6 +84,11 @@ impl<S: Step> Driver<S> {
             self.await_tls(slot);
         }
         self.step.step(self.now, Input::Accepted { connection: slot, listener }, &mut self.outbox);
+        if !self.entrance.is_proxied(place)
+            && let Some(peer) = peer
+        {
+            self.tell_source(slot, peer);
+        }
         self.starved.push(slot);
     }
 

@@ -42,8 +42,14 @@ impl<S: Step> Driver<S> {
             let length = usize::try_from(completion.result).unwrap_or(0);
             if wanted && length > 0 {
                 if matches!(connection.passage, Passage::Open) {
-                    let Driver { ring, step, outbox, overload, now, .. } = self;
-                    give((step, outbox), overload, *now, (slot, ring.received(buffer, length)));
+                    let is_link = self.is_link(slot);
+                    let Driver { ring, step, outbox, overload, counters, now, .. } = self;
+                    let bytes = ring.received(buffer, length);
+                    match is_link {
+                        // Nobody's request: what the node's own servers say ends waits.
+                        true => step.step(*now, Input::Bytes { connection: slot, bytes }, outbox),
+                        false => give((step, outbox, counters), overload, *now, (slot, bytes)),
+                    }
                 } else {
                     self.receive_through(slot, (buffer, length))?;
                 }

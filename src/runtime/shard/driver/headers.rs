@@ -28,7 +28,7 @@ impl<S: Step> Driver<S> {
         let is_welcome = self.entrance.may_proxy(peer);
         if is_welcome {
             let is_tls = self.entrance.is_tls(listener as usize);
-            connection.passage = Passage::Header { reader: Default::default(), is_tls };
+            connection.passage = Passage::Header { reader: Default::default(), is_tls, peer };
             let due = self.now.mono.plus_ms(PROXY_HEADER_TIMEOUT_MS);
             self.headers_due.push((due, slot, connection.generation));
         } else {
@@ -48,7 +48,7 @@ impl<S: Step> Driver<S> {
     ) -> io::Result<()> {
         let Driver { ring, slots, counters, .. } = self;
         let passage = &mut slots[slot as usize].passage;
-        let Passage::Header { reader, is_tls } = passage else { return Ok(()) };
+        let Passage::Header { reader, is_tls, .. } = passage else { return Ok(()) };
         let bytes = ring.received(buffer, length);
         match reader.take(bytes) {
             Ok(None) => {}
@@ -57,19 +57,20 @@ impl<S: Step> Driver<S> {
                 let is_tls = *is_tls;
                 *passage = Passage::Open;
                 // Without one it is the balancer's own, which looks how the node is.
-                if let Some(source) = source
-                    && !self.enter_source(slot, source.ip())
-                {
-                    return self.refuse_source(slot);
+                if let Some(source) = source {
+                    if !self.enter_source(slot, source.ip()) {
+                        return self.refuse_source(slot);
+                    }
+                    self.tell_source(slot, source.ip());
                 }
                 if is_tls {
                     self.await_tls(slot);
                     return self.receive_tls(slot, (buffer, length, used));
                 }
-                let Driver { ring, step, outbox, overload, now, .. } = self;
+                let Driver { ring, step, outbox, overload, counters, now, .. } = self;
                 let bytes = &ring.received(buffer, length)[used..];
                 if !bytes.is_empty() {
-                    give((step, outbox), overload, *now, (slot, bytes));
+                    give((step, outbox, counters), overload, *now, (slot, bytes));
                 }
             }
             Err(refusal) => self.refuse(slot, refusal.code()),
@@ -82,7 +83,7 @@ impl<S: Step> Driver<S> {
     pub(super) fn count_cut_header(&mut self, slot: u32) {
         let passage = &self.slots[slot as usize].passage;
         if matches!(passage, Passage::Header { reader, .. } if reader.has_begun()) {
-            self.tell_refused("cut", None);
+            self.tell_refused("cut", self.peer_of(slot));
         }
     }
 
@@ -107,9 +108,18 @@ impl<S: Step> Driver<S> {
         self.headers_due = due;
     }
 
+    /// Who sends the header, or was to.
+    fn peer_of(&self, slot: u32) -> Option<IpAddr> {
+        match &self.slots[slot as usize].passage {
+            Passage::Header { peer, .. } => *peer,
+            _ => None,
+        }
+    }
+
     fn refuse(&mut self, slot: u32, reason: &'static str) {
+        let peer = self.peer_of(slot);
         self.slots[slot as usize].passage = Passage::Refused;
-        self.tell_refused(reason, None);
+        self.tell_refused(reason, peer);
         self.step.step(self.now, Input::Broken { connection: slot }, &mut self.outbox);
     }
 

@@ -1,5 +1,6 @@
-//! What an overloaded shard does with requests: how long they wait is measured by a sample through
-//! the same queue, and while they wait too long they are held before the shard sees them.
+//! What a shard does with more requests than it can serve at once: how long they wait is measured
+//! by a sample through the same queue, and while they wait too long they are held before the shard
+//! sees them.
 //!
 //! The kernel keeps what is ready for a ring in one queue, in the order in which it became ready,
 //! and gives some twenty at each look. An eventfd that is written to stands in that queue as a
@@ -12,12 +13,13 @@ use io_uring::opcode;
 use io_uring::types::Fd;
 use rustix::event::{EventfdFlags, eventfd};
 
-use super::Driver;
+use super::{Driver, LANE_BUDGET};
 use crate::clocks;
 use crate::shard::overload::{Hold, Overload, ShedCause};
 use crate::shard::slot::{Operation, pack};
 use nudged_base::clock::Now;
 use nudged_base::limits::{QUEUE_PROBE_COMPLETIONS, SHED_LOOKS_A_TURN};
+use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::Message;
 use nudged_shard::seam::{Input, Outbox, Step};
 
@@ -40,9 +42,9 @@ impl Probe {
     }
 }
 
-/// Gives the shard bytes of a connection, unless they have to wait.
+/// Gives the shard bytes of a connection, unless they have to wait; some are refused.
 pub(super) fn give<S: Step>(
-    (step, outbox): (&mut S, &mut Outbox),
+    (step, outbox, counters): (&mut S, &mut Outbox, &ShardCounters),
     overload: &mut Overload,
     now: Now,
     (connection, bytes): (u32, &[u8]),
@@ -52,6 +54,10 @@ pub(super) fn give<S: Step>(
         Hold::Kept => {}
         Hold::Full(bytes) => {
             step.step(now, Input::Bytes { connection, bytes: &bytes }, outbox);
+        }
+        Hold::Refused => {
+            counters.shed.of(ShedCause::Early.name()).add(1);
+            step.step(now, Input::Shed { connection, bytes }, outbox);
         }
     }
 }
@@ -90,52 +96,81 @@ impl<S: Step> Driver<S> {
         if let Some(delay_ns) = self.overload.probed(self.now.mono) {
             self.counters.queue_delay.record(delay_ns);
         }
-        if self.overload.is_shedding() {
-            self.tell_shedding();
-        }
     }
 
-    /// While the shard is overloaded: looks for all that is ready, so that the newest is known,
-    /// and serves and refuses what waits.
+    /// While the shard has more to do than it can at once: looks for all that is ready, so that the
+    /// newest is known, and serves what waits. What was refused as it came leaves first.
     pub(super) fn shed(&mut self) -> io::Result<()> {
-        if !self.overload.is_shedding() {
+        if !self.overload.is_holding() {
             return Ok(());
         }
         for _ in 0..SHED_LOOKS_A_TURN {
-            let before = self.overload.held_so_far();
+            let before = self.overload.seen();
             self.give_buffers_back()?;
             self.ring.enter_now()?;
             self.take_completions()?;
-            if self.overload.held_so_far() == before {
+            if self.overload.seen() == before {
                 break;
             }
         }
-        let now = clocks::mono();
+        if self.overload.has_refused() {
+            self.step.finish_turn(self.now, &mut self.outbox);
+            self.carry_out()?;
+            self.ring.enter_now()?;
+        }
+        let mut now = clocks::mono();
         self.overload.begin_serving(now);
-        while let Some((connection, bytes, waited_ns)) = self.overload.next_served() {
+        while let Some((connection, bytes, waited_ns)) = self.overload.next_served(now) {
             self.counters.queue_delay.record(waited_ns);
             let input = Input::Bytes { connection, bytes: &bytes };
             self.step.step(self.now, input, &mut self.outbox);
+            self.overload.give_back(bytes);
+            now = clocks::mono();
         }
-        while let Some((connection, bytes, cause)) = self.overload.next_refused() {
-            self.refuse_held(connection, &bytes, cause);
+        while let Some((connection, bytes)) = self.overload.next_late() {
+            self.refuse_held(connection, bytes, ShedCause::Late);
         }
         self.overload.end_serving(now);
-        self.counters.shedding.set(self.overload.is_shedding().into());
         self.counters.shed_held.set(self.overload.waiting() as u64);
         Ok(())
     }
 
-    fn refuse_held(&mut self, connection: u32, bytes: &[u8], cause: ShedCause) {
+    /// Gives the shard what its lanes hold. What other shards ask waits in one of them, and is
+    /// refused where it has waited for too long all the time.
+    pub(super) fn take_lanes(&mut self) {
+        let Driver { ports, step, outbox, overload, counters, now, .. } = self;
+        let mut is_first = true;
+        ports.drain(LANE_BUDGET, |input| match input {
+            Input::Hop(hop) => {
+                if std::mem::take(&mut is_first) {
+                    overload.look_at_hops(now.mono, hop.since);
+                }
+                if overload.refuses_hop(now.mono, hop.since) {
+                    counters.shed.of(ShedCause::Hop.name()).add(1);
+                    return step.step(*now, Input::ShedHop(hop), outbox);
+                }
+                step.step(*now, Input::Hop(hop), outbox);
+            }
+            input => step.step(*now, input, outbox),
+        });
+        if is_first {
+            overload.no_hops();
+        }
+        counters.shedding.set(overload.is_shedding().into());
+    }
+
+    fn refuse_held(&mut self, connection: u32, bytes: Vec<u8>, cause: ShedCause) {
         self.counters.shed.of(cause.name()).add(1);
-        self.step.step(self.now, Input::Shed { connection, bytes }, &mut self.outbox);
+        let input = Input::Shed { connection, bytes: &bytes };
+        self.step.step(self.now, input, &mut self.outbox);
+        self.overload.give_back(bytes);
     }
 
     /// The peer has ended its direction: what waits of it is refused first, since it may only have
     /// nothing more to ask.
     pub(super) fn give_up_held(&mut self, connection: u32) {
         if let Some(bytes) = self.overload.remove(connection) {
-            self.refuse_held(connection, &bytes, ShedCause::Gone);
+            self.refuse_held(connection, bytes, ShedCause::Gone);
         }
     }
 
@@ -143,7 +178,7 @@ impl<S: Step> Driver<S> {
     /// to be closed.
     pub(super) fn give_up_all_held(&mut self) {
         while let Some((connection, bytes)) = self.overload.remove_any() {
-            self.refuse_held(connection, &bytes, ShedCause::Late);
+            self.refuse_held(connection, bytes, ShedCause::Late);
         }
     }
 

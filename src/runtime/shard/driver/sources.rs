@@ -28,6 +28,12 @@ impl<S: Step> Driver<S> {
         false
     }
 
+    /// Tells the shard whose a connection is.
+    pub(super) fn tell_source(&mut self, slot: u32, source: IpAddr) {
+        let input = Input::Source { connection: slot, source: source.to_canonical() };
+        self.step.step(self.now, input, &mut self.outbox);
+    }
+
     /// A connection is closed.
     pub(super) fn leave_source(&mut self, slot: u32) {
         let Some(counts) = &self.entrance.sources else { return };

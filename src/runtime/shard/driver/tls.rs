@@ -159,7 +159,7 @@ impl<S: Step> Driver<S> {
         };
         let was_established = tls.is_established();
         let taken = tls.receive(bytes, &mut secure.scratch, out, &mut |bytes| {
-            give((step, outbox), overload, *now, (slot, bytes));
+            give((step, outbox, counters), overload, *now, (slot, bytes));
         });
         if let Err(failure) = taken {
             return self.fail_tls(slot, failure.code());

@@ -85,8 +85,10 @@ impl Connections {
                 false => Effect::ResumeReading { connection: number },
             });
         }
-        let look = entry.http.is_sending().then(|| now.plus_ms(look_ms));
-        let deadline = [entry.http.deadline(timeouts), look].into_iter().flatten().min();
-        self.deadlines[number as usize] = deadline.map_or(NEVER, |at| ticks(at) + 1);
+        let mut ends = entry.http.deadline(timeouts).map_or(NEVER, |at| ticks(at) + 1);
+        if entry.http.is_sending() {
+            ends = ends.min(ticks(now.plus_ms(look_ms)) + 1);
+        }
+        self.deadlines[number as usize] = ends;
     }
 }

@@ -2,9 +2,11 @@
 //! reset for it, however small it is.
 
 use super::*;
+use crate::audiences::Audiences;
 use crate::view::Rules;
 use nudged_api::access::Access;
 use nudged_api::cors::Cors;
+use nudged_api::repeated::RepeatedRequests;
 use nudged_api::token::{Keys, Secret};
 use nudged_api::visitors::VisitorRules;
 use nudged_base::ids::ShardId;
@@ -50,6 +52,8 @@ impl Shard {
                 cors: Cors::default(),
                 visitors: VisitorRules::default(),
             }),
+            repeated: RepeatedRequests::new(1),
+            audiences: Audiences::default(),
             keys: Arc::new(Keys::new(&[secret])),
             timeouts: Timeouts::DEFAULT,
             ready: true,

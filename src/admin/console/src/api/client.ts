@@ -46,7 +46,7 @@ interface Asking {
   readonly signal?: AbortSignal;
 }
 
-/** Called when a session has ended, or none is there. */
+/** Called when a session has ended, none is there, or it may no longer what it did. */
 export const onSignedOut = { call: (): void => {} };
 
 /** Asks the node; the path starts with `/`. */
@@ -78,23 +78,43 @@ export async function ask<T>(method: string, path: string, asking: Asking = {}):
   const text = await response.text();
   const body = read(text);
   if (!response.ok) {
-    if (response.status === 401 && path !== '/v1/session') onSignedOut.call();
+    const { code } = (body as { error?: { code?: string } } | null)?.error ?? {};
+    // The role, or what the console lets people do, is another by now: what is offered changes.
+    const isOther = response.status === 401 || code === 'role_required' || code === 'read_only';
+    if (isOther && path !== '/v1/session') onSignedOut.call();
     throw refusal(response.status, body);
   }
   const tag = response.headers.get('ETag')?.replaceAll('"', '') ?? null;
   return { value: body as T, tag, text };
 }
 
+type Query = Record<string, string | number | undefined>;
+
 /** Asks with GET; the parameters that are there become the query. */
-export async function get<T>(
-  path: string,
-  query: Record<string, string | number | undefined> = {},
-  signal?: AbortSignal,
-): Promise<T> {
+export async function get<T>(path: string, query: Query = {}, signal?: AbortSignal): Promise<T> {
+  const target = withQuery(path, query);
+  const asked = early.get(target) as Promise<T> | undefined;
+  early.clear();
+  if (asked) return asked;
+  return (await ask<T>('GET', target, signal ? { signal } : {})).value;
+}
+
+/** Answers on their way that nobody has asked for yet. */
+const early = new Map<string, Promise<unknown>>();
+
+/** Asks ahead of the `get` that comes next, which is given the answer if it asks the same. */
+export function getEarly(path: string, query: Query): void {
+  const target = withQuery(path, query);
+  const answer = ask('GET', target).then(({ value }) => value);
+  // Whoever is given it is told why it failed.
+  answer.catch(() => {});
+  early.set(target, answer);
+}
+
+function withQuery(path: string, query: Query): string {
   const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== '');
   const text = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
-  const asking = signal ? { signal } : {};
-  return (await ask<T>('GET', text ? `${path}?${text}` : path, asking)).value;
+  return text ? `${path}?${text}` : path;
 }
 
 /** What an answer refuses; for those who ask with `fetch` themselves. */

@@ -188,9 +188,12 @@ async function findTrouble(): Promise<void> {
   }
 }
 
-function wordsOf(refusal: Refusal): string {
-  if (refusal.code !== 'too_many_streams') return refusal.message;
-  return 'as many pages as the node allows are open; close one, and they come by themselves';
+function wordsOf({ status, code, message }: Refusal): string {
+  if (status === 404) return 'its version is older than the console';
+  if (code === 'too_many_streams') {
+    return 'it has as many listeners as it allows: close a tab, and they come by themselves';
+  }
+  return message.replace(/\.$/, '');
 }
 
 function close(): void {

@@ -72,6 +72,8 @@ export interface Popup {
   readonly status: PopupStatus;
   readonly override: PopupStatus | null;
   readonly effective_status: PopupStatus;
+  /** Deleted, or no longer in the popups file: a resume does not bring it back. */
+  readonly gone: boolean;
   readonly stored: Place;
   readonly origin: 'file' | 'api';
   readonly placement: readonly string[];
@@ -130,6 +132,7 @@ export async function loadPopup(id: string, signal: AbortSignal): Promise<Popup>
       status: 'draft',
       override: null,
       effective_status: 'draft',
+      gone: false,
       stored: 'sql',
       origin: 'api',
       placement: definition.placement ?? ['home'],
@@ -153,20 +156,6 @@ export async function bringBack({ id, version, definition }: Popup): Promise<voi
   const asking = { body: definition, ifMatch: String(version) };
   await ask('PUT', `/v1/popups/${encodeURIComponent(id)}`, asking);
 }
-
-/**
- * Whether an archived popup was deleted, or has gone from the popups file: then a resume does not
- * bring it back. Its history alone says so.
- */
-export async function isGone({ id, override }: Popup, signal: AbortSignal): Promise<boolean> {
-  if (override !== 'archived') return false;
-  const path = `/v1/popups/${encodeURIComponent(id)}/history`;
-  const { history } = await get<HistoryPage>(path, { limit: LINES_LOOKED_AT }, signal);
-  return history.find(({ change }) => change !== 'override')?.change === 'archived';
-}
-
-/** Pauses and the like stand among them. */
-const LINES_LOOKED_AT = 20;
 
 /** Makes an earlier version the newest one, where `popup` is still as it was looked at. */
 export async function rollBack({ id, version }: Popup, to: number): Promise<Popup> {

@@ -3,28 +3,27 @@
 import './shell.css';
 import './layers.css';
 import type { ComponentType } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { Link, matchRoute, Route, Router, Switch, useLocation, useRouter } from 'wouter-preact';
 import { askAgain, returns } from '../api/connection';
 import { loadSession, may, session } from '../api/session';
 import Login from '../pages/access/login';
 import { Button } from '../ui/button';
+import { giveFocusBack } from '../ui/focus';
 import { listenForKeys } from '../ui/keys';
 import { Empty, Notice, Skeleton } from '../ui/notice';
 import { PageHead } from '../ui/page';
 import { Toasts } from '../ui/toast';
+import { begun, FIRST } from './begin';
 import { ConnectionBar } from './connection-bar';
 import { FrameKeys } from './frame-keys';
 import { Navigation } from './navigation';
 import { PAGES, type Page, type PageProps } from './pages';
 
-/** Where `/console/` leads. */
-const FIRST = '/popups';
-
 export function Console() {
   const [failed, setFailed] = useState(false);
   useEffect(() => {
-    loadSession().then(
+    (returns.value === 0 ? begun : loadSession()).then(
       () => setFailed(false),
       () => setFailed(true),
     );
@@ -33,9 +32,9 @@ export function Console() {
   const { parser } = useRouter();
   useEffect(() => {
     // What will be shown is on its way while the node still says who looks at it.
-    const path = location.pathname.slice('/console'.length) || FIRST;
+    const path = location.pathname.slice('/console'.length);
     const page = PAGES.find((known) => matchRoute(parser, known.path, path)[0]);
-    page?.load().catch(() => {});
+    page?.load?.().catch(() => {});
   }, []);
   const who = session.value;
   if (failed && !who) return <Away />;
@@ -113,7 +112,9 @@ function First() {
 }
 
 /** What has been loaded already is shown at once. */
-const SHOWN = new Map<Page, ComponentType<PageProps>>();
+const SHOWN = new Map<Page, ComponentType<PageProps>>(
+  PAGES.flatMap((page) => (page.here ? [[page, page.here] as const] : [])),
+);
 
 function Loaded({ page, params }: { page: Page; params: Record<string, string> }) {
   const [, setTurn] = useState(0);
@@ -126,7 +127,7 @@ function Loaded({ page, params }: { page: Page; params: Record<string, string> }
   useEffect(() => {
     setFailed(false);
     if (SHOWN.has(page)) return;
-    page.load().then(
+    page.load?.().then(
       (loaded) => {
         SHOWN.set(page, loaded.default);
         setTurn((turn) => turn + 1);
@@ -158,12 +159,14 @@ function Forbidden({ title }: { title: string }) {
   );
 }
 
+/** Whether a page has been shown: the first one leaves the focus to the browser. */
+let hasBegun = false;
+
 /** Where the page becomes another, who uses keys or hears it goes on at its beginning. */
 function useFocusOf(page: Page, subject: string | undefined): void {
-  const isFirst = useRef(true);
   useEffect(() => {
-    if (!isFirst.current) document.getElementById('page')?.focus({ preventScroll: true });
-    isFirst.current = false;
+    if (hasBegun) giveFocusBack(null);
+    hasBegun = true;
     scrollTo(0, 0);
   }, [page.title, subject]);
 }

@@ -2,6 +2,7 @@
 // their id, and "pause X".
 import { useEffect, useId, useRef, useState } from 'preact/hooks';
 import { StatusChip } from '../ui/chip';
+import { giveFocusBack } from '../ui/focus';
 import { Icon } from '../ui/icon';
 import { type Command, useCommands } from './commands';
 
@@ -14,9 +15,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
   useEffect(() => {
     const before = document.activeElement;
     place.current?.showModal();
-    return () => {
-      if (before instanceof HTMLElement && before.isConnected) before.focus();
-    };
+    return () => giveFocusBack(before);
   }, []);
   const current = Math.min(at, commands.length - 1);
   const run = (command: Command | undefined) => {

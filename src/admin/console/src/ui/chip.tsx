@@ -28,9 +28,12 @@ interface StatusProps {
   readonly status: PopupStatus;
   /** What the definition says, where a pause or an archive wins over it. */
   readonly own?: PopupStatus | null;
+  /** Whether it is archived as it was deleted, or has left the popups file. */
+  readonly gone?: boolean;
 }
 
-export function StatusChip({ status, own }: StatusProps) {
+export function StatusChip({ status, own, gone = false }: StatusProps) {
+  if (gone) return <Chip>Deleted</Chip>;
   return (
     <span class="chip-pair">
       <Chip tone={TONES[status] ?? 'plain'}>{NAMES[status] ?? status}</Chip>

@@ -3,6 +3,7 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useId, useRef } from 'preact/hooks';
 import { Button } from './button';
+import { giveFocusBack } from './focus';
 
 /** What has `data-first` takes the focus; else it is the first that can. */
 interface DialogProps {
@@ -24,8 +25,7 @@ export function Dialog({ title, onClose, children, actions, wide = false }: Dial
     dialog?.querySelector<HTMLElement>('[data-first]')?.focus();
     return () => {
       dialog?.close();
-      // What opened it may be gone; then the browser would leave the focus nowhere.
-      if (before instanceof HTMLElement && before.isConnected) before.focus();
+      giveFocusBack(before);
     };
   }, []);
   return (

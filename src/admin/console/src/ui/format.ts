@@ -1,4 +1,5 @@
 // Numbers and durations in words. Each has its unit, and 0 of 0 is no 0 %.
+import { zoneName } from './zones';
 
 const WHOLE = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
 const ONE = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
@@ -91,7 +92,7 @@ export function relative(at: number, now: number): string {
 }
 
 /** The zone of this browser, by which moments are told where nothing else is said. */
-export const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone || 'UTC';
+export const ZONE = zoneName(Intl.DateTimeFormat().resolvedOptions().timeZone || 'UTC');
 
 const FORMS = new Map<string, Intl.DateTimeFormat>();
 

@@ -249,6 +249,9 @@ fn hold(
         let got = decide(snapshot, &times, &encoded, &context, now);
         prop_assert_eq!(got, want, "{:?} at {:?}", asked, now);
         prop_assert_eq!(decide(snapshot, &times, &*state, &context, now), want);
+        let audience = Audience::of(snapshot, &context);
+        let got = decide_for(snapshot, &times, &encoded, (&context, audience), now);
+        prop_assert_eq!(got, want, "{:?} for {:?}", asked, audience);
         let late = Timetable::default();
         prop_assert_eq!(decide(snapshot, &late, &*state, &context, now), want);
         let key = match want {

@@ -130,8 +130,22 @@ export interface Checked {
 
 interface CheckAnswer {
   readonly errors: readonly { field: string; message: string }[];
-  readonly warnings: readonly { field: string; message: string }[];
+  readonly warnings: readonly { field: string; code: string; message: string }[];
 }
+
+/** Warnings that the node words for who writes definitions, for who fills in the form. */
+const PLAIN: Readonly<Record<string, string>> = {
+  target_never_matches: 'These rules contradict each other, so nobody sees the popup.',
+  rollout_empty: 'This share is so small that nobody is in it.',
+  ended: 'This moment is over, so nobody sees the popup. Set a later one, or none.',
+  window_never_opens: 'No window opens between the start and the end, so nobody sees the popup.',
+  number_as_text:
+    'A number is compared as a text here, letter by letter, so that 10 comes before 9. In the ' +
+    'JSON, take the quotes around it away.',
+  link_runs:
+    'A link of this popup is a script (javascript: or the like) and no address. Pages leave it ' +
+    'out, or run it. Write an address that begins with https://',
+};
 
 /** What the node says of a text; null where this node can't be asked. */
 export async function check(
@@ -147,7 +161,13 @@ export async function check(
   const { errors, warnings } = reply.value;
   return [
     ...errors.map(({ field, message }): Problem => ({ field, message, kind: 'error' })),
-    ...warnings.map(({ field, message }): Problem => ({ field, message, kind: 'warning' })),
+    ...warnings.map(
+      ({ field, code, message }): Problem => ({
+        field,
+        message: PLAIN[code] ?? message,
+        kind: 'warning',
+      }),
+    ),
   ];
 }
 

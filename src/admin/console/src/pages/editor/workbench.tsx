@@ -32,17 +32,17 @@ const PANE_NAMES: Record<Pane, string> = {
 /** As wide as form and pane need to stand side by side. */
 const WIDE = '(width >= 60rem)';
 
-/** The view that was looked at last; who begins a popup sees what it looks like. */
+/** The view that was looked at last; who was never here sees what the popup looks like. */
 const PANE_KEY = 'nudged.editor-pane';
 
-function firstPane(isNew: boolean): Pane {
+function firstPane(): Pane {
   let last: string | null = null;
   try {
     last = localStorage.getItem(PANE_KEY);
   } catch {
     // A browser that keeps nothing begins anew.
   }
-  return PANES.find((pane) => pane === last) ?? (isNew ? 'preview' : 'json');
+  return PANES.find((pane) => pane === last) ?? 'preview';
 }
 
 function remember(pane: Pane): void {
@@ -68,7 +68,7 @@ export function Workbench({ state, name }: { state: EditorState; name: string })
   const { doc } = state;
   const shown = useMemo(newShown, []);
   const wide = useWide();
-  const [pane, show] = useState<Pane>(() => (wide ? firstPane(state.isNew) : 'form'));
+  const [pane, show] = useState<Pane>(() => (wide ? firstPane() : 'form'));
   const setPane = (picked: Pane) => {
     show(picked);
     if (picked !== 'form') remember(picked);

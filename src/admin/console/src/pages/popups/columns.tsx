@@ -7,7 +7,8 @@ import { Chip, StatusChip } from '../../ui/chip';
 import { count, NOTHING, share } from '../../ui/format';
 import { Sparkline } from '../../ui/sparkline';
 import type { Column } from '../../ui/table';
-import { Time } from '../../ui/time';
+import { clock, Time } from '../../ui/time';
+import { timeOf } from './in-words';
 import { LiveRate } from './live-rate';
 
 export function columns(act: (popup: Popup) => void): Column<Popup>[] {
@@ -61,8 +62,9 @@ export function columns(act: (popup: Popup) => void): Column<Popup>[] {
   ];
 }
 
-function Name({ id, definition, draft, version, placement }: Popup) {
+function Name({ id, definition, draft, version, placement, priority }: Popup) {
   const title = titleOf(definition);
+  const rank = priority !== 0 && `priority ${priority}`;
   return (
     <>
       <span class="names">
@@ -70,23 +72,31 @@ function Name({ id, definition, draft, version, placement }: Popup) {
         {draft && version > 0 && <Chip tone="accent">Draft waiting</Chip>}
       </span>
       <span class="under" title={title}>
-        {[placement.join(', '), title].filter(Boolean).join(' · ')}
+        {[placement.join(', '), rank, title].filter(Boolean).join(' · ')}
       </span>
     </>
   );
 }
 
-function State({ effective_status: status, status: own, override, updated_at: at }: Popup) {
+function State(popup: Popup) {
+  const { effective_status: status, status: own, override, gone, updated_at: at } = popup;
+  // What is live and not shown, for its dates, is not to look as if it were.
+  const time = status === 'live' ? timeOf(popup.definition, clock.value) : null;
+  const why = override && own !== status ? `over ${own}` : status === 'paused' && SET;
   return (
     <>
-      <StatusChip status={status} />
+      {time ? <Chip>{time === 'over' ? 'Ended' : 'Not begun'}</Chip> : null}
+      {!time && <StatusChip status={status} gone={gone} />}
       <span class="under">
-        {override && own !== status && `over ${own}${at ? ', ' : ''}`}
+        {why && !gone && `${why}${at ? ', ' : ''}`}
         {at && <Time at={at} form="relative" />}
       </span>
     </>
   );
 }
+
+/** A pause that no button ends. */
+const SET = 'in its definition';
 
 function Clicks({ stats }: { stats: Popup['stats'] }) {
   if (!stats) return <>{NOTHING}</>;

@@ -21,7 +21,7 @@ export interface ListQuery {
   readonly page: number;
 }
 
-function queryOf(params: URLSearchParams): ListQuery {
+export function queryOf(params: URLSearchParams): ListQuery {
   const of = (name: string) => params.get(name) ?? '';
   const sort = SORTS.some(({ value }) => value === of('sort')) ? of('sort') : 'id';
   return {
@@ -32,6 +32,14 @@ function queryOf(params: URLSearchParams): ListQuery {
     order: of('order') || (sort === 'id' ? 'asc' : 'desc'),
     page: Math.max(0, (Number(of('page')) || 1) - 1),
   };
+}
+
+/** Popups of a page. */
+export const PAGE = 50;
+
+/** What the node is asked for: the page behind a mark of its own, the first one without. */
+export function askedOf({ page: _, ...asked }: ListQuery, mark: string | null) {
+  return { ...asked, after: mark ?? undefined, limit: PAGE, stats: '24h' };
 }
 
 export function useListQuery() {

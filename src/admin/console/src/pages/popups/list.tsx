@@ -15,11 +15,10 @@ import { PageHead } from '../../ui/page';
 import { Table } from '../../ui/table';
 import { columns } from './columns';
 import { Filters } from './filters';
-import { type ListQuery, useListQuery } from './list-query';
+import { askedOf, type ListQuery, PAGE, useListQuery } from './list-query';
 import { LiveNote } from './live-rate';
 import { SwitchDialog } from './switch-dialog';
 
-const PAGE = 50;
 /** Counts of the last day need no more than this; changes of popups are told as they happen. */
 const RELOAD_MS = 30_000;
 
@@ -104,10 +103,7 @@ function usePage(query: ListQuery) {
   // A page whose beginning is not known any more is looked for from the first.
   const page = Math.min(query.page, marks.length - 1);
   const loaded = useLoad(`${marksKey} ${page}`, async (signal) => {
-    const { page: _, ...asked } = query;
-    const after = marks[page] ?? undefined;
-    const wanted = { ...asked, after, limit: PAGE, stats: '24h' };
-    const told = await get<PopupPage>('/v1/popups', wanted, signal);
+    const told = await get<PopupPage>('/v1/popups', askedOf(query, marks[page] ?? null), signal);
     MARKS.clear();
     MARKS.set(marksKey, [...marks.slice(0, page + 1), ...nextOf(told)]);
     return told;

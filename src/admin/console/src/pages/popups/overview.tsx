@@ -14,13 +14,14 @@ import { Section } from '../../ui/page';
 import { clock, Time } from '../../ui/time';
 import { capWords, gapWords, ruleCount, scheduleWords, timeOf } from './in-words';
 import { LiveRate, LiveTime } from './live-rate';
+import { Rank } from './rank';
 
 const RELOAD_MS = 30_000;
 
-export function Overview({ popup, isDeleted }: { popup: Popup; isDeleted: boolean }) {
+export function Overview({ popup }: { popup: Popup }) {
   return (
     <div class="stack">
-      <Notices popup={popup} isDeleted={isDeleted} />
+      <Notices popup={popup} />
       {popup.version > 0 && <Today popup={popup} />}
       <div class="columns">
         <Section card title="When and how often">
@@ -34,8 +35,8 @@ export function Overview({ popup, isDeleted }: { popup: Popup; isDeleted: boolea
   );
 }
 
-function Notices({ popup, isDeleted }: { popup: Popup; isDeleted: boolean }) {
-  const { id, override, status, stored, draft, version, definition } = popup;
+function Notices({ popup }: { popup: Popup }) {
+  const { id, override, status, gone, stored, draft, version, definition } = popup;
   const time = timeOf(definition, clock.value);
   const isLive = popup.effective_status === 'live';
   return (
@@ -51,7 +52,7 @@ function Notices({ popup, isDeleted }: { popup: Popup; isDeleted: boolean }) {
           </p>
         </Notice>
       )}
-      {isDeleted && (
+      {gone && (
         <Notice tone="warn" title="Deleted">
           <p>
             {popup.origin === 'file'
@@ -60,7 +61,7 @@ function Notices({ popup, isDeleted }: { popup: Popup; isDeleted: boolean }) {
           </p>
         </Notice>
       )}
-      {override && !isDeleted && (
+      {override && !gone && (
         <Notice tone="warn" title={override === 'paused' ? 'Paused' : 'Archived'}>
           <p>
             That wins over the definition, which says <strong>{status}</strong>.{' '}
@@ -68,7 +69,7 @@ function Notices({ popup, isDeleted }: { popup: Popup; isDeleted: boolean }) {
           </p>
         </Notice>
       )}
-      {!override && !isLive && version > 0 && (
+      {!override && !gone && !isLive && version > 0 && (
         <Notice title={`Its definition says ${status}`}>
           <p>
             {popup.origin === 'file'
@@ -160,17 +161,17 @@ function lines(words: readonly string[]): ComponentChildren {
   return words.map((line) => <div key={line}>{line}</div>);
 }
 
-function whenFacts({ definition, priority }: Popup): FactList {
+function whenFacts(popup: Popup): FactList {
+  const { definition } = popup;
   const caps = capWords(definition);
   return [
     ['Schedule', lines(scheduleWords(definition))],
     ['Same user again', lines(gapWords(definition))],
     ...(caps.length ? [['Limits for a user', lines(caps)] as const] : []),
-    [
-      'Priority',
-      `${priority}; of all that may be shown, the highest wins` +
-        `${definition.quiet_exempt ? '; outside quiet times and limits of a day or session' : ''}`,
-    ],
+    ['Which wins', <Rank popup={popup} />],
+    ...(definition.quiet_exempt
+      ? [['Quiet times', 'Shown in them too, and outside limits of a day or session'] as const]
+      : []),
     [
       'If a user’s state can’t be read',
       definition.on_failure === 'local' ? 'Shown by what this node knows' : 'Not shown',

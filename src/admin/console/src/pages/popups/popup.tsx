@@ -5,7 +5,7 @@ import { useLocation, useSearchParams } from 'wouter-preact';
 import { Refusal } from '../../api/client';
 import { useCatalogChange, useLive } from '../../api/live';
 import { useLoad } from '../../api/load';
-import { isGone, loadPopup, type Popup, switchFor } from '../../api/popups';
+import { loadPopup, type Popup, switchFor } from '../../api/popups';
 import { may } from '../../api/session';
 import type { Switch } from '../../api/switching';
 import type { PageProps } from '../../shell/pages';
@@ -32,11 +32,6 @@ export default function PopupPage({ params }: PageProps) {
     loadPopup(id, signal),
   );
   useCatalogChange(id, reload);
-  const goneKey = popup?.override === 'archived' ? `gone ${id} ${popup.version}` : null;
-  const { value: gone = false } = useLoad(goneKey, (signal) =>
-    popup ? isGone(popup, signal) : Promise.resolve(false),
-  );
-  const isDeleted = goneKey !== null && gone;
   if (!popup) {
     if (error instanceof Refusal && error.status === 404) return <NoPopup id={id} />;
     return (
@@ -50,7 +45,7 @@ export default function PopupPage({ params }: PageProps) {
   const path = `/popups/${id}`;
   return (
     <>
-      <Head popup={popup} isDeleted={isDeleted} reload={reload} />
+      <Head popup={popup} reload={reload} />
       <LinkTabs
         label="Parts of this popup"
         current={part ? `${path}/${part}` : path}
@@ -61,9 +56,9 @@ export default function PopupPage({ params }: PageProps) {
         ]}
       />
       <div class="tab-body">
-        {part === '' && <Overview popup={popup} isDeleted={isDeleted} />}
+        {part === '' && <Overview popup={popup} />}
         {part === 'statistics' && <Report popup={id} />}
-        {part === 'versions' && <Versions popup={popup} isDeleted={isDeleted} onChange={reload} />}
+        {part === 'versions' && <Versions popup={popup} onChange={reload} />}
         {!['', 'statistics', 'versions'].includes(part) && (
           <Empty title="There is no such page">
             <p>This popup has an overview, statistics and versions.</p>
@@ -90,12 +85,11 @@ function NoPopup({ id }: { id: string }) {
 
 interface HeadProps {
   readonly popup: Popup;
-  readonly isDeleted: boolean;
   readonly reload: () => void;
 }
 
-function Head({ popup, isDeleted, reload }: HeadProps) {
-  const { id, effective_status: status, status: own, override } = popup;
+function Head({ popup, reload }: HeadProps) {
+  const { id, effective_status: status, status: own, override, gone } = popup;
   const [params, setParams] = useSearchParams();
   const [asking, setAsking] = useState<'delete' | 'bring back' | null>(null);
   const [acting, setActing] = useState<Switch | null>(null);
@@ -107,7 +101,7 @@ function Head({ popup, isDeleted, reload }: HeadProps) {
     if (may('switch')) setActing(what);
     setParams({}, { replace: true });
   }, [asked]);
-  const what = override === 'archived' && !isDeleted ? 'resume' : switchFor(popup);
+  const what = override === 'archived' && !gone ? 'resume' : switchFor(popup);
   const canSwitch = may('switch') && popup.version > 0;
   const canEdit = may('edit') && popup.origin === 'api';
   const [, go] = useLocation();
@@ -122,7 +116,7 @@ function Head({ popup, isDeleted, reload }: HeadProps) {
       <PageHead
         title={id}
         back={BACK}
-        beside={<StatusChip status={status} own={override ? own : null} />}
+        beside={<StatusChip status={status} gone={gone} own={override ? own : null} />}
       >
         {canSwitch && what && (
           <Button icon={what === 'pause' ? 'pause' : 'play'} onClick={() => setActing(what)}>
@@ -137,12 +131,12 @@ function Head({ popup, isDeleted, reload }: HeadProps) {
             Archive
           </Button>
         )}
-        {canEdit && !isDeleted && (
+        {canEdit && !gone && (
           <Button kind="quiet" onClick={() => setAsking('delete')}>
             Delete
           </Button>
         )}
-        {may('edit') && isDeleted && (
+        {may('edit') && gone && (
           <Button onClick={() => setAsking('bring back')}>Bring back</Button>
         )}
       </PageHead>

@@ -17,11 +17,10 @@ const LINES = 25;
 
 interface VersionsProps {
   readonly popup: Popup;
-  readonly isDeleted: boolean;
   readonly onChange: () => void;
 }
 
-export function Versions({ popup, isDeleted, onChange }: VersionsProps) {
+export function Versions({ popup, onChange }: VersionsProps) {
   const { id, version, override } = popup;
   const path = `/v1/popups/${encodeURIComponent(id)}/history`;
   // What changes it, changes this.
@@ -51,7 +50,7 @@ export function Versions({ popup, isDeleted, onChange }: VersionsProps) {
       setError,
     );
   };
-  const canRollBack = may('edit') && popup.origin === 'api' && !isDeleted;
+  const canRollBack = may('edit') && popup.origin === 'api' && !popup.gone;
   return (
     <>
       <ol>

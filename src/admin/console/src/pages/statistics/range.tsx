@@ -5,6 +5,7 @@ import { useState } from 'preact/hooks';
 import { useSearchParams } from 'wouter-preact';
 import { Segments, TextField } from '../../ui/field';
 import { ZONE } from '../../ui/format';
+import { allZones } from '../../ui/zones';
 import { fieldOf, isZone, momentOf } from './calendar';
 
 const HOUR_MS = 3_600_000;
@@ -136,6 +137,11 @@ export function RangeFields({ range, change, isOne, before, children }: RangePro
         {children}
       </div>
       {preset === 'custom' && <Moments range={range} change={change} />}
+      {!isOne && (
+        <p class="soft small">
+          Up to {ALL_MAX_MS / DAY_MS} days of all popups; choose one popup for 90 days or a year.
+        </p>
+      )}
     </div>
   );
 }
@@ -162,9 +168,6 @@ function Moments({ range, change }: Pick<RangeProps, 'range' | 'change'>) {
   );
 }
 
-/** Any zone that the browser knows. */
-const ZONES = Intl.supportedValuesOf('timeZone');
-
 function Zone({ zone, pick }: { zone: string; pick: (zone: string) => void }) {
   const [text, setText] = useState(zone);
   const isKnown = isZone(text);
@@ -179,11 +182,11 @@ function Zone({ zone, pick }: { zone: string; pick: (zone: string) => void }) {
         onText={(typed) => {
           setText(typed);
           // A part of a name may be a name, such as `GMT` of `GMT+1`; those listed are whole.
-          if (ZONES.includes(typed) || typed === 'UTC') pick(typed);
+          if (allZones().includes(typed)) pick(typed);
         }}
       />
       <datalist id="zones">
-        {['UTC', ...ZONES].map((name) => (
+        {allZones().map((name) => (
           <option key={name} value={name} />
         ))}
       </datalist>

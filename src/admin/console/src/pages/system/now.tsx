@@ -1,20 +1,34 @@
 // Rates, latencies and shards, as of the last second; nodes, as of the last status.
-import { type Live, live, type LiveShard, liveHistory } from '../../api/live';
+import { isDown } from '../../api/connection';
+import { type Live, live, type LiveShard, liveHistory, liveTrouble } from '../../api/live';
 import { Chart } from '../../ui/chart';
 import { Chip } from '../../ui/chip';
 import { Figure, Figures } from '../../ui/figure';
 import { bytes, count, duration, NOTHING, percent, perSecond } from '../../ui/format';
+import { Notice } from '../../ui/notice';
 import { Section } from '../../ui/page';
 import { type Column, Table } from '../../ui/table';
-import { LiveAway } from './live-away';
 import type { NodeSeen, Shard, Status } from './status';
+
+/** Why live figures do not come, where the node answers all else. */
+function LiveMissing() {
+  const why = liveTrouble.value;
+  if (!why || live.value || isDown.value) return null;
+  return (
+    <Notice tone="warn" title="This node sends no live figures here">
+      <p>
+        It says why: {why}. What you see is renewed every few seconds, and rates are missing.
+      </p>
+    </Notice>
+  );
+}
 
 export function Now({ status }: { status: Status }) {
   const told = live.value;
   return (
     <>
       <Section title="Requests" beside={<span class="system-as-of">{asOf(told)}</span>}>
-        <LiveAway />
+        <LiveMissing />
         <div class="rates">
           <Rates told={told} status={status} />
         </div>

@@ -165,7 +165,7 @@ function columns(shown: string | null, zone: string | undefined): Column<Candida
 
 function whyOf({ id, gate, why = '' }: Candidate, shown: string | null): string {
   if (id === shown) return 'it passes every gate, and has the highest priority of those that do';
-  if (gate === null) return 'it passes every gate, and another has a higher priority';
+  if (gate === null) return `it passes every gate, but ${shown ?? 'another'} comes first`;
   // The moment stands in a column of its own.
   return why.replace(/; this opens at \S+$/, '');
 }

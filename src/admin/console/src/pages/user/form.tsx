@@ -4,6 +4,7 @@ import { Button } from '../../ui/button';
 import { TextField } from '../../ui/field';
 import { ZONE } from '../../ui/format';
 import { Notice } from '../../ui/notice';
+import { allZones } from '../../ui/zones';
 import { fromLocal, isPlain, type Question, toLocal, writeQuestion } from './question';
 
 interface FormProps {
@@ -147,8 +148,6 @@ function Who({ draft, change, error, names }: PartProps & { names: readonly stri
   );
 }
 
-const ZONES: readonly string[] = Intl.supportedValuesOf('timeZone');
-
 /** As many are offered at once: there are hundreds. */
 const ZONES_OFFERED_MAX = 20;
 
@@ -156,7 +155,8 @@ function Zones({ typed }: { typed: string }) {
   const isLike = (zone: string) => zone.toLowerCase().includes(typed.toLowerCase());
   return (
     <datalist id="zones">
-      {ZONES.filter(isLike)
+      {allZones()
+        .filter(isLike)
         .slice(0, ZONES_OFFERED_MAX)
         .map((zone) => (
           <option key={zone} value={zone} />

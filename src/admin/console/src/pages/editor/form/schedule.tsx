@@ -2,6 +2,7 @@
 import { Button } from '../../../ui/button';
 import { Field } from '../../../ui/field';
 import { Section } from '../../../ui/page';
+import { allZones } from '../../../ui/zones';
 import { useDocument } from '../document';
 import { DAYS } from '../model/schedule';
 import { fromLocal, isZone, localField, momentOf, rfc3339 } from '../model/zones';
@@ -14,8 +15,6 @@ function typedZone(tz: unknown): string {
   if (typeof tz === 'string' && tz !== 'user' && isZone(tz)) return tz;
   return 'UTC';
 }
-
-const ZONES: readonly string[] = ['UTC', 'user', ...Intl.supportedValuesOf('timeZone')];
 
 export function ScheduleForm() {
   const doc = useDocument();
@@ -35,7 +34,7 @@ export function ScheduleForm() {
           />
         </div>
         <datalist id="editor-zones">
-          {ZONES.map((name) => (
+          {['user', ...allZones()].map((name) => (
             <option key={name} value={name} />
           ))}
         </datalist>

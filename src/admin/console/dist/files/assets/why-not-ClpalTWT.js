@@ -1,1 +1,0 @@
-import{C as e,E as t}from"./index-D-t4K2D-.js";import{a as n}from"./when-DuAdML2K.js";function r({right:r}){let i=t.value,a=i?.read_only&&!i.name;return e(`span`,{class:`why-not`,children:a?`This console is read-only.`:`This needs the role ${n(r)}${i?.role?`; yours is ${i.role}`:``}.`})}export{r as t};
