@@ -173,8 +173,9 @@ pub fn run(arguments: &Arguments) -> Vec<String> {
         let address = node.start(&program);
         calm.nodes.lock().unwrap().push(Some(address));
     }
+    let first = cluster.as_ref().map_or_else(Vec::new, |_| first_shows(&mut nodes));
     let mut gaps_ms = Vec::new();
-    let tokens: Vec<String> = std::thread::scope(|scope| {
+    let mut tokens: Vec<String> = std::thread::scope(|scope| {
         let calm = &calm;
         let visit = |name| scope.spawn(move || calm.visit(name));
         let visitors: Vec<_> = (0..arguments.clients).map(visit).collect();
@@ -198,6 +199,7 @@ pub fn run(arguments: &Arguments) -> Vec<String> {
         drop(end);
         visitors.into_iter().flat_map(|visitor| visitor.join().unwrap()).collect()
     });
+    tokens.extend(first);
     nodes.iter_mut().filter_map(|node| node.server.take()).for_each(Server::stop);
     let decided = decided(cluster.as_ref(), &nodes);
     let mut wrong = calm.mistakes.into_inner().unwrap();
@@ -222,6 +224,23 @@ pub fn run(arguments: &Arguments) -> Vec<String> {
     }
     wrong.extend(wrong_rows(&tokens, &decided));
     wrong
+}
+
+/// The token of a show by each node, once Redis has every user: a node is ready before that, and
+/// answers degraded.
+fn first_shows(nodes: &mut [Node]) -> Vec<String> {
+    until("a node has filled Redis", || {
+        let has_filled = |node: &mut Node| !node.server().logged("rebuild_ended").is_empty();
+        nodes.iter_mut().any(has_filled).then_some(())
+    });
+    let shown_by = |(number, node): (usize, &mut Node)| {
+        until("a node shows something", || {
+            let target = format!("/v1/decide?user=first-{number}");
+            let answer = Client::connect(node.server().data).ask("GET", &target, "");
+            (answer.status == 200).then(|| answer.token().unwrap())
+        })
+    };
+    nodes.iter_mut().enumerate().map(shown_by).collect()
 }
 
 /// Each show is there once, and nothing else is.
