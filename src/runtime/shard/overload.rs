@@ -240,7 +240,10 @@ impl Overload {
         (self.served, self.refused_late) = (0, 0);
         self.slice_ends = MonoNs(now.0 + SHED_SLICE_US * 1_000);
         let oldest_ns = self.oldest_ns(now);
-        if self.held.take(now, oldest_ns, SHED_LATE_MS * MS) && self.stage == Stage::Holding {
+        // So few are no backlog: it is the host that is slow, and nobody waits less for a refusal.
+        let is_backlog = self.waiting.count() > SHED_WAITING_MIN;
+        let backlog_ns = if is_backlog { oldest_ns } else { 0 };
+        if self.held.take(now, backlog_ns, SHED_LATE_MS * MS) && self.stage == Stage::Holding {
             self.enter(Stage::Shedding);
         }
         if self.stage == Stage::Shedding {
@@ -324,9 +327,11 @@ impl Overload {
         self.are_hops_late = false;
     }
 
-    /// Whether such a command is refused: of too many the oldest, since they wait in one queue.
-    pub(super) fn refuses_hop(&self, now: MonoNs, since: MonoNs) -> bool {
-        self.are_hops_late && now.0.saturating_sub(since.0) > SHED_BACKLOG_MS * MS
+    /// Whether such a command is refused, before which `taken` came in this turn: of too many the
+    /// oldest, since they wait in one queue.
+    pub(super) fn refuses_hop(&self, now: MonoNs, since: MonoNs, taken: usize) -> bool {
+        let is_old = now.0.saturating_sub(since.0) > SHED_BACKLOG_MS * MS;
+        self.are_hops_late && is_old && taken >= SHED_WAITING_MIN
     }
 }
 

@@ -139,13 +139,14 @@ impl<S: Step> Driver<S> {
     /// refused where it has waited for too long all the time.
     pub(super) fn take_lanes(&mut self) {
         let Driver { ports, step, outbox, overload, counters, now, .. } = self;
-        let mut is_first = true;
+        let mut taken = 0;
         ports.drain(LANE_BUDGET, |input| match input {
             Input::Hop(hop) => {
-                if std::mem::take(&mut is_first) {
+                if taken == 0 {
                     overload.look_at_hops(now.mono, hop.since);
                 }
-                if overload.refuses_hop(now.mono, hop.since) {
+                taken += 1;
+                if overload.refuses_hop(now.mono, hop.since, taken - 1) {
                     counters.shed.of(ShedCause::Hop.name()).add(1);
                     return step.step(*now, Input::ShedHop(hop), outbox);
                 }
@@ -153,7 +154,7 @@ impl<S: Step> Driver<S> {
             }
             input => step.step(*now, input, outbox),
         });
-        if is_first {
+        if taken == 0 {
             overload.no_hops();
         }
         counters.shedding.set(overload.is_shedding().into());

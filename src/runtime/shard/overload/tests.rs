@@ -4,6 +4,8 @@
 use super::*;
 use nudged_base::limits::SHED_HELD_BYTES_MAX;
 
+/// Commands of a turn of which the next one may be refused.
+const MANY: usize = SHED_WAITING_MIN;
 const GET: &[u8] = b"GET /v1/decide?user=ann HTTP/1.1\r\n";
 
 fn at(ms: u64) -> MonoNs {
@@ -26,15 +28,29 @@ fn holding() -> Overload {
 /// One that is overloaded from 2 s on, with somebody in slot 9,999 who is late.
 fn overloaded() -> Overload {
     let mut overload = holding();
+    let others = 9_999 - u32::try_from(SHED_WAITING_MIN).unwrap()..9_999;
+    hold_late(&mut overload, others.start..10_000);
+    assert!(overload.is_shedding());
+    others.for_each(|slot| _ = overload.remove(slot));
+    overload
+}
+
+/// Turns for an interval, in each of which these have waited for 60 ms.
+fn hold_late(overload: &mut Overload, slots: std::ops::Range<u32>) {
     for step in 0..=11 {
         let now = at(1_880 + step * 10);
-        overload.remove(9_999);
-        hold(&mut overload, 9_999..10_000, MonoNs(now.0 - 60 * MS));
+        slots.clone().for_each(|slot| _ = overload.remove(slot));
+        hold(overload, slots.clone(), MonoNs(now.0 - 60 * MS));
         overload.begin_serving(now);
         overload.end_serving(now);
     }
-    assert!(overload.is_shedding());
-    overload
+}
+
+#[test]
+fn few_who_wait_long_are_a_slow_host_and_no_overload() {
+    let mut overload = holding();
+    hold_late(&mut overload, 0..u32::try_from(SHED_WAITING_MIN).unwrap());
+    assert!(overload.is_holding() && !overload.is_shedding());
 }
 
 fn hold(overload: &mut Overload, slots: std::ops::Range<u32>, now: MonoNs) {
@@ -79,7 +95,7 @@ fn every_wait_for_a_whole_interval_has_to_be_too_long() {
     let mut off = Overload::new(None);
     assert!(!off.begins_probe(at(0)) && off.long_turn_ns() == u64::MAX);
     off.look_at_hops(at(1_000), at(0));
-    assert!(!off.refuses_hop(at(1_000), at(0)));
+    assert!(!off.refuses_hop(at(1_000), at(0), MANY));
     overloaded();
 }
 
@@ -119,6 +135,7 @@ fn a_turn_serves_for_a_slice_of_time_and_a_few_at_least() {
 #[test]
 fn of_too_many_the_newest_are_served_and_one_in_so_many_is_refused_as_it_comes() {
     let mut overload = overloaded();
+    let before = overload.seen();
     hold(&mut overload, 0..5_000, at(2_010));
     assert_eq!(served(&mut overload, at(2_011), 7), (4_900..5_000).rev().collect::<Vec<_>>());
     assert_eq!(late(&mut overload), [] as [u32; 0]);
@@ -131,7 +148,7 @@ fn of_too_many_the_newest_are_served_and_one_in_so_many_is_refused_as_it_comes()
     assert!(again[refused..].iter().all(|hold| *hold == Hold::Kept));
     assert!(overload.has_refused() && !overload.has_refused());
     // Those of a look that are all refused are no reason to look no more.
-    assert_eq!(overload.seen(), 12 + 5_000 + 100);
+    assert_eq!(overload.seen(), before + 5_000 + 100);
     assert_eq!(served(&mut overload, at(2_013), 20).first(), Some(&4_999));
     overload.end_serving(at(2_013));
     assert!(overload.is_shedding());
@@ -216,15 +233,16 @@ fn commands_of_other_shards_are_refused_where_all_of_them_have_waited_too_long()
     for (now, since) in [(1_000, 900), (1_050, 900), (1_060, 1_058), (1_090, 1_000), (1_150, 1_000)]
     {
         overload.look_at_hops(at(now), at(since));
-        assert!(!overload.refuses_hop(at(now), at(since)), "{now}");
+        assert!(!overload.refuses_hop(at(now), at(since), MANY), "{now}");
     }
     overload.look_at_hops(at(1_190), at(1_150));
     assert!(overload.is_shedding() && !overload.is_holding());
     // Those that can be answered in time are executed.
-    assert!(overload.refuses_hop(at(1_190), at(1_164)));
-    assert!(!overload.refuses_hop(at(1_190), at(1_165)));
+    assert!(overload.refuses_hop(at(1_190), at(1_164), MANY));
+    assert!(!overload.refuses_hop(at(1_190), at(1_164), MANY - 1), "so few are no backlog");
+    assert!(!overload.refuses_hop(at(1_190), at(1_165), MANY));
     overload.look_at_hops(at(1_195), at(1_191));
-    assert!(!overload.refuses_hop(at(1_250), at(1_191)));
+    assert!(!overload.refuses_hop(at(1_250), at(1_191), MANY));
     overload.no_hops();
     assert!(!overload.is_shedding());
 }
