@@ -114,6 +114,9 @@ fn walk(
     }
 }
 
+/// The longest line of a number or a length: the smallest integer of 64 bits, in bytes.
+const LINE_BYTES_MAX: usize = 20;
+
 /// The head of the element that `bytes` begin with, and where the line ends.
 fn head(bytes: &[u8], protocol: Protocol) -> Result<Option<(ReplyHead, usize)>, Malformed> {
     let Some((&kind, rest)) = bytes.split_first() else { return Ok(None) };
@@ -124,16 +127,17 @@ fn head(bytes: &[u8], protocol: Protocol) -> Result<Option<(ReplyHead, usize)>, 
     if !is_known {
         return Err(Malformed);
     }
-    let is_text = matches!(kind, b'+' | b'-');
-    let line = match memchr::memchr2(b'\r', b'\n', rest) {
-        Some(end) => match &rest[end..] {
-            [b'\r'] => return Ok(None),
-            [b'\r', b'\n', ..] => &rest[..end],
-            _ => return Err(Malformed),
-        },
-        // Only texts have lines without end; the limit of the whole reply holds them.
-        None if is_text || kind == b'(' || rest.len() <= 20 => return Ok(None),
-        None => return Err(Malformed),
+    let end = memchr::memchr2(b'\r', b'\n', rest);
+    // Texts and big numbers have lines without end; the limit of the whole reply holds them.
+    let is_bounded = !matches!(kind, b'+' | b'-' | b'(');
+    if is_bounded && end.unwrap_or(rest.len()) > LINE_BYTES_MAX {
+        return Err(Malformed);
+    }
+    let Some(end) = end else { return Ok(None) };
+    let line = match &rest[end..] {
+        [b'\r'] => return Ok(None),
+        [b'\r', b'\n', ..] => &rest[..end],
+        _ => return Err(Malformed),
     };
     let head = match kind {
         b'+' | b'-' => ReplyHead::Line,
@@ -237,6 +241,9 @@ mod tests {
             ":\r\n",
             ":1x\r\n",
             ":123456789012345678901\r\n",
+            // Refused before its line end comes, and no other way once a part of that has come.
+            ":123456789012345678901",
+            ":123456789012345678901\r",
             ":9223372036854775808\r\n",
             "$x\r\n",
             "$-1\r\n",
