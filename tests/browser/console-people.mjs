@@ -247,7 +247,7 @@ const system = {
     const page = await open('/system?view=audit');
     await page.getByRole('link', { name: 'audited' }).first().waitFor();
     const words = await text(page);
-    for (const part of ['paused', 'created', '127.0.0.1'])
+    for (const part of ['Paused', 'Made', '127.0.0.1'])
       holds(words.includes(part), `${part}: ${words}`);
     await accessible(page);
     await fits(page);
@@ -340,6 +340,45 @@ const access = {
     equal((await asked()).status, 401);
     await accessible(page);
     await fits(page);
+  },
+
+  async 'a token that ends is told of before, and after'({ node, visitor }) {
+    const token = await node.token('an ending admin', 'admin', '2d');
+    const over = await node.token('an ended one', 'viewer', '1s');
+    const { open } = await visitor({ token, allow: [/status of 401/] });
+    const page = await open('/access');
+    await shows(page, 'Your token ends soon');
+    await shows(page, 'It lets you in until');
+    await until('it is named', async () =>
+      /A token ends soon\s+an ending admin: /.test(await text(page)),
+    );
+    await button(page, 'Make a token').click();
+    await page.getByLabel('Name').fill('a visiting one');
+    await page.getByLabel('It lets in for').selectOption('Another time');
+    await page.getByLabel('How long').fill('soon');
+    await press(page, 'Enter');
+    await shows(page, 'Type a time from 1s to 3653d');
+    await accessible(page, 'a wrong time');
+    await page.getByLabel('How long').fill('45d');
+    await shows(page, /Until \d+ \w+ \d+/);
+    await press(page, 'Enter');
+    await shows(page, /may do what the role viewer may, until \d+/);
+    await button(page, 'I have kept it').click();
+    const made = page.locator('tr', { hasText: 'a visiting one' });
+    await until('its end', async () => /in 4\d days/.test(await made.innerText()));
+    await until('the end', async () => {
+      const { tokens } = await node.ask('GET', '/v1/tokens');
+      return tokens.find(({ name }) => name === 'an ended one').expired;
+    });
+    await page.reload();
+    const ended = page.locator('tr', { hasText: 'an ended one' });
+    await until('it is marked', async () => (await ended.innerText()).includes('expired'));
+    await accessible(page);
+    await fits(page);
+    await page.goto('/console/login');
+    await page.getByLabel('Token').fill(over);
+    await press(page, 'Enter');
+    await shows(page, 'The time of this token is up');
   },
 
   async 'a viewer is refused what a viewer may not'({ node, visitor }) {

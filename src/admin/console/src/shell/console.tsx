@@ -8,6 +8,7 @@ import { Link, matchRoute, Route, Router, Switch, useLocation, useRouter } from 
 import { askAgain, returns } from '../api/connection';
 import { loadSession, may, session } from '../api/session';
 import Login from '../pages/access/login';
+import { YoursEnds } from '../pages/access/ends';
 import { Button } from '../ui/button';
 import { giveFocusBack } from '../ui/focus';
 import { listenForKeys } from '../ui/keys';
@@ -57,6 +58,7 @@ export function Console() {
         <div class="frame-page">
           <ConnectionBar />
           <main id="page" tabIndex={-1}>
+            <YoursEnds />
             <Switch>
               {PAGES.map((page) => (
                 <Route key={page.path} path={page.path}>
