@@ -122,6 +122,24 @@ const users = {
     await fits(page);
   },
 
+  async 'ids that an address has no room for as they are'({ node, visitor }) {
+    const { open } = await visitor();
+    const page = await open('/users');
+    const ids = ['a/b ?#+%2F', '100%', '\\..', '...', '💥 نص', ' a', 'u/timeline', '%2e%2e'];
+    for (const id of ids) {
+      await node.visit(id, ['shown']);
+      await page.getByLabel('User id').fill(id);
+      await button(page, 'Look up').click();
+      const isThere = async () =>
+        (await page.locator('h1').textContent()) === id &&
+        (await page.title()).startsWith(id.trim()) &&
+        (await text(page)).includes('On screen');
+      await until(`${id} is found`, isThere);
+      await page.reload();
+      await until(`${id} is found again`, isThere);
+    }
+  },
+
   async 'a user is erased by somebody who typed the id, and told what remains'({ node, visitor }) {
     await node.visit('to-be-erased', ['shown', 'dismissed']);
     const { open } = await visitor();

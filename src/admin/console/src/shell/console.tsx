@@ -15,6 +15,7 @@ import { listenForKeys } from '../ui/keys';
 import { Empty, Notice, Skeleton } from '../ui/notice';
 import { PageHead } from '../ui/page';
 import { Toasts } from '../ui/toast';
+import { userOfPath } from '../ui/user-path';
 import { begun, FIRST } from './begin';
 import { ConnectionBar } from './connection-bar';
 import { FrameKeys } from './frame-keys';
@@ -121,7 +122,7 @@ const SHOWN = new Map<Page, ComponentType<PageProps>>(
 function Loaded({ page, params }: { page: Page; params: Record<string, string> }) {
   const [, setTurn] = useState(0);
   const [failed, setFailed] = useState(false);
-  const subject = params['id'] ?? params['user'];
+  const subject = params['user'] === undefined ? params['id'] : userOfPath();
   useEffect(() => {
     document.title = `${subject ? `${subject} · ` : ''}${page.title} · nudged`;
   }, [page, subject]);

@@ -10,25 +10,13 @@ import { TextField } from '../../ui/field';
 import { Empty, Failure, Notice, Skeleton } from '../../ui/notice';
 import { PageHead, Section } from '../../ui/page';
 import { Time } from '../../ui/time';
+import { userOfPath } from '../../ui/user-path';
 import { WhyNot } from '../access/why-not';
 import { Answer } from './answer';
 import { Erase } from './erase';
 import { type Erasure, isUnknown, loadUser, type UserState } from './remembered';
 import { Memory } from './memory';
 import { Timeline } from './timeline';
-
-const PREFIX = '/console/users/';
-
-/** The user of the path, decoded once: ids may have slashes and per cent signs in them. */
-function userOfPath(): string {
-  const { pathname } = window.location;
-  const segment = pathname.startsWith(PREFIX) ? pathname.slice(PREFIX.length) : '';
-  try {
-    return decodeURIComponent(segment);
-  } catch {
-    return segment;
-  }
-}
 
 export default function User() {
   // Subscribes to the path, which the router has in a form of its own.
