@@ -36,13 +36,13 @@ const users = {
     await shows(page, 'Nothing would be shown');
     const welcome = row(page, 'welcome').first();
     const words = await welcome.innerText();
-    for (const part of ['Resting', 'after_dismissed is 7d', 'dismissed at', 'in 6 days'])
+    for (const part of ['Resting', 'not again for 7 days', 'dismissed at', 'in 6 days'])
       holds(words.includes(part), `${part}: ${words}`);
     // What is not for here is a press away.
     equal(await row(page, 'cart-help').count(), 0);
     await button(page, /not live or elsewhere/).click();
-    holds((await row(page, 'cart-help').innerText()).includes('it is for "cart"'), 'elsewhere');
-    await shows(page, 'it rests for 7d (after_dismissed)');
+    holds((await row(page, 'cart-help').innerText()).includes('It is for "cart"'), 'elsewhere');
+    await shows(page, 'Not again for 7 days');
     holds((await text(page)).includes('1 popup'), 'the clocks');
     await accessible(page);
     await fits(page);
@@ -201,7 +201,7 @@ const users = {
     await accessible(page);
     await page.unrouteAll();
     await button(page, 'Try again').click();
-    await shows(page, 'it rests for 7d (after_dismissed)');
+    await shows(page, 'Not again for 7 days');
     // A shard that can't read the state is told of, too.
     await withoutSql(page, '**/v1/users/ben');
     await page.getByLabel('User id').fill('ben');

@@ -33,8 +33,8 @@ function Nobody() {
       <Empty title="Look at one user">
         <p>
           Type a user's id as your pages send it. You see what this user would be shown and why not,
-          what is remembered of them, and what happened. Ids are not listed: nudged keeps them by
-          hash, and they differ in upper and lower case.
+          what is remembered of them, and what happened. Ids are not listed anywhere, and upper and
+          lower case count.
         </p>
       </Empty>
     </>
