@@ -225,6 +225,7 @@ const tests = {
       .waitFor();
     await control(page, 'content.text').fill('Typed while it was away');
     await node.start();
+    await page.getByText('The node did not answer; now it does.').waitFor();
     await until('it is saved', async () => {
       if (await save.isEnabled()) await save.click();
       return page.getByText(/^Draft saved/).isVisible();
@@ -257,7 +258,7 @@ const tests = {
       ['met', 'Of Ann', 'Of Ben'],
     );
     await accessible(ben, 'the conflict');
-    await dialog.getByLabel('By member').check();
+    await dialog.getByLabel('By field').check();
     const save = dialog.getByRole('button', { name: 'Save this as the draft' });
     holds(await save.isDisabled(), 'it is chosen first');
     await dialog

@@ -77,6 +77,7 @@ const tests = {
     await heading(dialog, 'Paused by-keys').waitFor();
     const marks = dialog.locator('.progress-line').first().locator('.mark-done');
     equal(await marks.count(), 2, 'shards that have said so');
+    await dialog.getByText('Nobody is shown it any more.').waitFor();
     await dialog.getByText('in the database, for good, done').waitFor();
     await focused(dialog.getByRole('button', { name: 'Close' }).last(), 'what closes it');
     await page.keyboard.press('Enter');
@@ -217,7 +218,7 @@ const tests = {
     const page = await open('/popups/versioned/versions');
     await page.getByText('in force').waitFor();
     await page.locator('summary', { hasText: 'content' }).first().click();
-    await page.getByRole('region', { name: 'Members that differ' }).waitFor();
+    await page.getByRole('region', { name: 'Fields that differ' }).waitFor();
     await keyTo(page, 'button', 'Roll back to this version 1', 'Enter');
     const dialog = page.getByRole('dialog', { name: 'Roll versioned back to version 1?' });
     await dialog.getByText('First title').waitFor();

@@ -106,7 +106,7 @@ function Ways({ form, onForm, onAll }: WaysProps) {
         label="How to show the texts"
         value={form}
         choices={[
-          { value: 'members', label: 'By member' },
+          { value: 'members', label: 'By field' },
           { value: 'texts', label: 'Three texts' },
         ]}
         onPick={onForm}

@@ -17,7 +17,7 @@ interface DiffProps {
 const ROWS_MAX = 2000;
 
 const FORMS = [
-  { value: 'members', label: 'By member' },
+  { value: 'members', label: 'By field' },
   { value: 'text', label: 'As text' },
 ];
 
@@ -31,11 +31,11 @@ export function Diff({ before, after, names = ['Before', 'After'] }: DiffProps) 
       {form === 'text' ? (
         <TextDiff before={textOf(before)} after={textOf(after)} names={names} />
       ) : (
-        <div class="diff-room" tabIndex={0} role="region" aria-label="Members that differ">
+        <div class="diff-room" tabIndex={0} role="region" aria-label="Fields that differ">
           <table class="diff-members">
             <thead>
               <tr>
-                <th scope="col">Member</th>
+                <th scope="col">Field</th>
                 <th scope="col">{names[0]}</th>
                 <th scope="col">{names[1]}</th>
               </tr>

@@ -1,4 +1,6 @@
 // Where the popup that is edited stands, and what is to be known before it is changed.
+import { Refusal } from '../../api/client';
+import { isDown } from '../../api/connection';
 import { session } from '../../api/session';
 import { Button } from '../../ui/button';
 import { StatusChip } from '../../ui/chip';
@@ -60,8 +62,24 @@ export function Notes({ state }: { state: EditorState }) {
           </p>
         </Notice>
       )}
-      {refused !== null && <Failure error={refused} what="Not saved" />}
+      {refused !== null && <Refused error={refused} />}
     </>
+  );
+}
+
+/** Why it was not saved. What failed as nobody answered is no news once somebody does. */
+function Refused({ error }: { error: unknown }) {
+  if (!(error instanceof Refusal) || error.code !== 'unreachable') {
+    return <Failure error={error} what="Not saved" />;
+  }
+  return (
+    <Notice tone={isDown.value ? 'bad' : 'warn'} title="Not saved">
+      <p>
+        {isDown.value
+          ? 'The node does not answer. What you typed stays here: try again when it is back.'
+          : 'The node did not answer; now it does. What you typed is here: do it again.'}
+      </p>
+    </Notice>
   );
 }
 

@@ -84,6 +84,9 @@ export function SwitchDialog({ popup, what, onClose, onDone }: SwitchProps) {
       }
     >
       {!progress && <Effect popup={popup} what={what} />}
+      {isDone && what === 'pause' && progress && isSeenByAll(progress, around) && (
+        <p>Nobody is shown it any more.</p>
+      )}
       {progress && <Steps progress={progress} around={around} />}
       {error ? <Failure error={error} what={`Not ${DONE[what].toLowerCase()}`} /> : null}
       {progress?.done?.warnings?.map((line) => (
@@ -180,6 +183,11 @@ function Steps({ progress, around }: { progress: Progress; around: Surroundings 
       )}
     </dl>
   );
+}
+
+/** Whether each other node has said that it goes by it. */
+function isSeenByAll(progress: Progress, around: Surroundings | null): boolean {
+  return around !== null && othersOf(progress, around).every(({ seen }) => seen);
 }
 
 function othersOf({ nodes }: Progress, around: Surroundings | null) {
