@@ -27,6 +27,7 @@ mod harness;
 mod arguments;
 mod history;
 mod random;
+mod said;
 mod upgrades;
 mod visitors;
 mod world;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     history::check_the_check();
+    said::check_the_check();
     println!("{}", arguments.command());
     let wrong = match arguments.is_calm() {
         true => upgrades::run(&arguments),
@@ -108,11 +110,17 @@ fn run(arguments: &Arguments) -> Vec<String> {
     let rows = world.rows();
     let mut wrong = history::check(&history, &rows, &world::gaps_ms());
     wrong.extend(world.disagreements());
+    wrong.extend(world.told());
+    if world.commands().are_too_many() {
+        wrong.push(format!("more was sent again than may be: {:?}", world.commands()));
+    }
     if history.shows.is_empty() || history.events.is_empty() {
         wrong.push("nothing was shown or posted: the run says nothing".to_owned());
     }
     println!("faults: {}", world.faults_text());
-    println!("shows that nobody saw: {:?}", world.unseen());
+    println!("shows that nobody saw: {:?}; {:?} to Redis", world.unseen(), world.commands());
+    let (lines, most) = world.said().lines();
+    println!("{lines} lines of logs, at most {most} of a node in a second");
     println!(
         "{} shows and {} events acknowledged, {} nothing, {} degraded, {} unknown, {} refused; \
          {} rows; {:?}",
