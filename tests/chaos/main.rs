@@ -27,6 +27,7 @@ mod harness;
 mod arguments;
 mod history;
 mod random;
+mod reloads;
 mod said;
 mod upgrades;
 mod visitors;
@@ -61,9 +62,12 @@ fn main() -> ExitCode {
     history::check_the_check();
     said::check_the_check();
     println!("{}", arguments.command());
-    let wrong = match arguments.is_calm() {
-        true => upgrades::run(&arguments),
-        false => run(&arguments),
+    let wrong = if arguments.reloads > 0 {
+        reloads::run(&arguments)
+    } else if arguments.is_calm() {
+        upgrades::run(&arguments)
+    } else {
+        run(&arguments)
     };
     for mistake in wrong.iter().take(PRINTED_MAX) {
         println!("WRONG: {mistake}");
