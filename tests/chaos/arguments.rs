@@ -1,7 +1,7 @@
 //! What a run is asked to do: `--minutes N` or `--seconds N`, `--queue journal|redis`, `--seed S`,
 //! `--nodes N`, `--clients N`, `--wipe`, `--embedded`; or `--upgrades N`, `--drains N`,
-//! `--wait-max-ms N`, or `--reloads N`, which stand for runs without faults; `--program FILE`,
-//! `--beside FILE`.
+//! `--wait-max-ms N`, or `--reloads N`, which stand for runs without faults; or
+//! `--outages N` of Redis alone; `--program FILE`, `--beside FILE`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -34,7 +34,9 @@ pub struct Arguments {
     pub drains: usize,
     /// Changes of the popups file of a run of them alone.
     pub reloads: u64,
-    /// A newcomer may wait so long in such a run.
+    /// Outages of Redis, of a run of them alone.
+    pub outages: usize,
+    /// A newcomer may wait so long in a run of upgrades, and all for the end of an outage.
     pub wait_max_ms: u64,
     /// What runs.
     pub program: PathBuf,
@@ -57,6 +59,7 @@ impl Default for Arguments {
             upgrades: 0,
             drains: 0,
             reloads: 0,
+            outages: 0,
             wait_max_ms: 1_000,
             program: PathBuf::from(env!("CARGO_BIN_EXE_nudged")),
             beside: None,
@@ -89,6 +92,7 @@ impl Arguments {
                 "--upgrades" => arguments.upgrades = steps(&word, &value()?)?,
                 "--drains" => arguments.drains = steps(&word, &value()?)?,
                 "--reloads" => arguments.reloads = number(&word, &value()?)?,
+                "--outages" => arguments.outages = steps(&word, &value()?)?,
                 "--wait-max-ms" => arguments.wait_max_ms = number(&word, &value()?)?,
                 "--program" => arguments.program = program(&value()?)?,
                 "--beside" => arguments.beside = Some(program(&value()?)?),
@@ -123,6 +127,9 @@ impl Arguments {
     pub fn command(&self) -> String {
         if self.reloads > 0 {
             return format!("tools/chaos --reloads {} --clients {}", self.reloads, self.clients);
+        }
+        if self.outages > 0 {
+            return format!("tools/chaos --outages {} --clients {}", self.outages, self.clients);
         }
         if self.is_calm() {
             let (upgrades, drains, embedded) = (self.upgrades, self.drains, self.embedded());

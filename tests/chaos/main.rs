@@ -26,6 +26,7 @@ mod harness;
 
 mod arguments;
 mod history;
+mod outages;
 mod random;
 mod reloads;
 mod said;
@@ -64,6 +65,8 @@ fn main() -> ExitCode {
     println!("{}", arguments.command());
     let wrong = if arguments.reloads > 0 {
         reloads::run(&arguments)
+    } else if arguments.outages > 0 {
+        outages::run(&arguments)
     } else if arguments.is_calm() {
         upgrades::run(&arguments)
     } else {
