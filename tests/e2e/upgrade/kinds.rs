@@ -227,7 +227,7 @@ fn with_redis_a_new_process_is_ready_and_answers_nobody_degraded_from_its_first_
 }
 
 #[test]
-fn a_redis_that_freezes_meanwhile_is_waited_for_no_longer_than_newcomers_may_wait() {
+fn a_redis_that_freezes_meanwhile_is_not_waited_for_and_used_again_when_it_is_back() {
     let settings = "lame_duck = \"1500ms\"";
     let cluster = Cluster::new(Plan { settings, ..Plan::impatient(WELCOME) });
     let setup = cluster.node();
