@@ -6,30 +6,30 @@
 
 use nudged_base::time::{MonoNs, WallMs};
 
-/// Nanoseconds of a millisecond.
-const MS_NS: i128 = 1_000_000;
+/// Nanoseconds of a millisecond. In 64 bits, which a decision divides by with a multiplication: a
+/// TIME after the year 2262 is taken for its end.
+const MS_NS: i64 = 1_000_000;
 
 /// How far TIME is ahead of the monotonic clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ServerClock {
-    ahead_ns: Option<i128>,
+    ahead_ns: Option<i64>,
 }
 
 impl ServerClock {
     /// Takes the TIME of a reply to a command that was sent and whose reply was received then.
     pub fn observe(&mut self, sent_at: MonoNs, received_at: MonoNs, time: WallMs) {
-        let time_ns = i128::from(time.0) * MS_NS;
-        let least = time_ns - i128::from(received_at.0);
+        let time_ns = time.0.saturating_mul(MS_NS);
+        let least = time_ns.saturating_sub_unsigned(received_at.0);
         // TIME is told in whole milliseconds: it may have been almost the next one.
-        let most = (time_ns + MS_NS - i128::from(sent_at.0)).max(least);
+        let most = time_ns.saturating_add(MS_NS).saturating_sub_unsigned(sent_at.0).max(least);
         self.ahead_ns = Some(self.ahead_ns.map_or(least, |ahead| ahead.clamp(least, most)));
     }
 
     /// What TIME is at a monotonic instant; `None` before the first reply.
     pub fn at(&self, mono: MonoNs) -> Option<WallMs> {
         let ahead = self.ahead_ns?;
-        let at_ms = (i128::from(mono.0) + ahead).div_euclid(MS_NS);
-        Some(WallMs(i64::try_from(at_ms).unwrap_or(i64::MAX)))
+        Some(WallMs(ahead.saturating_add_unsigned(mono.0).div_euclid(MS_NS)))
     }
 }
 
@@ -54,6 +54,21 @@ mod tests {
         assert_eq!(clock.at(MonoNs(601 * MS)), Some(WallMs(-58_398)));
         clock.observe(MonoNs(700 * MS), MonoNs(701 * MS), WallMs(90_000));
         assert_eq!(clock.at(MonoNs(701 * MS)), Some(WallMs(90_000)));
+    }
+
+    #[test]
+    fn a_time_beyond_all_years_is_the_last_one() {
+        for (told, most) in [(i64::MAX, i64::MAX / 1_000_000), (i64::MIN, i64::MIN / 1_000_000)] {
+            let mut clock = ServerClock::default();
+            clock.observe(MonoNs(MS), MonoNs(2 * MS), WallMs(told));
+            let WallMs(at_ms) = clock.at(MonoNs(2 * MS)).unwrap();
+            assert!(at_ms.abs_diff(most) <= 3, "{at_ms} of {told}");
+            assert_eq!(clock.at(MonoNs(u64::MAX)).map(|at| at.0 >= at_ms), Some(true));
+            // And the next reply is believed again.
+            clock.observe(MonoNs(3 * MS), MonoNs(4 * MS), WallMs(1_000));
+            let WallMs(at_ms) = clock.at(MonoNs(4 * MS)).unwrap();
+            assert!((1_000..=1_002).contains(&at_ms), "{at_ms} after {told}");
+        }
     }
 
     proptest! {
