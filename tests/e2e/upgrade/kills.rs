@@ -83,12 +83,11 @@ fn kill_at(
         assert_eq!(server.wait(crate::harness::STOP_TIMEOUT), Some(0), "{}", server.said());
         drop(std::mem::replace(&mut server, setup.start()));
     }
-    let mut client = server.client();
-    until("a decision", || (client.decide(user).reason() == "gap").then_some(()));
-    let accepted = client.event(&first, "clicked").expect(202).json();
+    // Each on a connection of its own: an old process that has not seen yet that it goes on closes.
+    until("a decision", || (server.client().decide(user).reason() == "gap").then_some(()));
+    let accepted = server.client().event(&first, "clicked").expect(202).json();
     assert_eq!(accepted["accepted"], 1, "{accepted}");
-    let second = until("another show", || client.decide(&format!("{user}-2")).token());
-    drop(client);
+    let second = until("another show", || server.client().decide(&format!("{user}-2")).token());
     server.stop();
     // Neither lock nor socket hinders it.
     setup.start().stop();
