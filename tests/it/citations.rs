@@ -110,6 +110,8 @@ fn problems(path: &Path, text: &str, find: &dyn Fn(&Path) -> Option<String>) -> 
         for words in OUTSIDE.iter().filter(|words| is_cited(line, words)) {
             found.push(format!("{place}: {words:?} cites no document of this tree"));
         }
+        // The heads of a diff name its files below `a` and `b`.
+        let line = line.strip_prefix("--- a/").or(line.strip_prefix("+++ b/")).unwrap_or(line);
         for (file, heading) in citations(line) {
             let Some(cited) = path.ancestors().skip(1).find_map(|at| find(&at.join(file))) else {
                 found.push(format!("{place}: there is no {file}"));
