@@ -59,8 +59,8 @@ const BYTES: RangeInclusive<usize> = 1..=REPEATED_REQUEST_BYTES_MAX;
 
 const _: () = assert!(REPEATED_REQUEST_BYTES_MAX <= u16::MAX as usize);
 
-/// Where a text lies among those of a place.
-type TextSpan = (u16, u16);
+/// How many bytes a text has among those of a place, which lie one after another.
+type TextBytes = u16;
 
 /// SaidWords that are kept: their place, and what tells them from others that had it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,13 +85,13 @@ struct SaidWords {
     number: u64,
     /// As they stood; empty where they came but once.
     rest: Vec<u8>,
-    /// What they say, one text after another.
+    /// What they say, one text after another in the order of the fields below.
     texts: String,
-    placement: TextSpan,
-    locale: Option<TextSpan>,
-    tz: Option<TextSpan>,
+    placement: TextBytes,
+    locale: Option<TextBytes>,
+    tz: Option<TextBytes>,
     /// Names and values; `None` for a value that is of no rule's type.
-    attributes: Vec<(TextSpan, Option<TextSpan>)>,
+    attributes: Vec<(TextBytes, Option<TextBytes>)>,
 }
 
 /// What requests of one shard have said lately.
@@ -156,20 +156,20 @@ impl SaidWords {
     /// The request that says this of a user.
     #[inline]
     fn of_user<'a>(&self, user: &'a str, place: usize, bump: &'a Bump) -> ProvenRequest<'a> {
-        let texts: &'a str = bump.alloc_str(&self.texts);
-        let text = |(begin, end): TextSpan| &texts[usize::from(begin)..usize::from(end)];
-        let attributes = self.attributes.iter().map(|(name, value)| {
-            let value = value.map_or(AttributeValue::Other, |v| AttributeValue::Scalar(text(v)));
-            (text(*name), value)
-        });
-        let context = Context {
-            user,
-            placement: text(self.placement),
-            session: None,
-            locale: self.locale.map(text),
-            tz: self.tz.map(text),
-            attributes: bump.alloc_slice_fill_iter(attributes),
+        let mut left: &'a str = bump.alloc_str(&self.texts);
+        let mut next = |bytes: TextBytes| {
+            let (text, behind) = left.split_at(usize::from(bytes));
+            left = behind;
+            text
         };
+        let placement = next(self.placement);
+        let (locale, tz) = (self.locale.map(&mut next), self.tz.map(&mut next));
+        let attributes = self.attributes.iter().map(|(name, value)| {
+            let name = next(*name);
+            (name, value.map_or(AttributeValue::Other, |v| AttributeValue::Scalar(next(v))))
+        });
+        let attributes = bump.alloc_slice_fill_iter(attributes);
+        let context = Context { user, placement, session: None, locale, tz, attributes };
         let request = DecideRequest::of(context);
         let words = KnownWords { place, number: self.number };
         ProvenRequest { request, key: None, signature: None, words: Some(words) }
@@ -200,21 +200,19 @@ impl SaidWords {
         Some(())
     }
 
-    fn add_optional(&mut self, text: Option<&str>) -> Option<Option<TextSpan>> {
+    fn add_optional(&mut self, text: Option<&str>) -> Option<Option<TextBytes>> {
         match text {
             Some(text) => self.add(text).map(Some),
             None => Some(None),
         }
     }
 
-    fn add(&mut self, text: &str) -> Option<TextSpan> {
-        let begin = self.texts.len();
-        let end = begin + text.len();
-        if end > REPEATED_REQUEST_BYTES_MAX {
+    fn add(&mut self, text: &str) -> Option<TextBytes> {
+        if self.texts.len() + text.len() > REPEATED_REQUEST_BYTES_MAX {
             return None;
         }
         self.texts.push_str(text);
-        Some((u16::try_from(begin).ok()?, u16::try_from(end).ok()?))
+        TextBytes::try_from(text.len()).ok()
     }
 }
 

@@ -160,6 +160,17 @@ impl Cluster {
             .collect()
     }
 
+    /// Shows ann a popup and takes her click with Redis frozen, which it stays: the click waits to
+    /// be merged. Gives the token of the show.
+    pub fn click_while_frozen(&self, server: &Server) -> String {
+        let mut client = server.client();
+        let token = until("a show", || client.decide("ann").token());
+        self.redis.freeze();
+        let taken = client.event(&token, "clicked").expect(202).json();
+        assert_eq!(taken["accepted"], 1, "{taken}");
+        token
+    }
+
     /// Waits until SQL has this many rows of `events` with an action.
     pub fn await_events(&self, action: &str, count: usize) {
         let query = format!("SELECT COUNT(*) FROM events WHERE action = '{action}'");

@@ -276,11 +276,7 @@ fn events_of_an_outage_survive_a_kill_of_their_node() {
     let popups = in_turn(1);
     let cluster = Cluster::new(Plan::impatient(&popups));
     let (setup, server) = one_node(&cluster);
-    let mut client = server.client();
-    let token = until("a show", || client.decide("ann").token());
-    cluster.redis.freeze();
-    let taken = client.event(&token, "clicked").expect(202).json();
-    assert_eq!(taken["accepted"], 1, "{taken}");
+    let token = cluster.click_while_frozen(&server);
     server.kill();
     cluster.redis.thaw();
     let mut server = setup.start();

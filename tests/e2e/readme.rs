@@ -8,6 +8,9 @@ use std::process::{Command, Stdio};
 
 use crate::harness::{Setup, WELCOME, repository};
 
+/// The first port that a test may have; below are those of services.
+const PORT_FIRST: u32 = 11_000;
+
 /// Before the lines of "More than one node": nothing is installed or built, and `/etc` is the
 /// test's. `systemctl` starts what it is asked for as Debian's units would.
 const PRELUDE: &str = r#"
@@ -108,11 +111,20 @@ pub fn shell(lines: &str, variables: &[(&str, String)]) -> String {
     said.into_owned()
 }
 
-/// Ports that differ: each is held until all are known.
+/// Ports that differ and stay free until a program binds them: the system gives those below its
+/// own range to nobody who asks for any port, nor to a connection that goes out. Another run of the
+/// tests begins elsewhere.
 fn free_ports<const N: usize>() -> [String; N] {
-    let held: [TcpListener; N] =
-        std::array::from_fn(|_| TcpListener::bind(("127.0.0.1", 0)).unwrap());
-    held.map(|listener| listener.local_addr().unwrap().port().to_string())
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+    let systems: u32 = range.split_whitespace().next().unwrap().parse().unwrap();
+    assert!(systems > PORT_FIRST + 1_000, "the system's ports begin at {systems}");
+    let begin = std::process::id() * 7;
+    let ports = (begin..).map(|number| PORT_FIRST + number % (systems - PORT_FIRST));
+    let mut ports = ports.map(|port| port.to_string()).filter(|port| {
+        // Those of the documents are replaced in texts that these have come into.
+        !port.contains("808") && TcpListener::bind(format!("127.0.0.1:{port}")).is_ok()
+    });
+    std::array::from_fn(|_| ports.next().expect("there are always more"))
 }
 
 #[test]

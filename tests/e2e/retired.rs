@@ -7,7 +7,7 @@ use std::fs;
 
 use crate::cluster::{Cluster, Plan, in_turn};
 use crate::database;
-use crate::harness::{Setup, WELCOME, run, until};
+use crate::harness::{Setup, WELCOME, run};
 use crate::journal::{SHOWN, after_shows, remove_database};
 
 #[test]
@@ -68,11 +68,7 @@ fn what_was_to_be_merged_into_redis_is_given_up_only_when_told() {
     let setup = cluster.node();
     let mut server = setup.start();
     server.allow("\"level\":\"error\"");
-    let mut client = server.client();
-    let token = until("a show", || client.decide("ann").token());
-    cluster.redis.freeze();
-    let taken = client.event(&token, "clicked").expect(202).json();
-    assert_eq!(taken["accepted"], 1, "{taken}");
+    cluster.click_while_frozen(&server);
     server.kill();
     let rows = |action: &str| {
         let who = format!("user_id = 'ann' AND action = '{action}'");

@@ -14,6 +14,7 @@ use crate::database;
 use crate::drain::visit_on;
 use crate::harness::{STOP_TIMEOUT, Server, Setup, WELCOME, until};
 
+mod kills;
 mod kinds;
 mod managed;
 
