@@ -3,7 +3,7 @@
 use super::expected::Expectation;
 use super::schema::{AdminAddress, DataListener};
 use super::tree::TreeValue;
-use super::value::{ElementProblem, ValueRefusal, admin_address, all_differ, elements};
+use super::value::{ElementProblem, ValueRefusal, admin_address, all_differ, each, elements};
 use super::word::{PROXY, TLS, WordProblem, words};
 use nudged_base::limits::LISTENERS_MAX;
 
@@ -32,17 +32,9 @@ pub(super) fn listeners(value: &TreeValue) -> Result<Vec<DataListener>, ValueRef
     let elements = elements(one.as_ref().unwrap_or(value))
         .filter(|elements| (1..=LISTENERS_MAX).contains(&elements.len()))
         .ok_or(expected)?;
-    let (mut found, mut problems) = (Vec::new(), Vec::new());
-    for (index, element) in elements.into_iter().enumerate() {
-        let not_text = Err(ElementProblem::Refused(Expectation::Address));
-        match element.map_or(not_text, listener) {
-            Ok(listener) => found.push(listener),
-            Err(problem) => problems.push((index, problem)),
-        }
-    }
-    if !problems.is_empty() {
-        return Err(ValueRefusal::Elements(problems));
-    }
+    let found = each(elements, |element| {
+        listener(element.ok_or(ElementProblem::Refused(Expectation::Address))?)
+    })?;
     // Port 0 picks a free port each time, so it may be named more than once.
     all_differ(&found, |a: &DataListener, b| a.address == b.address && a.address.port() != 0)?;
     Ok(found)

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::expected::Expectation;
 use super::tree::TreeValue;
-use super::value::{ElementProblem, ValueRefusal, all_differ, elements};
+use super::value::{ElementProblem, ValueRefusal, all_differ, each, elements};
 use nudged_base::limits;
 
 pub(super) fn origins(value: &TreeValue) -> Result<Vec<String>, ValueRefusal> {
@@ -15,16 +15,7 @@ pub(super) fn origins(value: &TreeValue) -> Result<Vec<String>, ValueRefusal> {
     if elements == [Some("*")] {
         return Ok(vec!["*".to_owned()]);
     }
-    let (mut found, mut problems) = (Vec::with_capacity(elements.len()), Vec::new());
-    for (index, element) in elements.into_iter().enumerate() {
-        match read(element) {
-            Ok(origin) => found.push(origin),
-            Err(problem) => problems.push((index, problem)),
-        }
-    }
-    if !problems.is_empty() {
-        return Err(ValueRefusal::Elements(problems));
-    }
+    let found = each(elements, read)?;
     all_differ(&found, |one, other| one == other)?;
     Ok(found)
 }

@@ -1,6 +1,5 @@
-//! What a reload may change in a running node: the popups file, the settings that decisions read
-//! (docs/semantics.md#limits-across-popups), `log`, `cors`, `keys`, `preview`,
-//! `console` and `retention`. Any other changed key is named and waits for a restart.
+//! What a reload may change in a running node: the keys of which their table says `Reload`. Any
+//! other changed key is named and waits for a restart.
 
 use super::keys::{KEYS, When};
 use super::schema::Config;

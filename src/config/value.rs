@@ -70,11 +70,19 @@ fn list<T>(
     read: impl Fn(&str) -> Option<T>,
 ) -> Result<Vec<T>, ValueRefusal> {
     let elements = elements(value).filter(|elements| elements.len() <= max).ok_or(expected)?;
+    each(elements, |element| element.and_then(&read).ok_or(ElementProblem::Refused(of_one)))
+}
+
+/// Reads elements; every one that `read` refuses is named.
+pub(super) fn each<T>(
+    elements: Vec<Option<&str>>,
+    read: impl Fn(Option<&str>) -> Result<T, ElementProblem>,
+) -> Result<Vec<T>, ValueRefusal> {
     let (mut found, mut problems) = (Vec::with_capacity(elements.len()), Vec::new());
     for (index, element) in elements.into_iter().enumerate() {
-        match element.and_then(&read) {
-            Some(one) => found.push(one),
-            None => problems.push((index, ElementProblem::Refused(of_one))),
+        match read(element) {
+            Ok(one) => found.push(one),
+            Err(problem) => problems.push((index, problem)),
         }
     }
     if problems.is_empty() { Ok(found) } else { Err(ValueRefusal::Elements(problems)) }
@@ -248,21 +256,12 @@ pub(super) fn admin_address(text: &str) -> Read<AdminAddress> {
 
 pub(super) fn networks(value: &TreeValue) -> Result<Vec<Network>, ValueRefusal> {
     let elements = elements(value).filter(|elements| elements.len() <= limits::PROXY_NETWORKS_MAX);
-    let (mut found, mut problems) = (Vec::new(), Vec::new());
-    for (index, element) in elements.ok_or(Expectation::Networks)?.into_iter().enumerate() {
-        match element.unwrap_or("").parse::<Network>() {
-            Ok(network) => found.push(network),
-            Err(NetworkRefusal::Inside(network)) => {
-                problems.push((index, ElementProblem::Inside(network)));
-            }
-            Err(NetworkRefusal::Malformed) => {
-                problems.push((index, ElementProblem::Refused(Expectation::Network)));
-            }
-        }
-    }
-    if !problems.is_empty() {
-        return Err(ValueRefusal::Elements(problems));
-    }
+    let found = each(elements.ok_or(Expectation::Networks)?, |element| {
+        element.unwrap_or("").parse().map_err(|refusal| match refusal {
+            NetworkRefusal::Inside(network) => ElementProblem::Inside(network),
+            NetworkRefusal::Malformed => ElementProblem::Refused(Expectation::Network),
+        })
+    })?;
     all_differ(&found, |a, b| a == b)?;
     Ok(found)
 }

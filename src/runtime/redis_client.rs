@@ -4,13 +4,12 @@
 //!
 //! After a failure, and where the server does not let it in, it leaves the server alone for a
 //! while: what is asked of it meanwhile fails at once with [`RedisError::Resting`]. `rest` says for
-//! how long, `socket` how it speaks, `redis::ask` what it gives.
+//! how long, `redis::ask` what it gives.
 //!
 //! Limits: `REDIS_BULK_BYTES_MAX` a reply, `REDIS_PIPELINE_MAX` commands at once,
 //! `REDIS_PUSHES_MAX` messages that wait.
 
 mod rest;
-mod socket;
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -282,8 +281,13 @@ impl BlockingRedis {
         if self.connection.is_some() {
             return Ok(());
         }
-        let stream = socket::open(&self.address, self.timeout).map_err(RedisError::Connection);
-        let stream = self.give_up_after(stream)?;
+        let stream = match &self.address {
+            LinkAddress::Unix(path) => BlockingStream::connect_unix(path, self.timeout),
+            LinkAddress::Tcp { host, port } => {
+                BlockingStream::connect_host(host, *port, self.timeout)
+            }
+        };
+        let stream = self.give_up_after(stream.map_err(RedisError::Connection))?;
         self.connection = Some(RedisConnection { stream, is_old: false, is_subscribed: false });
         self.connects += 1;
         self.decoder.reset();
@@ -336,7 +340,7 @@ impl BlockingRedis {
 
     fn write(&mut self) -> Result<(), RedisError> {
         let connection = self.connection.as_mut().expect("the caller has connected");
-        connection.stream.write_all(&self.output).map_err(|error| socket::failed(error, "write"))
+        connection.stream.write_all(&self.output).map_err(|error| failed(error, "write"))
     }
 
     /// The next reply; `None` where a push came instead, which is kept.
@@ -368,7 +372,7 @@ impl BlockingRedis {
                 Ok(length) => length,
                 // A signal, and no answer of anybody: what is left of the time is waited on.
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(socket::failed(error, "read")),
+                Err(error) => return Err(failed(error, "read")),
             };
             if length == 0 {
                 let closed = io::Error::new(ErrorKind::UnexpectedEof, "closed by redis");
@@ -407,5 +411,13 @@ impl BlockingRedis {
             }
             _ => {}
         }
+    }
+}
+
+/// What failed, while `doing` this.
+fn failed(error: io::Error, doing: &'static str) -> RedisError {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => RedisError::Timeout,
+        kind => RedisError::Connection(io::Error::new(kind, format!("{doing}: {error}"))),
     }
 }

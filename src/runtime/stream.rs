@@ -2,7 +2,7 @@
 //! know what is said over it.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -39,6 +39,22 @@ impl BlockingStream {
         let stream = TcpStream::connect_timeout(address, timeout)?;
         stream.set_nodelay(true)?;
         BlockingStream::Tcp(stream).with_timeout(timeout)
+    }
+
+    /// As [`BlockingStream::connect_tcp`], to the first address of a name that answers, for each of
+    /// which connecting may take `timeout`. Looking the name up may block for longer.
+    ///
+    /// # Errors
+    /// Those of the system, the last address's; `NotFound` where there is none.
+    pub fn connect_host(host: &str, port: u16, timeout: Duration) -> io::Result<BlockingStream> {
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "this name has no address");
+        for address in uninterrupted(|| (host, port).to_socket_addrs())? {
+            match BlockingStream::connect_tcp(&address, timeout) {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
     }
 
     /// As [`BlockingStream::connect_tcp`]; connecting waits for nobody.

@@ -1,7 +1,7 @@
-//! Property: a reload is whole or not at all (docs/guarantees.md#g9). The popups file of one node is
-//! changed again and again under load, every third time for the worse. The id, the version and the
-//! content of what a visitor is shown are of one file, of one that was not refused, and no older
-//! than what the operator had been told is live.
+//! Property: a reload is whole or not at all (docs/guarantees.md#g9). The popups file of one node
+//! is changed again and again under load, every third time for the worse. The id, the version and
+//! the content of what a visitor is shown are of one file, of one that was not refused, and no
+//! older than what the operator had been told is live.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};

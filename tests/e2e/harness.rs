@@ -353,6 +353,7 @@ impl Server {
     }
 
     /// What the node writes to standard error, to be read once it has ended.
+    #[allow(dead_code)] // Chaos alone reads it.
     pub fn saying(&self) -> Arc<Mutex<String>> {
         Arc::clone(&self.stderr)
     }

@@ -1,6 +1,6 @@
 //! Property: a gate that the core knows is known wherever gates are listed by hand: as a label of
-//! the metric, among the facts of an explanation, and as a row of the table in docs/semantics.md,
-//! in the same order.
+//! the metric, among the facts of an explanation, among the console's words, and as a row of the
+//! table in docs/semantics.md, in the same order.
 
 use std::fs;
 
@@ -37,6 +37,14 @@ fn each_gate_is_a_label_of_the_reasons() {
     let gates = names();
     let wanted: Vec<&str> = ["none"].into_iter().chain(gates).chain(["degraded"]).collect();
     assert_eq!(labels, wanted);
+}
+
+#[test]
+fn each_gate_has_its_words_in_the_console() {
+    let words = text("src/admin/console/src/pages/user/gates.ts");
+    let gates = between(&words, "const GATES:", "};");
+    let rows = gates.lines().filter_map(|row| row.split_once(": [").map(|(name, _)| name.trim()));
+    assert_eq!(rows.collect::<Vec<_>>(), names());
 }
 
 #[test]

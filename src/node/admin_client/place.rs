@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -140,7 +140,7 @@ impl NodePlace {
             }
             NodePlace::Tcp { host, port, .. } => (host.as_str(), *port),
         };
-        let stream = connect_any(host, port, timeout).map_err(unreachable)?;
+        let stream = BlockingStream::connect_host(host, port, timeout).map_err(unreachable)?;
         let Some(NodeTrust { trust, source }) = trust else {
             return Ok(NodeStream::Plain(stream));
         };
@@ -161,19 +161,6 @@ impl NodePlace {
             TlsConnectError::Refused(_) => unreachable(io::Error::other(error.to_string())),
         })
     }
-}
-
-/// A name may have many addresses: the first that answers.
-fn connect_any(host: &str, port: u16, timeout: Duration) -> io::Result<BlockingStream> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "this name has no address");
-    let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
-    for address in addresses {
-        match BlockingStream::connect_tcp(&address, timeout) {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
 }
 
 /// By which certificates a node is known.

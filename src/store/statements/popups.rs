@@ -25,7 +25,7 @@ const INSERT: Insert<'_> = Insert {
 };
 
 /// What of a line of history is read, in the order of [`read_line`].
-const LINE: &str = "id, version, `change`, at, who, diff, definition";
+const LINE: &str = "id, version, `change`, at, who, diff";
 
 /// Which lines are of the popup itself, and not of its draft.
 const OF_POPUP: &str = "`change` NOT IN ('drafted', 'draft_deleted')";
@@ -45,9 +45,15 @@ fn read_line(row: &mut Row<'_>) -> Result<HistoryEntry, Unreadable> {
         at: row.take_time()?,
         who: row.take()?,
         diff: row.take()?,
-        // An empty column is none.
-        text: Some(row.take::<String>()?).filter(|text| !text.is_empty()),
+        text: None,
     })
+}
+
+/// The same with its definition behind it.
+fn read_line_with_text(row: &mut Row<'_>) -> Result<HistoryEntry, Unreadable> {
+    let line = read_line(row)?;
+    // An empty column is none.
+    Ok(HistoryEntry { text: Some(row.take()?).filter(|text: &String| !text.is_empty()), ..line })
 }
 
 impl Store {
@@ -142,9 +148,11 @@ impl Store {
         let session = self.session.get_mut();
         let mut popups = Vec::new();
         for popup in read_rows(session)? {
-            let query = format!("SELECT {LINE} FROM popup_history WHERE popup_id = ? ORDER BY id");
+            let query = format!(
+                "SELECT {LINE}, definition FROM popup_history WHERE popup_id = ? ORDER BY id"
+            );
             let values = [(&popup.id).into()];
-            let history = session.query("read a history", &query, &values, read_line)?;
+            let history = session.query("read a history", &query, &values, read_line_with_text)?;
             popups.push(WholePopup { popup, history });
         }
         Ok(popups)
@@ -217,12 +225,12 @@ impl StoreReader {
     ) -> Result<Vec<HistoryEntry>, StoreError> {
         let before = before.map_or(i64::MAX, |before| i64::try_from(before).unwrap_or(i64::MAX));
         let query = format!(
-            "SELECT {LINE} FROM popup_history WHERE popup_id = ? AND id < ? AND {OF_POPUP} \
+            "SELECT {LINE}, definition FROM popup_history WHERE popup_id = ? AND id < ? AND {OF_POPUP} \
              ORDER BY id DESC LIMIT {count}"
         );
         // Not from a replica: who has just changed a popup looks for the change.
         let mut session = self.session.borrow_mut();
-        session.query("read a history", &query, &[popup.into(), before.into()], read_line)
+        session.query("read a history", &query, &[popup.into(), before.into()], read_line_with_text)
     }
 
     /// The latest changes of all popups and of their drafts, those before the one of a number where
@@ -238,23 +246,13 @@ impl StoreReader {
     ) -> Result<Vec<(String, HistoryEntry)>, StoreError> {
         let before = before.map_or(i64::MAX, |before| i64::try_from(before).unwrap_or(i64::MAX));
         let query = format!(
-            "SELECT popup_id, id, version, `change`, at, who, diff FROM popup_history \
+            "SELECT popup_id, {LINE} FROM popup_history \
              WHERE id < ? ORDER BY id DESC LIMIT {count}"
         );
         // Not from a replica: who has just changed a popup looks for the change.
         let mut session = self.session.borrow_mut();
         session.query("read changes", &query, &[before.into()], |row| {
-            let popup = row.take()?;
-            let entry = HistoryEntry {
-                number: row.take_unsigned()?,
-                version: row.take()?,
-                change: row.take()?,
-                at: row.take_time()?,
-                who: row.take()?,
-                diff: row.take()?,
-                text: None,
-            };
-            Ok((popup, entry))
+            Ok((row.take()?, read_line(row)?))
         })
     }
 
