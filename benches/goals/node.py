@@ -213,10 +213,11 @@ def hold_connections(address, count):
 def memory(bench):
     """P12: what an idle connection and a cached user take."""
     host.note("P12: memory")
-    node = bench.keep(
-        Nudged("memory", bench, bench.folder / "memory", settings='slice_bytes = "2GiB"\n')
-    )
     users = 4_000 if bench.is_smoke else bench.cached_users
+    # As large as these users want. The index of a slice is as large as the slice may become, and
+    # users lie all over it: of one that is made for ten times as many each would pay for ten.
+    settings = f"slice_bytes = {max(16 << 20, 128 * users)}\n"
+    node = bench.keep(Nudged("memory", bench, bench.folder / "memory", settings=settings))
     fill(node, bench.users, 8)  # what is bounded, such as SQLite's cache, is there then
     before, slice_before = host.resident_bytes(node.pid), node.metric("slice_bytes")
     for start in range(0, users, bench.users):

@@ -18,7 +18,7 @@ use nudged_base::limits::{
     SIGN_IN_BURST, SIGN_INS_PER_S,
 };
 use nudged_base::rate::{Rate, RateLimit};
-use nudged_base::time::MonoNs;
+use nudged_base::time::{MonoNs, WallMs};
 use nudged_domain::operators::OperatorRole;
 use nudged_http::head::Request;
 use nudged_publish::publisher::Publisher;
@@ -81,15 +81,15 @@ pub(super) enum AdminAsker {
     Anybody,
     /// Whoever holds the file's token: may do everything.
     Owner,
-    /// Whoever holds a token of this name and role.
-    Named(Box<str>, OperatorRole),
+    /// Whoever holds a token of this name and role, and until when it lets in.
+    Named(Box<str>, OperatorRole, Option<WallMs>),
 }
 
 impl AdminAsker {
     /// The name that the audit has; `None` where the request may say one.
     pub(super) fn name(&self) -> Option<&str> {
         match self {
-            AdminAsker::Named(name, _) => Some(name),
+            AdminAsker::Named(name, ..) => Some(name),
             _ => None,
         }
     }
@@ -104,7 +104,7 @@ impl AdminAsker {
         match self {
             AdminAsker::Nobody => needs == Needs::Nothing,
             AdminAsker::Anybody | AdminAsker::Owner => true,
-            AdminAsker::Named(_, role) => needs.is_of(*role),
+            AdminAsker::Named(_, role, _) => needs.is_of(*role),
         }
     }
 
@@ -223,7 +223,7 @@ impl AdminAccess {
         publisher.with_tokens(|tokens| match tokens.find(hash) {
             None => Err(NotAdmitted::WrongToken),
             Some(token) if token.is_expired(clocks::wall()) => Err(NotAdmitted::TokenExpired),
-            Some(token) => Ok(AdminAsker::Named(token.name.clone(), token.role)),
+            Some(token) => Ok(AdminAsker::Named(token.name.clone(), token.role, token.expires)),
         })
     }
 
@@ -261,7 +261,7 @@ impl AdminAccess {
     /// 403, with the roles that have it.
     pub(super) fn check(&self, asker: &AdminAsker, needs: Needs) -> Result<(), AdminAnswer> {
         match asker {
-            AdminAsker::Named(name, role) if !asker.may(needs) => {
+            AdminAsker::Named(name, role, _) if !asker.may(needs) => {
                 self.refused.forbidden.fetch_add(1, Ordering::Relaxed);
                 let (role, roles) = (role.word(), needs.roles().join(" or "));
                 let line = format!("the token \"{name}\" has the role {role}: needed is {roles}");

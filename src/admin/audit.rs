@@ -169,6 +169,10 @@ fn change_word<'c>(change: &'c str, status: Option<&Value>) -> &'c str {
     }
 }
 
+fn token_word(is_revoked: bool) -> &'static str {
+    if is_revoked { "revoked" } else { "made" }
+}
+
 fn token_json(TokenChange { at, is_revoked, token }: &TokenChange) -> Value {
     let end = token.end.as_ref().filter(|_| *is_revoked);
     let expires = token.expires.filter(|_| !*is_revoked);
@@ -179,7 +183,7 @@ fn token_json(TokenChange { at, is_revoked, token }: &TokenChange) -> Value {
         "token": token.id.to_string(),
         "name": token.name,
         "role": token.role.word(),
-        "change": if *is_revoked { "revoked" } else { "made" },
+        "change": token_word(*is_revoked),
     });
     if let Some(expires) = expires {
         entry["expires_at"] = moment_json(expires);
@@ -193,7 +197,7 @@ mod tests {
     use nudged_domain::catalog::overrides::{Override, OverrideId, OverrideKind};
     use nudged_domain::ended::Ended;
     use nudged_domain::operators::{OperatorRole, OperatorTokenId};
-    use nudged_store::{CatalogChange, Store};
+    use nudged_store::{CatalogChange, HISTORY_CHANGES, Store};
 
     fn pause(at: i64, ends_at: Option<i64>) -> Override {
         let end = ends_at.map(|at| Ended { at: WallMs(at), who: "bob".into() });
@@ -246,6 +250,27 @@ mod tests {
             }
             assert_eq!(entries, all, "{limit} a page");
         }
+    }
+
+    #[test]
+    fn each_word_of_history_is_described() {
+        let document = crate::openapi::document();
+        let entry = &document["components"]["schemas"]["AuditEntry"]["properties"];
+        let mut told: Vec<&str> =
+            HISTORY_CHANGES.into_iter().filter(|word| *word != "override").collect();
+        for status in [json!(null), json!("paused"), json!("archived")] {
+            let word = change_word("override", Some(&json!(["live", status])));
+            if !told.contains(&word) {
+                told.push(word);
+            }
+        }
+        told.extend([false, true].map(token_word));
+        let described = entry["change"]["enum"].as_array().unwrap();
+        let mut described: Vec<&str> =
+            described.iter().map(|word| word.as_str().unwrap()).collect();
+        told.sort_unstable();
+        described.sort_unstable();
+        assert_eq!(told, described);
     }
 
     #[test]

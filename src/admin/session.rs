@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::access::{AdminAsker, Credentials};
 use super::answer::AdminAnswer;
 use super::cookie::{SessionCookie, is_behind_tls};
-use super::input::BadInput;
+use super::input::{BadInput, moment_json};
 use super::members;
 use super::operations::Needs;
 use super::routes::Router;
@@ -107,13 +107,14 @@ fn session_json(router: &Router, asker: &AdminAsker) -> Value {
         .into_iter()
         .filter(|(_, needs)| asker.may(*needs) && (!is_read_only || *needs == Needs::Reading));
     let may: Vec<&str> = may.map(|(word, _)| word).collect();
-    let role = match asker {
-        AdminAsker::Named(_, role) => Some(role.word()),
-        _ => None,
+    let (role, expires) = match asker {
+        AdminAsker::Named(_, role, expires) => (Some(role.word()), *expires),
+        _ => (None, None),
     };
     json!({
         "name": asker.name(),
         "role": role,
+        "expires_at": expires.map(moment_json),
         "owner": role.is_none() && may.len() == RIGHTS.len(),
         "read_only": is_read_only,
         "login": router.access.is_required,

@@ -1,13 +1,15 @@
 //! Every number that bounds something, in one place, with its unit in its name and its source
 //! beside it. Relations between them are asserted at compile time at the end of the file. Those of
-//! overloads are in `overload`, those of the admin API's pages in `pages`.
+//! overloads are in `overload`, of hand-overs in `hand_over`, of the admin API's pages in `pages`.
 
+mod hand_over;
 mod live;
 mod operators;
 mod overload;
 mod pages;
 mod statistics;
 
+pub use hand_over::*;
 pub use live::*;
 pub use operators::*;
 pub use overload::*;
@@ -700,19 +702,6 @@ pub const SCHEMAS_AHEAD_MAX: i64 = 1;
 /// A shard that has not turned for so long is not told of as alive, in milliseconds, where a
 /// service manager wants to hear it more often than twice in that: shards turn every [`TICK_MS`].
 pub const WATCHDOG_STUCK_MIN_MS: u64 = 1_000;
-/// A process that is to take over has prepared itself within this, in milliseconds; else it is
-/// ended, and the old one goes on.
-pub const HAND_OVER_PREPARE_MS: u64 = 30_000;
-/// Requests that are open when a process has stopped accepting, in favour of another, may take this
-/// long, in milliseconds: nobody accepts meanwhile, and newcomers wait a second at most.
-pub const HAND_OVER_FINISH_MS: u64 = 500;
-/// Threads that ask SQL and Redis end within this, in milliseconds, before another process takes
-/// over; where they don't, the process ends at once.
-pub const HAND_OVER_THREADS_MS: u64 = 400;
-/// A process that was handed everything serves within this, in milliseconds.
-pub const HAND_OVER_SERVE_MS: u64 = 60_000;
-/// A process that ends has given the data directory's lock back within this, in milliseconds.
-pub const HAND_OVER_LOCK_MS: u64 = 10_000;
 
 const _: () = {
     // A show carries its number and actions in at most 16 bytes beside its time.
@@ -791,8 +780,6 @@ const _: () = {
     assert!(LIST_READ_ENTRIES * (RECORD_BYTES_MAX + 64) <= LIST_READ_BYTES_MAX);
     assert!(REDIS_REST_MS <= REDIS_REST_MAX_MS && REDIS_REST_MAX_MS * 2 <= LINK_UNFIT_RETRY_MS);
     assert!(TICK_MS * 4 < WATCHDOG_STUCK_MIN_MS);
-    // Newcomers wait a second at most, the new process's own start included.
-    assert!(HAND_OVER_FINISH_MS + HAND_OVER_THREADS_MS < 1_000);
     // A value is its revision, request ids and state, in a list of six.
     assert!(STATE_BYTES_MAX + 13 + 8 * REQUEST_IDS_MAX + 1_024 < REDIS_REPLY_BYTES_MAX);
     assert!(STATE_BYTES_MAX * 16 < LINK_BYTES_MAX);

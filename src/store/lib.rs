@@ -33,8 +33,8 @@ pub use error::StoreError;
 pub use mysql::FailureKind;
 pub use statements::StatPlaceAt;
 pub use stored::{
-    Applied, DraftChange, Dropped, HistoryEntry, LiveNode, PopupOrigin, RecordRun, StatRow,
-    StatUsers, StoredCatalog, StoredDraft, StoredEvent, StoredKey, StoredPopup, StreamId,
+    Applied, DraftChange, Dropped, HISTORY_CHANGES, HistoryEntry, LiveNode, PopupOrigin, RecordRun,
+    StatRow, StatUsers, StoredCatalog, StoredDraft, StoredEvent, StoredKey, StoredPopup, StreamId,
 };
 
 use self::dead_letter::DeadLetters;

@@ -196,6 +196,20 @@ impl std::fmt::Debug for StoredKey {
     }
 }
 
+/// What a line of history can say was done.
+pub const HISTORY_CHANGES: [&str; 10] = [
+    "created",
+    "changed",
+    "rolled_back",
+    "published",
+    "archived",
+    "returned",
+    "released",
+    "override",
+    "drafted",
+    "draft_deleted",
+];
+
 /// One change of a popup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryEntry {
@@ -203,8 +217,7 @@ pub struct HistoryEntry {
     pub number: u64,
     /// The version after the change.
     pub version: u32,
-    /// `created`, `changed`, `rolled_back`, `published`, `archived`, `returned`, `released` or
-    /// `override`.
+    /// One of [`HISTORY_CHANGES`].
     pub change: String,
     /// When.
     pub at: WallMs,

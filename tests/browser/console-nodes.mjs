@@ -196,9 +196,10 @@ class Node {
     return this.ask('PUT', `/v1/popups/${id}`, { id, content: { title: id }, ...definition });
   }
 
-  /** A token of a role; its text. */
-  async token(name, role) {
-    return (await this.ask('POST', '/v1/tokens', { name, role })).token;
+  /** A token of a role, for some time where one is said; its text. */
+  async token(name, role, lasts) {
+    const body = { name, role, ...(lasts && { expires_in: lasts }) };
+    return (await this.ask('POST', '/v1/tokens', body)).token;
   }
 }
 

@@ -36,13 +36,13 @@ const users = {
     await shows(page, 'Nothing would be shown');
     const welcome = row(page, 'welcome').first();
     const words = await welcome.innerText();
-    for (const part of ['Resting', 'after_dismissed is 7d', 'dismissed at', 'in 6 days'])
+    for (const part of ['Resting', 'not again for 7 days', 'dismissed at', 'in 6 days'])
       holds(words.includes(part), `${part}: ${words}`);
     // What is not for here is a press away.
     equal(await row(page, 'cart-help').count(), 0);
     await button(page, /not live or elsewhere/).click();
-    holds((await row(page, 'cart-help').innerText()).includes('it is for "cart"'), 'elsewhere');
-    await shows(page, 'it rests for 7d (after_dismissed)');
+    holds((await row(page, 'cart-help').innerText()).includes('It is for "cart"'), 'elsewhere');
+    await shows(page, 'Not again for 7 days');
     holds((await text(page)).includes('1 popup'), 'the clocks');
     await accessible(page);
     await fits(page);
@@ -122,6 +122,24 @@ const users = {
     await fits(page);
   },
 
+  async 'ids that an address has no room for as they are'({ node, visitor }) {
+    const { open } = await visitor();
+    const page = await open('/users');
+    const ids = ['a/b ?#+%2F', '100%', '\\..', '...', '💥 نص', ' a', 'u/timeline', '%2e%2e'];
+    for (const id of ids) {
+      await node.visit(id, ['shown']);
+      await page.getByLabel('User id').fill(id);
+      await button(page, 'Look up').click();
+      const isThere = async () =>
+        (await page.locator('h1').textContent()) === id &&
+        (await page.title()).startsWith(id.trim()) &&
+        (await text(page)).includes('On screen');
+      await until(`${id} is found`, isThere);
+      await page.reload();
+      await until(`${id} is found again`, isThere);
+    }
+  },
+
   async 'a user is erased by somebody who typed the id, and told what remains'({ node, visitor }) {
     await node.visit('to-be-erased', ['shown', 'dismissed']);
     const { open } = await visitor();
@@ -183,7 +201,7 @@ const users = {
     await accessible(page);
     await page.unrouteAll();
     await button(page, 'Try again').click();
-    await shows(page, 'it rests for 7d (after_dismissed)');
+    await shows(page, 'Not again for 7 days');
     // A shard that can't read the state is told of, too.
     await withoutSql(page, '**/v1/users/ben');
     await page.getByLabel('User id').fill('ben');
@@ -247,7 +265,7 @@ const system = {
     const page = await open('/system?view=audit');
     await page.getByRole('link', { name: 'audited' }).first().waitFor();
     const words = await text(page);
-    for (const part of ['paused', 'created', '127.0.0.1'])
+    for (const part of ['Paused', 'Made', '127.0.0.1'])
       holds(words.includes(part), `${part}: ${words}`);
     await accessible(page);
     await fits(page);
@@ -340,6 +358,45 @@ const access = {
     equal((await asked()).status, 401);
     await accessible(page);
     await fits(page);
+  },
+
+  async 'a token that ends is told of before, and after'({ node, visitor }) {
+    const token = await node.token('an ending admin', 'admin', '2d');
+    const over = await node.token('an ended one', 'viewer', '1s');
+    const { open } = await visitor({ token, allow: [/status of 401/] });
+    const page = await open('/access');
+    await shows(page, 'Your token ends soon');
+    await shows(page, 'It lets you in until');
+    await until('it is named', async () =>
+      /A token ends soon\s+an ending admin: /.test(await text(page)),
+    );
+    await button(page, 'Make a token').click();
+    await page.getByLabel('Name').fill('a visiting one');
+    await page.getByLabel('It lets in for').selectOption('Another time');
+    await page.getByLabel('How long').fill('soon');
+    await press(page, 'Enter');
+    await shows(page, 'Type a time from 1s to 3653d');
+    await accessible(page, 'a wrong time');
+    await page.getByLabel('How long').fill('45d');
+    await shows(page, /Until \d+ \w+ \d+/);
+    await press(page, 'Enter');
+    await shows(page, /may do what the role viewer may, until \d+/);
+    await button(page, 'I have kept it').click();
+    const made = page.locator('tr', { hasText: 'a visiting one' });
+    await until('its end', async () => /in 4\d days/.test(await made.innerText()));
+    await until('the end', async () => {
+      const { tokens } = await node.ask('GET', '/v1/tokens');
+      return tokens.find(({ name }) => name === 'an ended one').expired;
+    });
+    await page.reload();
+    const ended = page.locator('tr', { hasText: 'an ended one' });
+    await until('it is marked', async () => (await ended.innerText()).includes('expired'));
+    await accessible(page);
+    await fits(page);
+    await page.goto('/console/login');
+    await page.getByLabel('Token').fill(over);
+    await press(page, 'Enter');
+    await shows(page, 'The time of this token is up');
   },
 
   async 'a viewer is refused what a viewer may not'({ node, visitor }) {

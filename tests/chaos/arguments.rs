@@ -1,6 +1,7 @@
 //! What a run is asked to do: `--minutes N` or `--seconds N`, `--queue journal|redis`, `--seed S`,
 //! `--nodes N`, `--clients N`, `--wipe`, `--embedded`; or `--upgrades N`, `--drains N`,
-//! `--wait-max-ms N`, which stand for a run without faults; `--program FILE`, `--beside FILE`.
+//! `--wait-max-ms N`, or `--reloads N`, which stand for runs without faults; or
+//! `--outages N` of Redis alone; `--program FILE`, `--beside FILE`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,7 +32,11 @@ pub struct Arguments {
     pub upgrades: usize,
     /// Drains of such a run.
     pub drains: usize,
-    /// A newcomer may wait so long in such a run.
+    /// Changes of the popups file of a run of them alone.
+    pub reloads: u64,
+    /// Outages of Redis, of a run of them alone.
+    pub outages: usize,
+    /// A newcomer may wait so long in a run of upgrades, and all for the end of an outage.
     pub wait_max_ms: u64,
     /// What runs.
     pub program: PathBuf,
@@ -53,6 +58,8 @@ impl Default for Arguments {
             is_embedded: false,
             upgrades: 0,
             drains: 0,
+            reloads: 0,
+            outages: 0,
             wait_max_ms: 1_000,
             program: PathBuf::from(env!("CARGO_BIN_EXE_nudged")),
             beside: None,
@@ -84,6 +91,8 @@ impl Arguments {
                 "--embedded" => arguments.is_embedded = true,
                 "--upgrades" => arguments.upgrades = steps(&word, &value()?)?,
                 "--drains" => arguments.drains = steps(&word, &value()?)?,
+                "--reloads" => arguments.reloads = number(&word, &value()?)?,
+                "--outages" => arguments.outages = steps(&word, &value()?)?,
                 "--wait-max-ms" => arguments.wait_max_ms = number(&word, &value()?)?,
                 "--program" => arguments.program = program(&value()?)?,
                 "--beside" => arguments.beside = Some(program(&value()?)?),
@@ -109,13 +118,19 @@ impl Arguments {
         Ok(arguments)
     }
 
-    /// Whether nothing goes wrong in it.
+    /// Whether it is one of upgrades and drains.
     pub fn is_calm(&self) -> bool {
         self.upgrades > 0 || self.drains > 0
     }
 
     /// The command that repeats this run.
     pub fn command(&self) -> String {
+        if self.reloads > 0 {
+            return format!("tools/chaos --reloads {} --clients {}", self.reloads, self.clients);
+        }
+        if self.outages > 0 {
+            return format!("tools/chaos --outages {} --clients {}", self.outages, self.clients);
+        }
         if self.is_calm() {
             let (upgrades, drains, embedded) = (self.upgrades, self.drains, self.embedded());
             return format!("tools/upgrade --upgrades {upgrades} --drains {drains}{embedded}");

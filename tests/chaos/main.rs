@@ -26,7 +26,10 @@ mod harness;
 
 mod arguments;
 mod history;
+mod outages;
 mod random;
+mod reloads;
+mod said;
 mod upgrades;
 mod visitors;
 mod world;
@@ -58,10 +61,16 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     history::check_the_check();
+    said::check_the_check();
     println!("{}", arguments.command());
-    let wrong = match arguments.is_calm() {
-        true => upgrades::run(&arguments),
-        false => run(&arguments),
+    let wrong = if arguments.reloads > 0 {
+        reloads::run(&arguments)
+    } else if arguments.outages > 0 {
+        outages::run(&arguments)
+    } else if arguments.is_calm() {
+        upgrades::run(&arguments)
+    } else {
+        run(&arguments)
     };
     for mistake in wrong.iter().take(PRINTED_MAX) {
         println!("WRONG: {mistake}");
@@ -108,11 +117,17 @@ fn run(arguments: &Arguments) -> Vec<String> {
     let rows = world.rows();
     let mut wrong = history::check(&history, &rows, &world::gaps_ms());
     wrong.extend(world.disagreements());
+    wrong.extend(world.told());
+    if world.commands().are_too_many() {
+        wrong.push(format!("more was sent again than may be: {:?}", world.commands()));
+    }
     if history.shows.is_empty() || history.events.is_empty() {
         wrong.push("nothing was shown or posted: the run says nothing".to_owned());
     }
     println!("faults: {}", world.faults_text());
-    println!("shows that nobody saw: {:?}", world.unseen());
+    println!("shows that nobody saw: {:?}; {:?} to Redis", world.unseen(), world.commands());
+    let (lines, most) = world.said().lines();
+    println!("{lines} lines of logs, at most {most} of a node in a second");
     println!(
         "{} shows and {} events acknowledged, {} nothing, {} degraded, {} unknown, {} refused; \
          {} rows; {:?}",

@@ -31,7 +31,7 @@ const REQUESTS_A_STEP: u64 = 200;
 /// How long the old process is a lame duck; the node is told nothing else, so steps are quick.
 const SETTINGS: &str = "lame_duck = \"150ms\"\n";
 /// On a loaded machine a user may be read late, which is not what is looked at here.
-const PATIENT: &str = "[limits]\nread_deadline = \"5s\"\n";
+pub const PATIENT: &str = "[limits]\nread_deadline = \"5s\"\n";
 /// Shown to everybody once.
 const POPUPS: &str = "[[popup]]\nid = \"welcome\"\nafter_shown = \"never\"\n";
 

@@ -12,6 +12,7 @@ use crate::cluster::{Cluster, Plan};
 use crate::harness::{Server, Setup, until_within};
 use crate::history::Row;
 use crate::random::Random;
+use crate::said::Said;
 use crate::support::proxy::{Proxy, Way};
 use crate::visitors::Traffic;
 
@@ -59,6 +60,8 @@ pub struct World {
     faults: Vec<Fault>,
     injected: HashMap<Fault, u64>,
     unseen: Unseen,
+    commands: Commands,
+    said: Said,
 }
 
 /// What became of shows that nobody saw, by the counters of nodes.
@@ -75,17 +78,40 @@ pub struct Unseen {
 }
 
 impl Unseen {
-    fn add(&mut self, server: &Server) {
-        let text = server.operator().get("/metrics").body;
-        let sum = |name: &str, label: &str| {
-            let lines = text.lines().filter(|line| line.starts_with(name) && line.contains(label));
-            lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum::<u64>()
-        };
-        self.withdrawn += sum("nudged_redis_withdrawn_total", "");
-        self.asked += sum(PURSUITS, "");
-        self.never_were += sum(PURSUITS, "\"not_committed\"");
-        self.unknown += sum(PURSUITS, "\"unknown\"");
+    fn add(&mut self, metrics: &str) {
+        self.withdrawn += sum(metrics, "nudged_redis_withdrawn_total", "");
+        self.asked += sum(metrics, PURSUITS, "");
+        self.never_were += sum(metrics, PURSUITS, "\"not_committed\"");
+        self.unknown += sum(metrics, PURSUITS, "\"unknown\"");
     }
+}
+
+/// Commands of the shards to Redis, by the counters of nodes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Commands {
+    /// They were sent, once or more.
+    pub sent: u64,
+    /// Sent again after a lost connection.
+    pub again: u64,
+}
+
+impl Commands {
+    fn add(&mut self, metrics: &str) {
+        self.sent += sum(metrics, "nudged_redis_link_commands_total", "");
+        self.again += sum(metrics, "nudged_redis_link_retries_total", "");
+    }
+
+    /// Whether more were sent again than `redis.retry_budget` has at its default
+    /// (docs/guarantees.md#g13), which each connection may have saved up.
+    pub fn are_too_many(&self) -> bool {
+        self.again * 10 > self.sent
+    }
+}
+
+/// The sum over the series of a metric that have this in their labels.
+fn sum(metrics: &str, name: &str, label: &str) -> u64 {
+    let lines = metrics.lines().filter(|line| line.starts_with(name) && line.contains(label));
+    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
 }
 
 /// The gap of each popup in milliseconds.
@@ -133,10 +159,17 @@ impl World {
         let nodes = (0..arguments.nodes).map(node).collect();
         traffic.nodes.lock().unwrap().resize(arguments.nodes, None);
         let random = Random::new(arguments.seed, 0);
-        let faults = faults(arguments);
-        let injected = HashMap::new();
-        let unseen = Unseen::default();
-        let mut world = World { cluster, nodes, traffic, random, faults, injected, unseen };
+        let mut world = World {
+            cluster,
+            nodes,
+            traffic,
+            random,
+            faults: faults(arguments),
+            injected: HashMap::new(),
+            unseen: Unseen::default(),
+            commands: Commands::default(),
+            said: Said::default(),
+        };
         for index in 0..arguments.nodes {
             world.start_node(index);
         }
@@ -182,7 +215,7 @@ impl World {
             Fault::NodeKilled => {
                 self.traffic.nodes.lock().unwrap()[index] = None;
                 let server = self.nodes[index].server.take().expect("each runs");
-                self.unseen.add(&server);
+                self.count(&server);
                 server.kill();
                 pause(short);
                 self.start_node(index);
@@ -276,11 +309,35 @@ impl World {
     /// Stops every node, cleanly; each applies what it has.
     pub fn stop(&mut self) {
         self.traffic.nodes.lock().unwrap().fill(None);
-        for node in &mut self.nodes {
-            let server = node.server.take().expect("each runs");
-            self.unseen.add(&server);
+        for index in 0..self.nodes.len() {
+            let server = self.nodes[index].server.take().expect("each runs");
+            self.count(&server);
             server.stop();
         }
+    }
+
+    /// What is known of a node that ends.
+    fn count(&mut self, server: &Server) {
+        let metrics = server.operator().get("/metrics").body;
+        self.unseen.add(&metrics);
+        self.commands.add(&metrics);
+        self.said.push(server.saying());
+    }
+
+    /// What the shards sent to Redis.
+    pub fn commands(&self) -> Commands {
+        self.commands
+    }
+
+    /// What its nodes said.
+    pub fn said(&self) -> &Said {
+        &self.said
+    }
+
+    /// What its nodes said that they should not have, on their logs and in their files.
+    pub fn told(&self) -> Vec<String> {
+        let folders = self.nodes.iter().map(|node| node.setup.data());
+        self.said.wrong(&folders.collect::<Vec<_>>())
     }
 
     /// What became of shows that nobody saw.

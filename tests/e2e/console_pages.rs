@@ -115,9 +115,8 @@ impl Drop for Proxy {
     }
 }
 
-/// As docs/operations.md has it.
-fn nginx(admin: SocketAddr, folder: &Path) -> (Proxy, u16) {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+/// As docs/operations.md has it, on a port of loopback.
+fn nginx(admin: SocketAddr, port: u16, folder: &Path) -> Command {
     let place = folder.display();
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|name| format!("{name}_temp_path {place}/{name};\n"))
@@ -133,26 +132,57 @@ fn nginx(admin: SocketAddr, folder: &Path) -> (Proxy, u16) {
     let path = folder.join("nginx.conf");
     fs::write(&path, config).unwrap();
     let mut command = Command::new("nginx");
-    let child = command.arg("-p").arg(folder).arg("-c").arg(path).stderr(Stdio::null()).spawn();
-    let proxy = Proxy(child.unwrap());
-    until("nginx", || TcpStream::connect(("127.0.0.1", port)).ok());
-    (proxy, port)
+    command.arg("-p").arg(folder).arg("-c").arg(path);
+    command
 }
 
-#[test]
-fn behind_a_proxy_with_tls() {
+/// The same.
+fn haproxy(admin: SocketAddr, port: u16, folder: &Path) -> Command {
+    let both = ["tls.pem", "tls.key"].map(|name| fs::read_to_string(folder.join(name)).unwrap());
+    let certificate = folder.join("haproxy.pem");
+    fs::write(&certificate, both.concat()).unwrap();
+    let config = format!(
+        "defaults\n    mode http\n    timeout connect 5s\n    timeout client 60s\n    \
+         timeout server 60s\nlisten nudged\n    bind 127.0.0.1:{port} ssl crt {}\n    \
+         server node 127.0.0.1:{}\n",
+        certificate.display(),
+        admin.port()
+    );
+    let path = folder.join("haproxy.cfg");
+    fs::write(&path, config).unwrap();
+    let mut command = Command::new("haproxy");
+    command.arg("-db").arg("-f").arg(path);
+    command
+}
+
+/// Signs in, pauses and resumes through a proxy with TLS.
+fn behind(program: &str, proxy: fn(SocketAddr, u16, &Path) -> Command) {
     if !is_time() {
         return;
     }
-    if Command::new("nginx").arg("-v").stderr(Stdio::null()).status().is_err() {
-        return eprintln!("skipped: no nginx (tools/test installs it)");
+    if Command::new(program).arg("-v").output().is_err() {
+        return eprintln!("skipped: no {program} (tools/test installs it)");
     }
     let setup = node_with_token("0.0.0.0:0");
     let server = setup.start();
     let folder = setup.path("tls.pem").parent().unwrap().to_path_buf();
-    let (_proxy, port) = nginx(server.admin, &folder);
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut command = proxy(server.admin, port, &folder);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let _proxy = Proxy(child.unwrap());
+    until(program, || TcpStream::connect(("127.0.0.1", port)).ok());
     run_at(&format!("https://localhost:{port}"), &server, ["--token", OWNER]);
     server.stop();
+}
+
+#[test]
+fn behind_nginx_with_tls() {
+    behind("nginx", nginx);
+}
+
+#[test]
+fn behind_haproxy_with_tls() {
+    behind("haproxy", haproxy);
 }
 
 /// As `tools/console --times` tells it; how long it is, says nothing on a machine of tests.

@@ -144,7 +144,7 @@ fn a_redis_killed_and_started_again_is_trusted_with_what_its_log_has() {
 fn a_wrong_password_is_said_and_degrades() {
     let popups = in_turn(1);
     let cluster = Cluster::new(Plan::impatient(&popups));
-    let url = cluster.redis.url_of_least_user().replace(":secret@", ":canary-4711@");
+    let url = cluster.redis.url_of_least_user().replace(":canary-of-redis@", ":canary-4711@");
     let setup = cluster.node_at(&url);
     let mut server = setup.start_listening();
     server.allow(ANY_ERROR);

@@ -352,6 +352,11 @@ impl Server {
         self.stderr.lock().unwrap().clone()
     }
 
+    /// What the node writes to standard error, to be read once it has ended.
+    pub fn saying(&self) -> Arc<Mutex<String>> {
+        Arc::clone(&self.stderr)
+    }
+
     /// The lines of the log with this code, so far.
     pub fn logged(&self, code: &str) -> Vec<LogLine> {
         LogLine::of(&self.said(), code)

@@ -12,6 +12,8 @@ use super::vendor;
 
 /// Its unix socket, in its folder.
 const SOCKET: &str = "redis.sock";
+/// Of the least user: no word that anybody says for another reason.
+const PASSWORD: &str = "canary-of-redis";
 
 /// A running Redis. Its directory outlives its restarts.
 pub struct Redis {
@@ -68,10 +70,10 @@ impl Redis {
         format!("redis://{}", self.address())
     }
 
-    /// The address for `[redis] url` with the user `nudged` of `vendor-config/redis/users.acl`,
-    /// whose password is `secret`. Everybody else may do anything, still.
+    /// The address for `[redis] url` with the user `nudged` of `vendor-config/redis/users.acl`.
+    /// Everybody else may do anything, still.
     pub fn url_of_least_user(&self) -> String {
-        format!("redis://nudged:secret@{}", self.address())
+        format!("redis://nudged:{PASSWORD}@{}", self.address())
     }
 
     /// What a command answers, as the reply's first line without its type: a number, a status, or
@@ -151,7 +153,7 @@ fn users(arguments: &[String]) -> Vec<String> {
         return Vec::new();
     }
     let user = ["--user".to_owned(), "nudged".to_owned()];
-    user.into_iter().chain(least_user_rules("secret")).collect()
+    user.into_iter().chain(least_user_rules(PASSWORD)).collect()
 }
 
 fn log(folder: &Path) -> String {

@@ -83,6 +83,12 @@ fn a_token_whose_time_is_up_is_refused_in_words_of_its_own_and_listed_for_a_whil
     assert_eq!(said("nothing"), (401, json!("wrong_token")));
     let (status, _, refused) = node.send("POST /v1/session", "", "{\"token\":\"over\"}");
     assert_eq!((status, &refused["error"]["code"]), (401, &json!("token_expired")));
+    let (status, _, session) = node.send("POST /v1/session", "", "{\"token\":\"coming\"}");
+    assert_eq!(
+        (status, &session["expires_at"]),
+        (200, &input::moment_json(WallMs(now.0 + day))),
+        "who is there is told until when"
+    );
     let listed = node.json("GET /v1/tokens");
     let told = listed["tokens"].as_array().unwrap().iter();
     let told: Vec<_> =

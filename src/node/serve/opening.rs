@@ -94,11 +94,14 @@ impl Opened {
         let options = (shared.config.as_deref(), arguments.salvage);
         let mut storage = storage::open(config, options, prepared.sql, log)?;
         let clock = start_clock(&storage, arguments.accept_clock, log)?;
+        // The process before this one has put what SQL has into Redis, which may hang by now.
+        let is_copied = prepared.redis.is_some() && storage.sql == SqlPreflight::Usable;
         let (redis, redis_found) = match prepared.redis {
             Some(found) => found,
             None => find_redis(config, log)?,
         };
-        let keys = load_keys(config, &mut storage, (redis.as_ref(), redis_found), log)?;
+        let asked = redis.as_ref().filter(|_| !is_copied);
+        let keys = load_keys(config, &mut storage, (asked, redis_found), log)?;
         let mesh = make_mesh(topology)?;
         let identity = tls_files::read(&config.tls).map_err(tls_refused)?;
         mesh.identity.replace(identity.map(Arc::new));

@@ -9,7 +9,9 @@ use crate::node::failure::Failure;
 use crate::node::preflight::redis::RedisPreflight;
 use crate::node::redis_threads::RedisThreads;
 use crate::node::signals::SignalRequests;
+use nudged_base::limits::HAND_OVER_REDIS_MS;
 use nudged_base::telemetry::log::{Log, LogValue, Message};
+use nudged_base::time::MonoNs;
 use nudged_config::AckMode;
 use nudged_runtime::clocks;
 use nudged_runtime::journal::lanes::JournalLanes;
@@ -63,6 +65,49 @@ fn wait_while(signals: &SignalRequests, mut is_awaited: impl FnMut() -> bool) ->
         std::thread::sleep(Duration::from_millis(1));
     }
     true
+}
+
+/// How Redis stood when a process that takes over began to accept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RedisAtAccept {
+    /// The node has none.
+    None,
+    /// It decides for every user.
+    Ready,
+    /// It was not there in time, or refuses what the node needs.
+    Late,
+}
+
+impl RedisAtAccept {
+    /// For the log; `None` where there is nothing to say.
+    pub(super) fn word(self) -> Option<&'static str> {
+        match self {
+            RedisAtAccept::None => None,
+            RedisAtAccept::Ready => Some("ready"),
+            RedisAtAccept::Late => Some("late"),
+        }
+    }
+}
+
+/// Has the newcomers of a hand-over wait in their queues until the shards can decide by Redis, so
+/// that none of them is answered degraded: until their links stand, and the keeper has cleared the
+/// run that they have compared. One that is away, or refuses, is not waited for.
+pub(super) fn await_shards(
+    redis_status: &RedisStatus,
+    redis_found: RedisPreflight,
+    last_accept: Option<MonoNs>,
+    signals: &SignalRequests,
+) -> RedisAtAccept {
+    let until = last_accept.unwrap_or_else(clocks::mono).plus_ms(HAND_OVER_REDIS_MS);
+    let is_in_time = || {
+        let is_there = redis_found != RedisPreflight::Unreachable && !redis_status.is_refused();
+        is_there && clocks::mono() < until
+    };
+    wait_while(signals, || !redis_status.is_open() && is_in_time());
+    match redis_status.is_open() && !redis_status.is_refused() {
+        true => RedisAtAccept::Ready,
+        false => RedisAtAccept::Late,
+    }
 }
 
 /// Waits until every user can be decided on by Redis, where the node has one that answers. One that

@@ -2,13 +2,16 @@
 //! operators, each as soon as what it rests on is there.
 
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
-use super::listening::{self, Listening};
+use super::listening::{self, Listening, Sockets};
 use super::opening::Opened;
+use super::ready::RedisAtAccept;
 use super::threads::{AdminParts, ShardParts, Threads};
 use super::{Known, Origins, announce, announce_ready, ready};
 use crate::node::drain::{self, RunningNode};
 use crate::node::failure::Failure;
+use crate::node::preflight::redis::RedisPreflight;
 use crate::node::preflight::sql::SqlPreflight;
 use crate::node::signals::SignalRequests;
 use crate::node::unmerged;
@@ -57,8 +60,9 @@ pub(super) fn start(
     let Listening { places, sockets, mut held, .. } = opened.listening;
     // A shard accepts as soon as it is there, and what is accepted is answered before a stop.
     origins.signals.end_start();
-    let shards = threads.start_shards(&parts, sockets)?;
-    let hand_overs = take_over(opened.last_accept, origins.given.from, log);
+    let found = predecessor.map(|_| (redis_found, opened.last_accept));
+    let (shards, redis_at_accept) = start_shards(&threads, &parts, sockets, (found, &origins))?;
+    let hand_overs = take_over(opened.last_accept, origins.given.from, (log, redis_at_accept));
     let (given, origin) = listening::admin_of(config, &mut origins.given);
     let is_kept = given.as_ref().is_some_and(|given| given.is_kept);
     let listening = places.iter().map(|place| place.listener).collect();
@@ -104,6 +108,30 @@ pub(super) fn start(
     })
 }
 
+/// Starts the shards. Where another process hands over, they accept once Redis decides.
+fn start_shards(
+    threads: &Threads<'_>,
+    parts: &ShardParts<'_>,
+    sockets: Sockets,
+    (taken, origins): (Option<(RedisPreflight, Option<MonoNs>)>, &Origins),
+) -> Result<(Vec<JoinHandle<()>>, RedisAtAccept), Failure> {
+    let mesh = threads.mesh;
+    let status = &mesh.redis_status;
+    let Some((redis_found, last_accept)) = taken.filter(|_| parts.redis.is_some()) else {
+        // The node was ready: who took over is from its first answer on.
+        taken.inspect(|_| status.start());
+        return Ok((threads.start_shards(parts, sockets)?, RedisAtAccept::None));
+    };
+    mesh.hold_newcomers();
+    let shards = threads.start_shards(parts, sockets)?;
+    let redis = ready::await_shards(status, redis_found, last_accept, &origins.signals);
+    if redis == RedisAtAccept::Ready {
+        status.start();
+    }
+    mesh.admit_newcomers();
+    Ok((shards, redis))
+}
+
 fn admin_parts(
     known: &Known,
     (listening, given): (Vec<DataListener>, Option<GivenListener>),
@@ -125,15 +153,21 @@ fn say_serving(predecessor: &Predecessor, signals: &SignalRequests) {
     signals.ask_reload();
 }
 
-/// Says how long nobody accepted, where this process takes over from another.
-fn take_over(last_accept: Option<MonoNs>, from: Option<u32>, log: &Log) -> Arc<HandOverMetrics> {
+/// Says how long nobody accepted, where this process takes over from another, and whether Redis
+/// decided from then on.
+fn take_over(
+    last_accept: Option<MonoNs>,
+    from: Option<u32>,
+    (log, redis): (&Log, RedisAtAccept),
+) -> Arc<HandOverMetrics> {
     let hand_overs: Arc<HandOverMetrics> = Arc::default();
     let Some(from) = from else { return hand_overs };
     let gap_ns = last_accept.map(|last| clocks::mono().0.saturating_sub(last.0));
     let gap_ms = gap_ns.map_or(0, |gap_ns| gap_ns.div_ceil(1_000_000));
     hand_overs.set_gap_ms(gap_ms);
-    let fields =
-        [("from", LogValue::Number(u64::from(from))), ("gap_ms", LogValue::Number(gap_ms))];
+    let mut fields =
+        vec![("from", LogValue::Number(u64::from(from))), ("gap_ms", LogValue::Number(gap_ms))];
+    fields.extend(redis.word().map(|word| ("redis", LogValue::Text(word))));
     log.write(clocks::now(), Message::TakenOver, &fields);
     hand_overs
 }

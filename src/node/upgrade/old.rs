@@ -188,14 +188,10 @@ fn end(node: RunningNode, mut successor: Successor) -> u8 {
         log.write(clocks::now(), Message::JournalFailed, &[("error", LogValue::Text(error))]);
     }
     let code = if outcome.is_ok() { drain::CLEAN } else { drain::STORAGE };
-    // What still runs ends with this process, which is how the new one learns of it.
+    // What still runs ends with this process; until then the new one waits for the lock.
     let may_wait = are_ended && ownership::holder(&config.data).is_none();
-    let taken = if may_wait {
-        successor.say_go(last_accept);
-        successor.await_serving(&signals)
-    } else {
-        Taken::Serves
-    };
+    successor.say_go(last_accept);
+    let taken = if may_wait { successor.await_serving(&signals) } else { Taken::Serves };
     if let Taken::Lost(why) = &taken {
         log.write(clocks::now(), Message::HandOverLost, &[("error", LogValue::Text(why))]);
     } else {

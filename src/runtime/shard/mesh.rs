@@ -64,6 +64,7 @@ pub struct Mesh {
     /// How long SQL keeps what.
     pub retention: Arc<RetentionAges>,
     keeps_queues: AtomicBool,
+    holds_newcomers: AtomicBool,
 }
 
 impl Mesh {
@@ -84,6 +85,7 @@ impl Mesh {
             identity: Arc::default(),
             retention: Arc::default(),
             keeps_queues: AtomicBool::new(false),
+            holds_newcomers: AtomicBool::new(false),
         })
     }
 
@@ -95,6 +97,24 @@ impl Mesh {
 
     pub(crate) fn are_queues_kept(&self) -> bool {
         self.keeps_queues.load(Ordering::Acquire)
+    }
+
+    /// Shards that are started from now on accept nobody until [`Mesh::admit_newcomers`]: who comes
+    /// waits in the queues of their listeners.
+    pub fn hold_newcomers(&self) {
+        self.holds_newcomers.store(true, Ordering::Release);
+    }
+
+    /// Has the shards accept.
+    pub fn admit_newcomers(&self) {
+        self.holds_newcomers.store(false, Ordering::Release);
+        for lanes in &self.shards {
+            lanes.waker.wake();
+        }
+    }
+
+    pub(crate) fn are_newcomers_held(&self) -> bool {
+        self.holds_newcomers.load(Ordering::Acquire)
     }
 
     /// The lanes of a shard.

@@ -27,6 +27,8 @@ pub struct Ports {
     lack_changes_seen: u64,
     /// None before the first turn.
     status_seen: Option<RedisStatusView>,
+    /// Newcomers were held when the listeners were looked at last.
+    holding_seen: bool,
     returned: VecDeque<Input<'static>>,
     waiting: Slab<Sender<ControlReply>>,
     to_wake: Vec<bool>,
@@ -44,6 +46,7 @@ impl Ports {
             accepting_seen: true,
             lack_changes_seen: 0,
             status_seen: None,
+            holding_seen: false,
             returned: VecDeque::new(),
             waiting: Slab::new(CONTROLS_MAX),
             to_wake,
@@ -61,12 +64,19 @@ impl Ports {
         self.mesh.are_queues_kept()
     }
 
+    /// Whether newcomers are to wait in the listeners' queues. Their admission wakes the shard.
+    pub(crate) fn are_newcomers_held(&mut self) -> bool {
+        self.holding_seen = self.mesh.are_newcomers_held();
+        self.holding_seen
+    }
+
     /// Whether the next turn has nothing to take.
     pub fn is_idle(&self) -> bool {
         self.returned.is_empty()
             && self.lanes().is_empty()
             && !self.mesh.journal.has_ack(self.shard)
             && Some(self.mesh.redis_status.view()) == self.status_seen
+            && self.mesh.are_newcomers_held() == self.holding_seen
     }
 
     /// Gives the shard what waits: first what makes room (acknowledgements, replies, reads), then
@@ -220,6 +230,18 @@ mod tests {
         mesh.redis_status.learn(Learned { is_evicting: true, ..Learned::default() });
         assert!(!ports.is_idle());
         assert_eq!((told(&mut ports), told(&mut ports)), (vec![(7, true)], vec![]));
+    }
+
+    #[test]
+    fn an_admission_keeps_the_shard_from_sleeping_until_it_is_seen() {
+        let mesh = Arc::new(Mesh::new(1).unwrap());
+        mesh.hold_newcomers();
+        let mut ports = Ports::new(ShardId(0), Arc::clone(&mesh));
+        ports.tell_watermarks(|_| {});
+        assert!(ports.are_newcomers_held() && ports.is_idle());
+        mesh.admit_newcomers();
+        assert!(!ports.is_idle());
+        assert!(!ports.are_newcomers_held() && ports.is_idle());
     }
 
     #[test]

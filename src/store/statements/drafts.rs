@@ -8,7 +8,7 @@ use crate::error::StoreError;
 use crate::session::Session;
 use crate::statement::{ColumnChange, Insert, OnConflict};
 use crate::statements::popups::{INSERT_LINE, lock_version};
-use crate::stored::{DraftChange, StoredDraft};
+use crate::stored::{DraftChange, HISTORY_CHANGES, StoredDraft};
 use crate::value::{Row, Unreadable};
 use crate::{Store, StoreReader};
 use nudged_base::time::WallMs;
@@ -214,6 +214,7 @@ fn tell(
     let version: Option<u32> =
         session.query_one("read a popup", query, &[id.into()], |row| row.take())?;
     let (version, text) = (version.unwrap_or(0).into(), NO_TEXT.into());
+    debug_assert!(HISTORY_CHANGES.contains(&change), "told to nobody: {change}");
     let row = [id.into(), version, change.into(), (*at).into(), who.into(), diff.into(), text];
     session.insert(ACTION, &INSERT_LINE, [row].into_iter())?;
     Ok(())

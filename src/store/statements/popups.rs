@@ -8,7 +8,7 @@ use crate::error::StoreError;
 use crate::session::Session;
 use crate::statement::{Insert, OnConflict};
 use crate::statements::overrides;
-use crate::stored::{HistoryEntry, PopupOrigin, StoredCatalog};
+use crate::stored::{HISTORY_CHANGES, HistoryEntry, PopupOrigin, StoredCatalog};
 use crate::value::{Row, SqlValue, Unreadable};
 use crate::whole::{TakenPopup, WholePopup};
 use crate::{Store, StoreReader};
@@ -434,6 +434,7 @@ fn write(session: &mut Session, edit: &Edit, who: &str, at: WallMs) -> Result<()
         }
     }
     let (diff, text) = (edit.diff.to_string(), edit.history_text().into());
+    debug_assert!(HISTORY_CHANGES.contains(&edit.change), "told to nobody: {}", edit.change);
     let line = [id, version, edit.change.into(), at.into(), who.into(), (&diff).into(), text];
     session.insert(ACTION, &INSERT_LINE, [line].into_iter())?;
     Ok(())

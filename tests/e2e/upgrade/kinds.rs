@@ -24,7 +24,7 @@ fn install(setup: &Setup, name: &str) {
 }
 
 /// Visitors at once.
-const VISITORS: usize = 2;
+const VISITORS: usize = 3;
 
 /// Asks for new users, a few on each connection, until told to end; gives the failures. curl
 /// honours `Connection: close`.
@@ -123,8 +123,13 @@ fn line_of(name: &str) -> String {
 }
 
 /// Asks for new users until told to end; gives the tokens of shows. Redis may be late on a busy
-/// machine, and then nothing is shown, which is no failed request.
-fn visit(name: usize, address: SocketAddr, shown: &AtomicU64, is_over: &AtomicBool) -> Vec<String> {
+/// machine, and then nothing is shown, which is no failed request: it is counted in `degraded`.
+fn visit(
+    name: usize,
+    address: SocketAddr,
+    (shown, degraded): (&AtomicU64, &AtomicU64),
+    is_over: &AtomicBool,
+) -> Vec<String> {
     let (mut tokens, mut users) = (Vec::new(), 0);
     while !is_over.load(Ordering::Relaxed) {
         let mut client = Client::try_connect(address).expect("somebody listens, always");
@@ -135,7 +140,8 @@ fn visit(name: usize, address: SocketAddr, shown: &AtomicU64, is_over: &AtomicBo
                 client.try_ask("GET", &target, "").expect("an open connection is answered");
             let token = answer.token();
             assert!(token.is_some() || answer.reason() == "degraded", "{answer:?}");
-            shown.fetch_add(u64::from(token.is_some()), Ordering::Relaxed);
+            let count = if token.is_some() { shown } else { degraded };
+            count.fetch_add(1, Ordering::Relaxed);
             tokens.extend(token);
             if answer.field("connection") == Some("close") {
                 break;
@@ -145,6 +151,14 @@ fn visit(name: usize, address: SocketAddr, shown: &AtomicU64, is_over: &AtomicBo
     tokens
 }
 
+/// Looks at a node's readiness until told to end; counts what is not green.
+fn look_at_readiness(address: SocketAddr, red: &AtomicU64, is_over: &AtomicBool) {
+    while !is_over.load(Ordering::Relaxed) {
+        let answer = Client::connect(address).get("/readyz");
+        red.fetch_add(u64::from(answer.status != 200), Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn what_waits_in_the_lists_of_redis_is_handed_over_and_comes_to_sql_once() {
     let settings = "queue = \"redis\"\nlame_duck = \"200ms\"";
@@ -152,8 +166,9 @@ fn what_waits_in_the_lists_of_redis_is_handed_over_and_comes_to_sql_once() {
     let setup = cluster.node();
     let mut server = setup.start();
     let address = server.data;
+    let degraded = AtomicU64::default();
     let tokens: Vec<String> = under_load(
-        |name, shown, is_over| visit(name, address, shown, is_over),
+        |name, shown, is_over| visit(name, address, (shown, &degraded), is_over),
         || server.hand_over(),
     );
     assert_eq!(server.logged("taken_over").len(), 1);
@@ -163,4 +178,72 @@ fn what_waits_in_the_lists_of_redis_is_handed_over_and_comes_to_sql_once() {
     cluster.await_events("decided", tokens.len());
     cluster.await_events("clicked", 1);
     cluster.check_sql();
+}
+
+/// Hand-overs that are looked at, and how many are tried: on a machine that has no time for them a
+/// process takes over without Redis, which it says.
+const HAND_OVERS: usize = 3;
+const HAND_OVERS_MAX: usize = 12;
+
+#[test]
+fn with_redis_a_new_process_is_ready_and_answers_nobody_degraded_from_its_first_answer_on() {
+    let cluster = Cluster::new(Plan { settings: "lame_duck = \"50ms\"", ..Plan::new(WELCOME) });
+    let setup = cluster.node();
+    let mut server = setup.start();
+    server.await_logged("rebuild_ended");
+    // Red is counted as one more that is degraded.
+    let (address, degraded) = (server.data, AtomicU64::default());
+    let (mut looked_at, mut wrong) = (0, Vec::new());
+    let tokens: Vec<String> = under_load(
+        |name, shown, is_over| match name {
+            0 => {
+                look_at_readiness(address, &degraded, is_over);
+                Vec::new()
+            }
+            _ => visit(name, address, (shown, &degraded), is_over),
+        },
+        || {
+            for number in 0..HAND_OVERS_MAX {
+                let before = degraded.load(Ordering::Relaxed);
+                server.hand_over();
+                let taken = &server.logged("taken_over")[number];
+                let count = degraded.load(Ordering::Relaxed) - before;
+                println!("after {:?} ms: {count} degraded, {taken:?}", taken.number("gap_ms"));
+                if taken.text("redis") != "ready" {
+                    continue;
+                }
+                looked_at += 1;
+                wrong.extend((count > 0).then_some((number, count)));
+                if looked_at == HAND_OVERS {
+                    break;
+                }
+            }
+        },
+    );
+    assert_eq!((looked_at, wrong), (HAND_OVERS, Vec::new()), "{}", server.said());
+    server.stop();
+    cluster.await_events("decided", tokens.len());
+    cluster.check_sql();
+}
+
+#[test]
+fn a_redis_that_freezes_meanwhile_is_not_waited_for_and_used_again_when_it_is_back() {
+    let settings = "lame_duck = \"1500ms\"";
+    let cluster = Cluster::new(Plan { settings, ..Plan::impatient(WELCOME) });
+    let setup = cluster.node();
+    let mut server = setup.start();
+    server.await_logged("rebuild_ended");
+    let new = server.begin_hand_over();
+    server.await_logged("handover_leaving");
+    cluster.redis.freeze();
+    assert_eq!(server.become_successor(new), Some(0), "{}", server.said());
+    assert_eq!(server.client().decide("ann").reason(), "degraded");
+    let taken = server.await_logged("taken_over");
+    assert_eq!(taken.text("redis"), "late");
+    println!("nobody accepted for {:?} ms", taken.number("gap_ms"));
+    cluster.redis.thaw();
+    let token = until("a show", || server.client().decide("ann").token());
+    server.stop();
+    cluster.await_events("decided", 1);
+    assert_eq!(cluster.rows("SELECT decision FROM events WHERE action = 'decided'"), [token]);
 }

@@ -8,6 +8,11 @@
 //!
 //! Where the peers' addresses matter accepts are single ones too, each with a place of its own for
 //! the address.
+//!
+//! Where newcomers are held (`Mesh::hold_newcomers`) none is armed until they are admitted.
+
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -93,6 +98,9 @@ impl<S: Step> Driver<S> {
     }
 
     pub(super) fn arm_listeners(&mut self) -> io::Result<()> {
+        if self.ports.are_newcomers_held() {
+            return Ok(());
+        }
         let free = self.first_link - self.accepted_open;
         let is_roomy = free >= PLACES_FOR_MULTISHOT;
         let singles = self.listeners.iter().filter(|listener| !listener.is_multishot);

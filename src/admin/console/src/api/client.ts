@@ -21,6 +21,7 @@ export class Refusal extends Error {
 const WORDS: Record<string, string> = {
   unreachable: 'The node does not answer. It may be restarting, or the network is down.',
   wrong_token: 'This token is not known here.',
+  token_expired: 'The time of this token is up.',
   role_required: 'Your token has no right to do this.',
   read_only: 'The console of this node is read-only without a token.',
   busy: 'The node is busy with another change. Try again in a few seconds.',

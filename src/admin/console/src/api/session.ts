@@ -7,6 +7,8 @@ export type Right = 'read' | 'switch' | 'edit' | 'run' | 'own';
 export interface Session {
   readonly name: string | null;
   readonly role: 'viewer' | 'editor' | 'operator' | 'admin' | null;
+  /** When the token's time is up; null for never. */
+  readonly expires_at: string | null;
   /** Whether everybody who can come here may do everything. */
   readonly owner: boolean;
   readonly read_only: boolean;

@@ -8,12 +8,14 @@ import { Link, matchRoute, Route, Router, Switch, useLocation, useRouter } from 
 import { askAgain, returns } from '../api/connection';
 import { loadSession, may, session } from '../api/session';
 import Login from '../pages/access/login';
+import { YoursEnds } from '../pages/access/ends';
 import { Button } from '../ui/button';
 import { giveFocusBack } from '../ui/focus';
 import { listenForKeys } from '../ui/keys';
 import { Empty, Notice, Skeleton } from '../ui/notice';
 import { PageHead } from '../ui/page';
 import { Toasts } from '../ui/toast';
+import { userOfPath } from '../ui/user-path';
 import { begun, FIRST } from './begin';
 import { ConnectionBar } from './connection-bar';
 import { FrameKeys } from './frame-keys';
@@ -57,6 +59,7 @@ export function Console() {
         <div class="frame-page">
           <ConnectionBar />
           <main id="page" tabIndex={-1}>
+            <YoursEnds />
             <Switch>
               {PAGES.map((page) => (
                 <Route key={page.path} path={page.path}>
@@ -119,7 +122,7 @@ const SHOWN = new Map<Page, ComponentType<PageProps>>(
 function Loaded({ page, params }: { page: Page; params: Record<string, string> }) {
   const [, setTurn] = useState(0);
   const [failed, setFailed] = useState(false);
-  const subject = params['id'] ?? params['user'];
+  const subject = params['user'] === undefined ? params['id'] : userOfPath();
   useEffect(() => {
     document.title = `${subject ? `${subject} · ` : ''}${page.title} · nudged`;
   }, [page, subject]);

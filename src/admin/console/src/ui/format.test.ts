@@ -28,6 +28,9 @@ test('moments are told from now, and exactly in a zone', () => {
   expect(relative(now - 30_000, now)).toBe('just now');
   expect(relative(now - 180_000, now)).toBe('3 minutes ago');
   expect(relative(now + 172_800_000, now)).toBe('in 2 days');
+  expect(relative(now + 172_799_000, now)).toBe('in 47 hours');
+  expect(relative(now - 90_000_000, now)).toBe('25 hours ago');
+  expect(relative(now + 45 * 86_400_000, now)).toBe('in 45 days');
   expect(moment(now, 'Europe/Berlin')).toBe('30 Nov 2026, 13:00 CET');
   expect(moment(now, 'Nowhere/At_All')).toBe('30 Nov 2026, 12:00 UTC');
 });

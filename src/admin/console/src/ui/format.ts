@@ -73,20 +73,21 @@ export function duration(seconds: number): string {
   return told.join(' ') || '0 s';
 }
 
-const RELATIVE = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
-const STEPS: readonly (readonly [Intl.RelativeTimeFormatUnit, number])[] = [
-  ['year', 31_557_600],
-  ['month', 2_629_800],
-  ['day', 86_400],
-  ['hour', 3_600],
-  ['minute', 60],
+const RELATIVE = new Intl.RelativeTimeFormat('en');
+/** Each unit with how many of it there are at least: one day may be nearly two, 30 hours are not. */
+const STEPS: readonly (readonly [Intl.RelativeTimeFormatUnit, number, number])[] = [
+  ['year', 31_557_600, 2],
+  ['month', 2_629_800, 3],
+  ['day', 86_400, 2],
+  ['hour', 3_600, 1],
+  ['minute', 60, 1],
 ];
 
 /** `3 minutes ago`, `in 2 days`; less than a minute is `just now`, or `in 40 s`. */
 export function relative(at: number, now: number): string {
   const seconds = (at - now) / 1000;
-  for (const [unit, size] of STEPS) {
-    if (Math.abs(seconds) >= size) return RELATIVE.format(Math.trunc(seconds / size), unit);
+  for (const [unit, size, least] of STEPS) {
+    if (Math.abs(seconds) >= least * size) return RELATIVE.format(Math.trunc(seconds / size), unit);
   }
   return seconds >= 1 ? `in ${Math.round(seconds)} s` : 'just now';
 }

@@ -5,6 +5,7 @@ import { LinkButton } from '../../ui/button';
 import { Icon } from '../../ui/icon';
 import { Notice } from '../../ui/notice';
 import { PageHead, Section } from '../../ui/page';
+import { Time } from '../../ui/time';
 import { RIGHTS, ROLES } from './roles';
 import { Tokens } from './tokens';
 
@@ -24,6 +25,11 @@ function Who({ who }: { who: Session }) {
   return (
     <Section title="You" card>
       <p>{whoWords(who)}</p>
+      {who.expires_at && (
+        <p class="access-note">
+          It lets you in until <Time at={who.expires_at} form="absolute" />.
+        </p>
+      )}
       {who.read_only && !may('switch') && !who.name && (
         <Notice
           title="This console is read-only"

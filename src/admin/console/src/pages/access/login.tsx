@@ -94,6 +94,9 @@ function why(error: unknown): string {
   if (error.code === 'wrong_token') {
     return 'This token is not known here: it is mistyped, revoked, or of another installation.';
   }
+  if (error.code === 'token_expired') {
+    return 'The time of this token is up. Ask an admin for a new one.';
+  }
   if (error.code === 'cross_origin') {
     return 'The node is asked by another address than your browser’s: does a proxy change Host?';
   }

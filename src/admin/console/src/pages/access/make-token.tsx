@@ -3,9 +3,12 @@ import { useState } from 'preact/hooks';
 import { ask, Refusal } from '../../api/client';
 import { Button } from '../../ui/button';
 import { Dialog } from '../../ui/dialog';
-import { TextField } from '../../ui/field';
+import { Select, TextField } from '../../ui/field';
+import { moment } from '../../ui/format';
 import { Failure, Notice } from '../../ui/notice';
 import { Copy } from '../../ui/copy';
+import { Time } from '../../ui/time';
+import { TIMES, timeMs, WRONG_TIME } from './expiry';
 import { FOR, ROLES, type Role } from './roles';
 import type { Token } from './tokens';
 
@@ -25,19 +28,26 @@ const NAME_BYTES_MAX = 64;
 function Form({ onClose, onMade }: { onClose: () => void; onMade: (made: Made) => void }) {
   const [name, setName] = useState('');
   const [role, setRole] = useState<Role>('viewer');
+  const [time, setTime] = useState('');
+  const [ownTime, setOwnTime] = useState('');
   const [wrong, setWrong] = useState('');
+  const [wrongTime, setWrongTime] = useState('');
   const [error, setError] = useState<unknown>(null);
   const [busy, setBusy] = useState(false);
   const make = async (event: Event) => {
     event.preventDefault();
     if (busy) return;
+    const lasts = time === 'other' ? ownTime.trim() : time;
+    const isWrongTime = time !== '' && timeMs(lasts) === null;
     const local = wrongName(name);
     setWrong(local);
+    setWrongTime(isWrongTime ? WRONG_TIME : '');
     setError(null);
-    if (local) return;
+    if (local || isWrongTime) return;
     setBusy(true);
     try {
-      onMade((await ask<Made>('POST', '/v1/tokens', { body: { name: name.trim(), role } })).value);
+      const body = { name: name.trim(), role, ...(lasts && { expires_in: lasts }) };
+      onMade((await ask<Made>('POST', '/v1/tokens', { body })).value);
     } catch (thrown) {
       setBusy(false);
       if (thrown instanceof Refusal && thrown.field === 'name') setWrong(thrown.message);
@@ -88,9 +98,58 @@ function Form({ onClose, onMade }: { onClose: () => void; onMade: (made: Made) =
             </label>
           ))}
         </fieldset>
+        <Lasting
+          {...{ time, ownTime }}
+          wrong={wrongTime}
+          onTime={(picked) => {
+            setTime(picked);
+            setWrongTime('');
+          }}
+          onOwnTime={(typed) => {
+            setOwnTime(typed);
+            setWrongTime('');
+          }}
+        />
         {error ? <Failure error={error} what="No token was made" /> : null}
       </form>
     </Dialog>
+  );
+}
+
+interface LastingProps {
+  readonly time: string;
+  readonly ownTime: string;
+  readonly wrong: string;
+  readonly onTime: (time: string) => void;
+  readonly onOwnTime: (time: string) => void;
+}
+
+/** For how long it lets in. */
+function Lasting({ time, ownTime, wrong, onTime, onOwnTime }: LastingProps) {
+  const isOwn = time === 'other';
+  const ms = timeMs(isOwn ? ownTime.trim() : time);
+  const until = ms === null ? '' : `Until ${moment(Date.now() + ms)}.`;
+  return (
+    <div class="token-lasting">
+      <Select
+        label="It lets in for"
+        value={time}
+        choices={TIMES}
+        onPick={onTime}
+        hint={isOwn ? undefined : until}
+      />
+      {isOwn && (
+        <TextField
+          label="How long"
+          value={ownTime}
+          onText={onOwnTime}
+          placeholder="12h, 45d, 8w"
+          hint={until}
+          error={wrong}
+          spellcheck={false}
+        />
+      )}
+    </div>
   );
 }
 
@@ -113,7 +172,14 @@ function Secret({ made, onClose }: { made: Made; onClose: () => void }) {
     >
       <p>
         Keep it now: it is shown this once, and nudged knows only its hash. Who has it may do what
-        the role {made.role} may.
+        the role {made.role} may,{' '}
+        {made.expires_at ? (
+          <>
+            until <Time at={made.expires_at} form="absolute" />.
+          </>
+        ) : (
+          'until it is revoked.'
+        )}
       </p>
       <div class="secret">
         <code class="secret-text" tabIndex={0}>

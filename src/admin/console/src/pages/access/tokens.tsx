@@ -11,6 +11,7 @@ import { Section } from '../../ui/page';
 import { type Column, Table } from '../../ui/table';
 import { toast } from '../../ui/toast';
 import { When } from '../../ui/when';
+import { Ends, EndingSoon } from './ends';
 import { MakeToken } from './make-token';
 import { FOR, type Role } from './roles';
 
@@ -20,6 +21,8 @@ export interface Token {
   readonly role: Role;
   readonly created_at: string;
   readonly created_by: string;
+  /** Null for never. */
+  readonly expires_at: string | null;
   /** How far it is stored: `memory`, `node`, `redis`, `sql`. */
   readonly stored: string;
 }
@@ -65,9 +68,10 @@ function List() {
           </p>
         </Empty>
       )}
+      {tokens && <EndingSoon tokens={tokens} />}
       {tokens && tokens.length > 0 && (
         <Table
-          caption="Tokens in force"
+          caption="Tokens"
           columns={columns(setRevoking)}
           rows={tokens}
           rowId={(token) => token.id}
@@ -114,6 +118,7 @@ function columns(revoke: (token: Token) => void): Column<Token>[] {
     { id: 'role', title: 'Role', cell: ({ role }) => <span title={FOR[role]}>{role}</span> },
     { id: 'made', title: 'Made', cell: ({ created_at }) => <When at={created_at} /> },
     { id: 'by', title: 'By', cell: ({ created_by }) => created_by },
+    { id: 'ends', title: 'Ends', cell: ({ expires_at }) => <Ends at={expires_at} /> },
     {
       id: 'stored',
       title: 'Stored',

@@ -4,8 +4,10 @@ import { Refusal } from '../../api/client';
 import { Button } from '../../ui/button';
 import { TextField } from '../../ui/field';
 import { Icon } from '../../ui/icon';
+import { Moments } from '../../ui/moments';
 import { Failure } from '../../ui/notice';
 import { Time } from '../../ui/time';
+import { heldWords } from '../user/why';
 import { useDocument } from './document';
 import { attributesOf } from './model/target';
 import { momentOf } from './model/zones';
@@ -204,7 +206,12 @@ function Answer({ visitor }: { visitor: Visitor }) {
               <span>
                 <span class="gate-name">{words}</span>
                 <span class="hidden">{held ? ': no' : ': yes'}</span>
-                {held && <span class="gate-why"> {held.why}</span>}
+                {held && (
+                  <span class="gate-why" title={held.why}>
+                    {' '}
+                    <Moments words={heldWords(held)} />
+                  </span>
+                )}
                 {held?.opens_at && (
                   <span class="gate-why">
                     {' '}

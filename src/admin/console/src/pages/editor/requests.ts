@@ -243,6 +243,7 @@ export interface Gate {
   readonly gate: string;
   readonly opens_at: string | null;
   readonly why: string;
+  readonly facts?: Readonly<Record<string, unknown>>;
 }
 
 export interface Preview {

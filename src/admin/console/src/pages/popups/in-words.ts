@@ -68,7 +68,7 @@ export function capWords({ max_shows = 0, caps = [] }: Definition): string[] {
   return max_shows > 0 ? [`At most ${times(max_shows)} in all`, ...words] : words;
 }
 
-function times(n: number): string {
+export function times(n: number): string {
   return n === 1 ? 'once' : n === 2 ? 'twice' : `${n} times`;
 }
 
@@ -93,7 +93,8 @@ export function scheduleWords(definition: Definition, zone = ZONE): string[] {
 
 const DAYS = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'];
 
-function windowWords({ days = DAYS, from = '00:00', to = '24:00' }: Window): string {
+/** `Sat and Sun 22:00 to 04:00 the next day` */
+export function windowWords({ days = DAYS, from = '00:00', to = '24:00' }: Window): string {
   const hours = `${from} to ${to}${to <= from ? ' the next day' : ''}`;
   return `${dayWords(days)} ${hours}`;
 }

@@ -5,6 +5,7 @@ import { useLoad } from '../../api/load';
 import { type HistoryLine, type HistoryPage, type Popup, rollBack } from '../../api/popups';
 import { may } from '../../api/session';
 import { Button } from '../../ui/button';
+import { CHANGES } from '../../ui/changes';
 import { Chip } from '../../ui/chip';
 import { Dialog } from '../../ui/dialog';
 import { Empty, Failure, Skeleton } from '../../ui/notice';
@@ -91,18 +92,9 @@ function isText({ change }: HistoryLine): boolean {
   return change !== 'override';
 }
 
-const CHANGES: Record<string, string> = {
-  created: 'Made',
-  changed: 'Changed',
-  published: 'Published',
-  rolled_back: 'Rolled back',
-  archived: 'Deleted',
-  returned: 'Returned',
-  released: 'Taken from the popups file to the API',
-};
-
 /** What a line says was done; overrides say it by the state that they changed. */
 function changeWords({ change, diff }: HistoryLine): string {
+  if (change === 'archived') return 'Deleted';
   if (change !== 'override') return CHANGES[change] ?? change;
   const after = Object.values(diff ?? {})[0]?.[1];
   if (after === 'paused') return 'Paused';

@@ -120,14 +120,15 @@ function confirmedOf({ shown, decided }: Counts): string {
   return `${share(shown, decided)} confirmed by the page`;
 }
 
-function uniquesOf({ uniques }: Counts, deviation: number | undefined) {
+function uniquesOf({ uniques, decided }: Counts, deviation: number | undefined) {
   if (uniques === undefined) return { value: NOTHING, asOf: 'Not told by this node' };
   if (uniques === null) {
     const why = 'Not known: an older version of nudged counted a part of this range';
     return { value: NOTHING, asOf: why };
   }
   const about = deviation && uniques > 100 ? `± ${share(deviation, 1)}` : 'who were shown one';
-  return { value: count(uniques), asOf: about };
+  // An estimate may be a little above what can be.
+  return { value: count(Math.min(uniques, decided)), asOf: about };
 }
 
 function ignoredOf({ ignored_inferred: ignored, decided }: Counts) {

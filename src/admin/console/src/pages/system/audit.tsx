@@ -4,7 +4,9 @@ import { Link } from 'wouter-preact';
 import { get, Refusal } from '../../api/client';
 import { useLoad } from '../../api/load';
 import { Button } from '../../ui/button';
+import { CHANGES } from '../../ui/changes';
 import { Chip } from '../../ui/chip';
+import { moment } from '../../ui/format';
 import { Empty, Failure, Notice, Skeleton } from '../../ui/notice';
 import { Section } from '../../ui/page';
 import { type Column, Table } from '../../ui/table';
@@ -21,6 +23,7 @@ interface Entry {
   readonly change: string;
   readonly version?: number;
   readonly members?: readonly string[];
+  readonly expires_at?: string;
 }
 
 interface Page {
@@ -121,15 +124,16 @@ const COLUMNS: readonly Column<Entry & { at_row: number }>[] = [
   {
     id: 'change',
     title: 'Change',
-    cell: ({ change }) => <Chip>{change.replaceAll('_', ' ')}</Chip>,
+    cell: ({ change }) => <Chip>{CHANGES[change] ?? change}</Chip>,
   },
   {
     id: 'members',
     title: 'Of',
-    cell: ({ members, version }) => (
+    cell: ({ members, version, expires_at }) => (
       <>
-        {version !== undefined && `version ${version}`}
+        {version !== undefined && (version === 0 ? 'not published' : `version ${version}`)}
         {members?.length ? `: ${members.join(', ')}` : ''}
+        {expires_at && `until ${moment(Date.parse(expires_at))}`}
       </>
     ),
   },

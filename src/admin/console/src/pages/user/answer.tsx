@@ -5,6 +5,7 @@ import { get, Refusal } from '../../api/client';
 import { useLoad } from '../../api/load';
 import { Button } from '../../ui/button';
 import { Chip } from '../../ui/chip';
+import { Moments } from '../../ui/moments';
 import { Failure, Notice, Skeleton } from '../../ui/notice';
 import { Section } from '../../ui/page';
 import { type Column, Table } from '../../ui/table';
@@ -14,6 +15,7 @@ import { Form } from './form';
 import { inOrder, isElsewhere, known, nextToOpen, reasonWords, verdict } from './gates';
 import { fieldOf, isPlain, readQuestion, writeQuestion } from './question';
 import type { Candidate, Explanation } from './remembered';
+import { heldWords } from './why';
 
 /** Rows at first, and with each further press. */
 const ROWS = 50;
@@ -92,10 +94,10 @@ function Headline({ told, now }: { told: Explanation; now: boolean }) {
 
 function NextChance({ told }: { told: Explanation }) {
   const next = nextToOpen(told.candidates);
-  if (!next) return <>Time alone changes nothing here.</>;
+  if (!next) return <>Waiting changes nothing here.</>;
   return (
     <>
-      The first that time opens is <Link href={`/popups/${next.id}`}>{next.id}</Link>,{' '}
+      The first that comes by waiting is <Link href={`/popups/${next.id}`}>{next.id}</Link>,{' '}
       <Time at={next.opens_at} zone={zoneOf(told)} />.
     </>
   );
@@ -154,38 +156,38 @@ function columns(shown: string | null, zone: string | undefined): Column<Candida
         return <Chip tone={tone}>{words}</Chip>;
       },
     },
-    { id: 'why', title: 'Why', cell: (one) => <Why why={whyOf(one, shown)} zone={zone} /> },
+    { id: 'why', title: 'Why', cell: (one) => <Why why={whyOf(one, shown)} own={one.why} zone={zone} /> },
     {
       id: 'opens',
-      title: 'Opens',
-      cell: (one) => (one.gate === null ? 'open' : <Opens candidate={one} zone={zone} />),
+      title: 'May be shown',
+      cell: (one) => (one.gate === null ? 'now' : <Opens candidate={one} zone={zone} />),
     },
   ];
 }
 
-function whyOf({ id, gate, why = '' }: Candidate, shown: string | null): string {
-  if (id === shown) return 'it passes every gate, and has the highest priority of those that do';
-  if (gate === null) return `it passes every gate, but ${shown ?? 'another'} comes first`;
-  // The moment stands in a column of its own.
-  return why.replace(/; this opens at \S+$/, '');
+function whyOf(one: Candidate, shown: string | null): string {
+  const { id, gate } = one;
+  if (id === shown) return 'Nothing holds it back, and it comes before all others that could be shown';
+  if (gate === null) return `Nothing holds it back, but ${shown ?? 'another'} comes before it`;
+  return heldWords(one);
 }
 
-const MOMENT = /(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d))/;
+interface WhyProps {
+  readonly why: string;
+  /** The node's own sentence, in the words of definitions and of `nudged explain`. */
+  readonly own: string | undefined;
+  readonly zone: string | undefined;
+}
 
-/** A sentence of the node, with its moments as people read them. */
-function Why({ why, zone }: { why: string; zone: string | undefined }) {
+function Why({ why, own, zone }: WhyProps) {
   return (
-    <span class="candidate-why">
-      {why
-        .split(MOMENT)
-        .map((part, index) =>
-          index % 2 === 1 ? <Time key={index} at={part} zone={zone} form="absolute" /> : part,
-        )}
+    <span class="candidate-why" title={own}>
+      <Moments words={why} zone={zone} />
     </span>
   );
 }
 
 function Opens({ candidate, zone }: { candidate: Candidate; zone: string | undefined }) {
   const at = candidate.opens_at;
-  return at ? <When at={at} zone={zone} /> : <span class="soft">not by itself</span>;
+  return at ? <When at={at} zone={zone} /> : <span class="soft">not by waiting</span>;
 }

@@ -76,7 +76,7 @@ const COLUMNS: readonly Column<PopupMemory>[] = [
   },
   {
     id: 'next',
-    title: 'Its own gap ends',
+    title: 'May be shown again',
     cell: (popup) => <Next at={popup.next_show_at} />,
   },
 ];
@@ -85,5 +85,5 @@ function Next({ at }: { at: string | null }) {
   if (at === null) return <>the popup is gone</>;
   if (at === 'never') return <>never</>;
   const isOver = Date.parse(at) <= Date.now();
-  return isOver ? <>it may be shown</> : <When at={at} />;
+  return isOver ? <>now</> : <When at={at} />;
 }

@@ -9,6 +9,7 @@ import { Chip, type Tone } from '../../ui/chip';
 import { Failure, Notice, Skeleton } from '../../ui/notice';
 import { Section } from '../../ui/page';
 import { loadTimeline, type TimelineEntry } from './remembered';
+import { entryWords } from './why';
 
 const TONES: Readonly<Record<string, Tone>> = {
   decided: 'accent',
@@ -120,7 +121,9 @@ function Entry({ entry }: { entry: TimelineEntry }) {
           {entry.variant ? `, variant ${entry.variant}` : ''}
         </span>
       </span>
-      <span class="timeline-why">{entry.why}</span>
+      <span class="timeline-why" title={entry.why}>
+        {entryWords(entry)}
+      </span>
     </>
   );
 }

@@ -10,25 +10,13 @@ import { TextField } from '../../ui/field';
 import { Empty, Failure, Notice, Skeleton } from '../../ui/notice';
 import { PageHead, Section } from '../../ui/page';
 import { Time } from '../../ui/time';
+import { userOfPath } from '../../ui/user-path';
 import { WhyNot } from '../access/why-not';
 import { Answer } from './answer';
 import { Erase } from './erase';
 import { type Erasure, isUnknown, loadUser, type UserState } from './remembered';
 import { Memory } from './memory';
 import { Timeline } from './timeline';
-
-const PREFIX = '/console/users/';
-
-/** The user of the path, decoded once: ids may have slashes and per cent signs in them. */
-function userOfPath(): string {
-  const { pathname } = window.location;
-  const segment = pathname.startsWith(PREFIX) ? pathname.slice(PREFIX.length) : '';
-  try {
-    return decodeURIComponent(segment);
-  } catch {
-    return segment;
-  }
-}
 
 export default function User() {
   // Subscribes to the path, which the router has in a form of its own.
@@ -45,8 +33,8 @@ function Nobody() {
       <Empty title="Look at one user">
         <p>
           Type a user's id as your pages send it. You see what this user would be shown and why not,
-          what is remembered of them, and what happened. Ids are not listed: nudged keeps them by
-          hash, and they differ in upper and lower case.
+          what is remembered of them, and what happened. Ids are not listed anywhere, and upper and
+          lower case count.
         </p>
       </Empty>
     </>

@@ -27,7 +27,7 @@ export function Delivery() {
         <Check
           path={['quiet_exempt']}
           label="Exempt from quiet time"
-          hint="Neither held back by quiet_time, max_per_day and max_per_session, nor counted in them."
+          hint="The limits that hold for all popups together (quiet time, popups a day and a session) neither hold it back nor count it."
         />
       </div>
     </Section>

@@ -1,0 +1,1 @@
+var e={created:`Made`,changed:`Changed`,published:`Published`,rolled_back:`Rolled back`,archived:`Archived`,returned:`Brought back`,released:`Taken from the popups file`,paused:`Paused`,resumed:`Resumed`,drafted:`Draft kept`,draft_deleted:`Draft deleted`,made:`Made`,revoked:`Revoked`};export{e as t};

@@ -1,0 +1,1 @@
+import{F as e,M as t}from"./load-dQmkMpFX.js";import{i as n}from"./roles-PD1DCbIz.js";function r({right:r}){let i=e.value,a=i?.read_only&&!i.name;return t(`span`,{class:`why-not`,children:a?`This console is read-only.`:`This needs the role ${n(r)}${i?.role?`; yours is ${i.role}`:``}.`})}export{r as t};

@@ -1,1 +1,0 @@
-import{F as e,M as t}from"./format-BkwMgZp0.js";import{a as n}from"./when-CB4OTEHt.js";function r({right:r}){let i=e.value,a=i?.read_only&&!i.name;return t(`span`,{class:`why-not`,children:a?`This console is read-only.`:`This needs the role ${n(r)}${i?.role?`; yours is ${i.role}`:``}.`})}export{r as t};
