@@ -58,7 +58,7 @@ impl Threads<'_> {
         let figures = RedisMetrics { keeper: Arc::default(), lists };
         let mut drains = Vec::new();
         for (lane, share) in share.iter().flat_map(|share| (0..lanes).map(move |l| (l, share))) {
-            drains.push(self.start_drain(redis, writer, (share, lane))?);
+            drains.push(self.start_drain(redis, writer, share, (NodeId(set.0), lane))?);
         }
         let stop: Arc<AtomicBool> = Arc::default();
         let keeper = keeper::start(KeeperSetup {
@@ -87,7 +87,8 @@ impl Threads<'_> {
         &self,
         redis: &RedisWay,
         writer: &Arc<WriterFigures>,
-        (share, lane): (&Arc<ListAssignment>, usize),
+        share: &Arc<ListAssignment>,
+        (node, lane): (NodeId, usize),
     ) -> Result<(StoppableThread, Arc<Waker>), Failure> {
         let thread = Failure::system("start a thread to drain lists");
         let waker = Arc::new(Waker::new().map_err(|error| thread(error.into()))?);
@@ -98,6 +99,7 @@ impl Threads<'_> {
             store: Store::of(self.config)?,
             share: Arc::clone(share),
             lane,
+            node,
             stop: Arc::clone(&stop),
             waker: Arc::clone(&waker),
             cpu: self.writer_cpu(),

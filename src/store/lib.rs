@@ -65,6 +65,8 @@ pub struct Store {
 struct Claim {
     stream: StreamId,
     epoch: i64,
+    /// Whose rows of statistics its records are counted in: its own, or of a list the lane's.
+    counted_in: StreamId,
 }
 
 impl Store {
@@ -176,8 +178,8 @@ impl Store {
         }
     }
 
-    /// Statements that were sent to a server, for measurements. A transaction has 8, those that
-    /// erase a user or take a show back some more: there only is something to delete.
+    /// Statements that were sent to a server, for measurements. A transaction has 8, one of lists
+    /// 9, those that erase a user or take a show back some more: there only is something to delete.
     pub fn statements(&self) -> u64 {
         match &*self.session.borrow() {
             Session::Sqlite(_) => 0,

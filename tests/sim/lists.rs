@@ -44,7 +44,7 @@ impl Lists {
 
     fn claim(&mut self, lists: &[ListStream], sql: &Sql) -> Result<Vec<StreamId>, SqlFailure> {
         sql.answer()?;
-        Ok(self.store.streams_of_lists(lists).expect("SQL claims streams"))
+        Ok(self.store.streams_of_lists(lists, "lists").expect("SQL claims streams"))
     }
 
     fn apply(&mut self, sql: &Sql) -> Result<(usize, usize), SqlFailure> {

@@ -7,13 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nudged_background::lists::assignment::ListAssignment;
 use nudged_background::lists::entries::head;
 use nudged_background::lists::metrics::DrainMetrics;
-use nudged_base::ids::{Partition, Sequence, UserKey};
+use nudged_base::ids::{NodeId, Partition, Sequence, UserKey};
+use nudged_base::sketch::UserSketch;
 use nudged_base::telemetry::log::{Level, Log};
+use nudged_base::time::WallMs;
 use nudged_config::Config;
 use nudged_runtime::redis_client::BlockingRedis;
 use nudged_runtime::threads::list_drain::{DrainLane, DrainSetup};
 use nudged_runtime::wake::Waker;
-use nudged_store::Store;
+use nudged_store::{StatUsers, Store, StoreReader};
 
 use super::keeper_node::{client, config, framed, framed_withdrawn, until, user_state};
 use crate::support::mariadb;
@@ -44,6 +46,8 @@ fn drainer_of(redis: &Redis, config: &Config, share: &Arc<ListAssignment>, lane:
         store: Store::of(config).unwrap(),
         share: Arc::clone(&share),
         lane,
+        // The same of all of a test, as of a node that hands over: they count in the same rows.
+        node: NodeId(7),
         stop: Arc::new(AtomicBool::new(false)),
         waker: Arc::new(Waker::new().unwrap()),
         cpu: None,
@@ -78,6 +82,21 @@ fn database_of(url: &str) -> &str {
 
 fn events(config: &Config) -> i64 {
     number(config, "SELECT count(*) FROM events")
+}
+
+/// The users who were shown something, and in how many rows they are counted.
+fn uniques(config: &Config) -> (UserSketch, i64) {
+    let reader = StoreReader::of(config).unwrap();
+    let found = reader.stat_users(None, WallMs(0), WallMs(i64::MAX)).unwrap();
+    let mut all = StatUsers::default();
+    found.values().for_each(|users| all.unite(users));
+    let [decided, _] = all.by_kind;
+    (decided.unwrap(), number(config, "SELECT COUNT(*) FROM popup_stats"))
+}
+
+fn users(count: u64) -> UserSketch {
+    let names: Vec<String> = (0..count).map(|user| format!("user {user}")).collect();
+    names.iter().map(String::as_str).collect()
 }
 
 fn waiting(redis: &Redis, user: &str) -> String {
@@ -156,6 +175,8 @@ fn two_that_drain_the_same_lists_at_once_lose_and_double_nothing() {
     while last.drain.pass() != Ok(0) {}
     assert_eq!(events(&config), 200);
     assert_eq!(number(&config, "SELECT sum(decided) FROM popup_stats"), 200);
+    // All of them count in one row, one after the other, and none takes another one's users away.
+    assert_eq!(uniques(&config), (users(5), 1));
     (0..5).for_each(|user| assert_eq!(waiting(&redis, &format!("user {user}")), "0"));
 }
 
@@ -194,6 +215,8 @@ fn lanes_drain_beside_each_other_while_their_connections_are_killed() {
     assert!(kills > 10, "only {kills} kills");
     assert_eq!(events(&config), i64::try_from(RECORDS).unwrap());
     assert_eq!(number(&config, "SELECT sum(decided) FROM popup_stats"), 1_000);
+    // Users of 40 lists and more, in a row a lane.
+    assert_eq!(uniques(&config), (users(USERS), i64::try_from(LANES).unwrap()));
     // The highest revision of each user stands.
     let last = "SELECT count(*) FROM users WHERE revision_counter > 960";
     assert_eq!(number(&config, last), 40);

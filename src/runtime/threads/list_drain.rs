@@ -21,6 +21,7 @@ use nudged_background::lists::drain::{Drain, Effect, Input, View};
 use nudged_background::lists::entries::ListStream;
 pub use nudged_background::lists::metrics::DrainMetrics;
 use nudged_background::sql_failure::SqlFailure;
+use nudged_base::ids::NodeId;
 use nudged_base::telemetry::SqlOperation;
 use nudged_base::telemetry::log::Log;
 use nudged_redis::refusal::RedisRefusal;
@@ -38,6 +39,8 @@ pub struct DrainSetup {
     pub share: Arc<ListAssignment>,
     /// Which of the share's lanes this is.
     pub lane: usize,
+    /// Whose lane it is: what it brings is counted as this lane's, whichever lists it was in.
+    pub node: NodeId,
     /// Ends the thread, once woken.
     pub stop: Arc<AtomicBool>,
     /// Wakes the thread.
@@ -115,8 +118,10 @@ impl DrainLane {
     }
 
     fn claim(&mut self, lists: &[ListStream]) -> Result<Vec<StreamId>, SqlFailure> {
-        let store = self.setup.store.shared();
-        let numbers = store.map_or(Ok(Vec::new()), |store| store.streams_of_lists(lists));
+        let DrainSetup { store, node, lane, .. } = &mut self.setup;
+        let lane = format!("lists:{:032x}:{lane}", node.0);
+        let store = store.shared();
+        let numbers = store.map_or(Ok(Vec::new()), |store| store.streams_of_lists(lists, &lane));
         numbers.map_err(|error| self.failed(&error))
     }
 

@@ -9,8 +9,9 @@
 //! ```
 //!
 //! On a server these are 8 statements where nothing is erased or withdrawn, each with as many rows
-//! as fit, and one more where statistics have an hour that a process before has begun. In SQLite a
-//! row is a statement of its own, so one that is refused names its record.
+//! as fit, and one more where statistics have an hour that a process before has begun, or that
+//! lists are counted in. In SQLite a row is a statement of its own, so one that is refused names
+//! its record.
 //!
 //! | what fails | what follows |
 //! |---|---|
@@ -332,7 +333,7 @@ fn write(
     }
     let erased = if any_erased { erased_among(session, &pending)? } else { Default::default() };
     let batch = batcher::build(&pending.records, &erased, &attempts.refused);
-    let written = write_rows(session, sketches, &pending, &batch, attempts.is_careful);
+    let written = write_rows(session, (sketches, claims), &pending, &batch, attempts.is_careful);
     let duplicates = written.map_err(|RowError { row, error }| {
         let refused = row.map(|index| pending.records[index].0);
         Failed { refused, error }
@@ -371,7 +372,7 @@ fn erased_among(
 /// which events are there. An error's row is a record, by its index.
 fn write_rows(
     session: &mut Session,
-    sketches: &mut KnownSketches,
+    (sketches, claims): (&mut KnownSketches, &Claims),
     pending: &Flat<'_, '_>,
     batch: &Batch<'_>,
     is_careful: bool,
@@ -381,16 +382,21 @@ fn write_rows(
     let events: Vec<(RecordKey, &EventRow<'_>)> =
         batch.events.iter().map(|event| (place(event), event)).collect();
     let mut tallies: BTreeMap<StreamId, Tally<'_>> = BTreeMap::new();
+    let claim_of = |index: usize| claims[&pending.owners[index].stream];
     for row in &batch.withdrawn {
-        tallies.entry(pending.owners[row.index].stream).or_default().touch(row);
+        tallies.entry(claim_of(row.index).counted_in).or_default().touch(row);
     }
     for (stream, index) in events::withdraw(session, &batch.withdrawn)? {
-        tallies.entry(stream).or_default().uncount(&batch.withdrawn[index]);
+        let row = &batch.withdrawn[index];
+        let claim = claim_of(row.index);
+        let is_list = claim.counted_in != claim.stream;
+        let counted_in = if is_list { claim.counted_in } else { stream };
+        tallies.entry(counted_in).or_default().uncount(row);
     }
     let Some(is_new) = write_events(session, &events, is_careful)? else { return Ok(None) };
     let new = events.iter().zip(&is_new).filter(|(_, is_new)| **is_new);
-    for (((stream, _), event), _) in new {
-        tallies.entry(*stream).or_default().count(event);
+    for ((_, event), _) in new {
+        tallies.entry(claim_of(event.index).counted_in).or_default().count(event);
     }
     users::write_users(session, &batch.users)?;
     users::remove_entries(session, &batch.popups)?;
@@ -400,7 +406,7 @@ fn write_rows(
         stats.extend(tally.into_rows().into_iter().map(|(key, row)| (stream, key, row)));
     }
     stats.sort_unstable_by_key(|(stream, key, _)| (*key, *stream));
-    statistics::add_stats(session, sketches, &stats)?;
+    statistics::add_stats(session, sketches, claims, &stats)?;
     Ok(Some(is_new.iter().filter(|is_new| !**is_new).count()))
 }
 

@@ -1,6 +1,8 @@
 //! The distinct users of rows of `popup_stats`, whose columns hold sketches: what this process
 //! knows of them, since it alone writes the rows of its streams. So a transaction that adds to them
-//! reads only those that a process before has begun. Must not know what else is in the rows.
+//! reads only those that a process before has begun. Rows that lists are counted in may be several
+//! processes', one after the other: they are read each time, a few by a lane's transaction. Must
+//! not know what else is in the rows.
 //!
 //! ```text
 //! known + users of a batch -> pending, written with the counts -> committed: known
@@ -51,11 +53,13 @@ pub(super) type StatIncrement<'a> = (StreamId, StatKey<'a>, StatCounts);
 impl KnownSketches {
     /// The columns of a transaction's rows, all of one part, with its users in them, in their
     /// order; none where they stay as they are. Nothing is kept of it until
-    /// [`KnownSketches::keep`].
+    /// [`KnownSketches::keep`], and never of a stream that this process has not claimed: another
+    /// one may write its rows meanwhile.
     pub(super) fn add(
         &mut self,
         session: &mut Session,
         part: i64,
+        is_claimed: impl Fn(StreamId) -> bool,
         rows: &[StatIncrement<'_>],
     ) -> Result<Vec<UserColumns>, StoreError> {
         self.pending.clear();
@@ -65,7 +69,7 @@ impl KnownSketches {
             .iter()
             .filter(has_users)
             .map(|(stream, key, _)| place_of(*stream, key))
-            .filter(|place| place.3 <= self.read_to && !self.known.contains_key(place))
+            .filter(|place| !is_claimed(place.0) || self.is_to_read(place))
             .collect();
         let mut found = read(session, part, missing)?;
         let mut columns = Vec::with_capacity(rows.len());
@@ -89,9 +93,15 @@ impl KnownSketches {
             let unchanged = changed.iter_mut().zip(is_changed).filter(|(_, is)| !is);
             unchanged.for_each(|(column, _)| *column = None);
             columns.push(changed);
-            self.pending.push((place, users));
+            if is_claimed(*stream) {
+                self.pending.push((place, users));
+            }
         }
         Ok(columns)
+    }
+
+    fn is_to_read(&self, place: &SketchPlace) -> bool {
+        place.3 <= self.read_to && !self.known.contains_key(place)
     }
 
     /// What was pending is committed.

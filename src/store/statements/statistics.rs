@@ -8,7 +8,7 @@ use crate::error::StoreError;
 use crate::session::{RowError, Session};
 use crate::statement::{ColumnChange, Dialect, Insert, OnConflict};
 use crate::statements::sketches::{KnownSketches, StatIncrement, USERS, UserColumns, take_users};
-use crate::statements::streams::{PART, make_positions, number_all};
+use crate::statements::streams::{Claims, PART, make_positions, number_all};
 use crate::stored::{StatRow, StreamId};
 use crate::value::{Row, SqlValue, Unreadable};
 use crate::whole::WholeStat;
@@ -31,6 +31,11 @@ const HOUR_MS: i64 = 3_600_000;
 const COUNTS: &str = "decided, shown, ignored, dismissed, clicked, converted";
 /// As [`COUNTS`], with the decisions that were answered, which is NULL where that is not known.
 const ALL_COUNTS: &str = "decided, shown, ignored, dismissed, clicked, converted, answered";
+
+/// Whether a row has users, known or not. Where one stream's shows are taken back by another one,
+/// a row with users may have no show left.
+const HAS_USERS: &str =
+    "users_decided IS NOT NULL OR users_clicked IS NOT NULL OR decided > 0 OR clicked > 0";
 
 /// A popup, a variant, the first millisecond of an hour or a day, and whether it is a day.
 pub type StatPlaceAt = (String, String, WallMs, bool);
@@ -74,9 +79,10 @@ fn read_counts(row: &mut Row<'_>) -> Result<Counts, Unreadable> {
 pub(super) fn add_stats(
     session: &mut Session,
     sketches: &mut KnownSketches,
+    claims: &Claims,
     stats: &[StatIncrement<'_>],
 ) -> Result<(), RowError> {
-    let users = sketches.add(session, PART, stats)?;
+    let users = sketches.add(session, PART, |stream| claims.contains_key(&stream), stats)?;
     let changes = [(ALL_COUNTS, ColumnChange::Sum), (USERS, ColumnChange::NewIfAny)];
     let insert = insert(OnConflict::Update(&changes));
     let rows = stats.iter().zip(&users).map(|((stream, key, row), users)| {
@@ -367,7 +373,7 @@ impl StoreReader {
         values.extend(popup.map(SqlValue::Text));
         let query = format!(
             "SELECT popup_id, variant, hour, part, {ALL_COUNTS}, {USERS} FROM popup_stats \
-             WHERE hour >= ? AND hour < ? AND (decided > 0 OR clicked > 0){}",
+             WHERE hour >= ? AND hour < ? AND ({HAS_USERS}){}",
             if popup.is_some() { " AND popup_id = ?" } else { "" },
         );
         let mut united: BTreeMap<StatPlaceAt, StatUsers> = BTreeMap::new();

@@ -1,7 +1,7 @@
 //! Streams: their numbers, who has claimed them, and how far they are applied. Knows columns; must
 //! not know what a stream is made of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::StoreError;
 use crate::session::Session;
@@ -44,29 +44,40 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub fn stream_id(&mut self, set_id: [u8; 16]) -> Result<StreamId, StoreError> {
-        Ok(self.claim_all(&[hex::encode(&set_id)])?[0])
+        Ok(self.claim_all(&[hex::encode(&set_id)], None)?[0])
     }
 
     /// The streams of Redis lists, each by epoch and partition, in the order given: made where they
-    /// are new, and claimed, so that whoever claimed one before is fenced.
+    /// are new, and claimed, so that whoever claimed one before is fenced. What they hold is
+    /// counted in the statistics of the stream `lane`, which several processes may do at once.
     ///
     /// # Errors
     /// Where the database fails; some of them may be claimed then.
     pub fn streams_of_lists(
         &mut self,
         lists: &[(u32, Partition)],
+        lane: &str,
     ) -> Result<Vec<StreamId>, StoreError> {
+        let session = self.session.get_mut();
+        let lanes = number_all(session, &[lane.to_owned()])?;
+        session.transaction(|session| make_positions(session, lanes.values()))?;
+        let counted_in = lanes.values().next().copied();
         let names: Vec<_> =
             lists.iter().map(|(epoch, partition)| list_name(*epoch, *partition)).collect();
         let mut streams = Vec::with_capacity(names.len());
         for part in names.chunks(MYSQL_LIST_MAX) {
-            streams.extend(self.claim_all(part)?);
+            streams.extend(self.claim_all(part, counted_in)?);
         }
         Ok(streams)
     }
 
-    /// Finds or makes streams by their names, and claims them.
-    fn claim_all(&mut self, names: &[String]) -> Result<Vec<StreamId>, StoreError> {
+    /// Finds or makes streams by their names, and claims them; without a stream that they are
+    /// counted in each is counted in its own.
+    fn claim_all(
+        &mut self,
+        names: &[String],
+        counted_in: Option<StreamId>,
+    ) -> Result<Vec<StreamId>, StoreError> {
         if names.is_empty() {
             return Ok(Vec::new());
         }
@@ -74,7 +85,10 @@ impl Store {
         // A stream is found or made before the transaction, so that two nodes that make the same
         // ones at once do not wait for each other's gaps.
         let numbers = number_all(session, names)?;
-        let claims = session.transaction(|session| raise_epochs(session, &numbers))?;
+        let mut claims = session.transaction(|session| raise_epochs(session, &numbers))?;
+        for claim in claims.values_mut() {
+            claim.counted_in = counted_in.unwrap_or(claim.stream);
+        }
         self.claims.retain(|claim| !claims.contains_key(&claim.stream));
         self.claims.extend(claims.values());
         self.sketches.claim(session)?;
@@ -265,12 +279,15 @@ fn raise_epochs(
     let query = "SELECT stream, epoch FROM writer_position WHERE part = 0 AND stream IN (?)";
     let streams: Vec<SqlValue<'_>> = streams.iter().map(|stream| stream.0.into()).collect();
     let claims = session.query_in(action, query, &streams, |row| {
-        Ok(Claim { stream: StreamId(row.take()?), epoch: row.take()? })
+        let stream = StreamId(row.take()?);
+        Ok(Claim { stream, epoch: row.take()?, counted_in: stream })
     })?;
     Ok(claims.into_iter().map(|claim| (claim.stream, claim)).collect())
 }
 
 /// The positions of streams, locked until the transaction ends, and whether anybody is erased.
+/// Locked with them are those of the streams that they are counted in: so one transaction at a
+/// time reads what is counted there and writes it.
 ///
 /// # Errors
 /// [`StoreError::Fenced`] where another process has claimed one of them.
@@ -283,19 +300,21 @@ pub(super) fn read_positions(
          WHERE part = {PART} AND stream IN (?) ORDER BY stream{}",
         session.dialect().lock()
     );
-    let streams: Vec<SqlValue<'_>> = claims.keys().map(|stream| stream.0.into()).collect();
+    let streams: BTreeSet<StreamId> =
+        claims.values().flat_map(|claim| [claim.stream, claim.counted_in]).collect();
+    let streams: Vec<SqlValue<'_>> = streams.iter().map(|stream| stream.0.into()).collect();
     let found = session.query_in("read the position", &query, &streams, |row| {
         Ok((row.take::<u32>()?, row.take::<i64>()?, row.take_sequence()?, row.take::<bool>()?))
     })?;
     let mut positions = Positions::new();
     let mut any_erased = false;
     for (stream, epoch, off, is_any) in found {
-        let ours = claims[&StreamId(stream)].epoch;
+        any_erased = is_any;
+        let Some(ours) = claims.get(&StreamId(stream)).map(|claim| claim.epoch) else { continue };
         if epoch != ours {
             return Err(StoreError::Fenced { stream, ours, found: epoch });
         }
         positions.insert(StreamId(stream), off);
-        any_erased = is_any;
     }
     match claims.keys().find(|stream| !positions.contains_key(stream)) {
         Some(stream) => Err(StoreError::NoSuchStream { stream: stream.0 }),

@@ -67,8 +67,8 @@ fn lists_have_gaps_and_several_go_in_one_transaction() {
     let mut node = Node::start(&shared().url_of(&name));
     let shared_store = node.store.shared().unwrap();
     let lists = [17, 3, 900].map(|partition| (5, nudged_base::ids::Partition(partition)));
-    let streams = shared_store.streams_of_lists(&lists).unwrap();
-    assert_eq!(shared_store.streams_of_lists(&lists).unwrap(), streams);
+    let streams = shared_store.streams_of_lists(&lists, "lane").unwrap();
+    assert_eq!(shared_store.streams_of_lists(&lists, "lane").unwrap(), streams);
     let journal = wide_journal(60);
     let records = borrowed(&journal.records);
     let part = |list: usize| -> Vec<_> {
@@ -79,7 +79,10 @@ fn lists_have_gaps_and_several_go_in_one_transaction() {
         |list: usize| RecordRun { stream: streams[list], is_dense: false, records: &parts[list] };
     let before = node.statements();
     let applied = node.store.apply_runs(&[run(0), run(1), run(2)]).unwrap();
-    assert_eq!((applied.records, node.statements() - before), (60, 8));
+    assert_eq!((applied.records, node.statements() - before), (60, 9));
+    // Counted together, whichever list they were in.
+    let counted_in = "SELECT COUNT(DISTINCT stream) FROM popup_stats";
+    assert_eq!(shared().number(&name, counted_in), 1);
     let applied = node.store.apply_runs(&[run(2), run(0)]).unwrap();
     assert_eq!((applied.skipped, applied.records), (40, 0));
     let last = |list: usize| node.store.position(streams[list]).unwrap();

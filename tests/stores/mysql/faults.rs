@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use nudged_base::ids::Sequence;
 use nudged_base::time::DurationMs;
-use nudged_store::FailureKind;
+use nudged_base::time::WallMs;
+use nudged_store::{FailureKind, StatUsers, StoreReader, StreamId};
 
 use super::apply::wide_journal;
 use super::{Node, assert_same, database, dump, dump_of, migrate, shared};
 use crate::support::mariadb::MariaDb;
 use crate::support::proxy::{Proxy, Way};
-use nudged_histories::OwnedRecord;
+use nudged_histories::{Journal, OwnedRecord};
 
 /// Calls again until it is done, as the writer does; gives the number of failures.
 fn apply_until_done(node: &mut Node, records: &[OwnedRecord]) -> usize {
@@ -130,6 +131,11 @@ fn a_server_that_hangs_is_given_up_in_time_and_its_lock_is_taken_back() {
     assert_same(&dump(shared(), &name), &dump_of(&journal.records));
 }
 
+fn stream_of(node: &mut Node, list: u16, lane: &str) -> StreamId {
+    let lists = [(1, nudged_base::ids::Partition(list))];
+    node.store.shared().unwrap().streams_of_lists(&lists, lane).unwrap()[0]
+}
+
 #[test]
 fn writers_that_hold_each_other_up_all_come_through() {
     let name = database();
@@ -140,8 +146,7 @@ fn writers_that_hold_each_other_up_all_come_through() {
             let (url, journal) = (&url, &journal);
             scope.spawn(move || {
                 let mut node = Node::start(url);
-                let lists = [(1, nudged_base::ids::Partition(list))];
-                let stream = node.store.shared().unwrap().streams_of_lists(&lists).unwrap()[0];
+                let stream = stream_of(&mut node, list, &format!("lane {list}"));
                 // All of them write the same users, of which the highest revision stays.
                 let records = nudged_histories::borrowed(&journal.records);
                 for records in records.chunks(50) {
@@ -156,4 +161,43 @@ fn writers_that_hold_each_other_up_all_come_through() {
     assert_eq!(shared().number(&name, "SELECT count(*) FROM events"), 600);
     assert_eq!(shared().number(&name, "SELECT count(*) FROM users"), 600);
     assert_eq!(shared().number(&name, "SELECT sum(decided) FROM popup_stats"), 600);
+}
+
+#[test]
+fn writers_of_one_lane_take_no_users_from_each_other() {
+    let name = database();
+    let url = shared().url_of(&name);
+    let mut journal = Journal::new();
+    (0..300).for_each(|number| journal.show(&format!("user-{number}"), 0, None));
+    // All of one popup and one hour, so of one row.
+    for impression in journal.records.iter_mut().filter_map(|record| record.impression.as_mut()) {
+        (impression.variant, impression.acted_at) = ("", WallMs(1_767_225_600_000));
+    }
+    std::thread::scope(|scope| {
+        for part in 0..3_u16 {
+            let (url, journal) = (&url, &journal);
+            scope.spawn(move || {
+                // As of a node that hands over, and of the one that takes over.
+                let mut node = Node::start(url);
+                let stream = stream_of(&mut node, part, "lane");
+                let records = nudged_histories::borrowed(&journal.records);
+                let own = records.iter().skip(usize::from(part)).step_by(3).copied();
+                for records in own.collect::<Vec<_>>().chunks(4) {
+                    let run = nudged_store::RecordRun { stream, is_dense: false, records };
+                    while let Err(error) = node.store.apply_runs(&[run]) {
+                        assert!(error.is_transient(), "{error}");
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(shared().number(&name, "SELECT sum(decided) FROM popup_stats"), 300);
+    assert_eq!(shared().number(&name, "SELECT COUNT(*) FROM popup_stats"), 1);
+    let directory = tempfile::tempdir().unwrap();
+    let reader = StoreReader::of(&super::config(&url, directory.path())).unwrap();
+    let users = reader.stat_users(None, WallMs(0), WallMs(i64::MAX)).unwrap();
+    let mut all = StatUsers::default();
+    users.values().for_each(|users| all.unite(users));
+    let names = journal.records.iter().map(|record| &*record.user);
+    assert_eq!(all.by_kind[0], Some(names.collect()));
 }
