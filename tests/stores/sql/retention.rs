@@ -273,8 +273,9 @@ fn users_are_found_by_what_they_did_last() {
         let mut node = Node::start(&database);
         node.apply_all(&journal.records);
         database.run(&format!(
-            "INSERT INTO events VALUES (9, 1, 'x', 'dismissed', {0}, {0}, 'd', 'p', 1, '', 1, 1)",
-            before.0
+            "INSERT INTO events VALUES ({1}, 1, 'x', 'dismissed', {0}, {0}, 'd', 'p', 1, '', 1, 1)",
+            before.0,
+            node.stream.0 + 1
         ));
         let step = |after: &str| RetentionStep::FindUsers { after: after.to_owned(), before };
         let found = |store: &mut Store, after: &str| match store.retain(&step(after)).unwrap() {
