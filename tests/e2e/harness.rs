@@ -27,6 +27,8 @@ const START_TIMEOUT: Duration = Duration::from_secs(20);
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 /// A condition that is awaited.
 pub const CONDITION_TIMEOUT: Duration = Duration::from_secs(15);
+/// Redis has every user within this of a start on a busy machine; a node serves before.
+const REBUILD_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
@@ -36,6 +38,16 @@ pub const WELCOME: &str = "[[popup]]\nid = \"welcome\"\n[popup.content]\ntitle =
 /// Shown each time, so that one user has many shows.
 pub const ALWAYS: &str =
     "[[popup]]\nid = \"banner\"\nafter_shown = \"0s\"\nafter_ignored = \"0s\"\n";
+
+/// The configuration of a node that waits for its SQLite longer than 50 ms, which a busy machine
+/// with slow disks takes now and then. Those of clusters, or with limits, say themselves how long.
+fn patient(text: &str) -> String {
+    const PATIENT: &str = "[limits]\nread_deadline = \"2s\"\n";
+    if ["[limits]", "[redis]", "[mysql]"].iter().any(|part| text.contains(part)) {
+        return text.to_owned();
+    }
+    format!("{text}{}{PATIENT}", if text.ends_with('\n') { "" } else { "\n" })
+}
 
 /// What a node is started with, again and again.
 pub struct Setup {
@@ -111,6 +123,7 @@ impl Setup {
     /// Writes the configuration file anew.
     pub fn write_config(&self, text: &str) {
         let lame_duck = if text.contains("lame_duck") { "" } else { "lame_duck = \"0s\"\n" };
+        let text = patient(text);
         fs::write(self.path("nudged.toml"), format!("{lame_duck}{text}")).unwrap();
     }
 
@@ -132,8 +145,27 @@ impl Setup {
     /// A node with more flags, ready.
     pub fn start_with(&self, flags: &[&str]) -> Server {
         match self.launch(flags) {
-            Launched::Ready(server) => server,
+            Launched::Ready(server) => {
+                self.await_redis(&server);
+                server
+            }
             Launched::Ended(exit) => panic!("nudged did not start: {exit:?}"),
+        }
+    }
+
+    /// A node that waits 5 s for Redis and then serves without is waited for further, where its
+    /// configuration is a patient one (`cluster::PATIENT`).
+    fn await_redis(&self, server: &Server) {
+        let config = fs::read_to_string(self.path("nudged.toml")).unwrap_or_default();
+        let is_late = || {
+            until("the line of the log", || server.logged("ready").into_iter().next());
+            !server.logged("redis_not_ready").is_empty()
+                && !server.logged("rebuild_begun").is_empty()
+        };
+        if config.contains("\ndeadline = \"2s\"") && is_late() {
+            until_within("Redis to have every user", REBUILD_TIMEOUT, || {
+                server.logged("rebuild_ended").into_iter().next()
+            });
         }
     }
 
